@@ -1,0 +1,1 @@
+"""Front doors for people: convert released checkpoints, generate from JSONL."""

@@ -1,0 +1,13 @@
+"""BLSP-Emo itself: imports torch, transformers and peft, and nothing of ours but the error."""
+
+from transformers import AutoConfig, AutoModel, AutoProcessor
+
+from blsp_core.model.configuration import BlspEmoConfig
+from blsp_core.model.modeling import BlspEmoForConditionalGeneration, BlspEmoOutput
+from blsp_core.model.processing import BlspEmoProcessor
+
+AutoConfig.register("blsp_emo", BlspEmoConfig, exist_ok=True)
+AutoModel.register(BlspEmoConfig, BlspEmoForConditionalGeneration, exist_ok=True)
+AutoProcessor.register(BlspEmoConfig, BlspEmoProcessor, exist_ok=True)
+
+__all__ = ["BlspEmoConfig", "BlspEmoForConditionalGeneration", "BlspEmoOutput", "BlspEmoProcessor"]

@@ -1,0 +1,57 @@
+"""From the encoder's frames to the LLM's embeddings."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+def subsampled_length(frames, kernel_sizes: Sequence[int]):
+    """How many vectors the subsampler makes of so many frames (an int, or an integer tensor)."""
+    for kernel in kernel_sizes:
+        frames = (frames + 2 * (kernel // 2) - kernel) // 2 + 1
+    return frames
+
+
+class Adapter(nn.Module):
+    """Convolutions with stride 2 and gated linear units, then a residual bottleneck and a LayerNorm.
+
+    With the paper's three convolutions, 50 frames a second become 6.25 vectors a second. All but the last keep the
+    width of the encoder; the last goes to the width of the LLM.
+    """
+
+    def __init__(self, encoder_dim: int, llm_dim: int, kernel_sizes: Sequence[int], inner_dim: int):
+        super().__init__()
+        self.kernel_sizes = tuple(kernel_sizes)
+        widths = [encoder_dim] * (len(kernel_sizes) - 1) + [llm_dim]
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(encoder_dim, 2 * width, kernel, stride=2, padding=kernel // 2)
+            for width, kernel in zip(widths, kernel_sizes, strict=True)
+        )
+        self.down = nn.Linear(llm_dim, inner_dim, bias=False)
+        self.up = nn.Linear(inner_dim, llm_dim, bias=False)
+        self.norm = nn.LayerNorm(llm_dim)
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, encoder_dim) and its mask (B, T), right-padded -> (B, P, llm_dim) and (B, P), bool.
+
+        What lies in the padding is silenced before every convolution (their biases make it non-zero again), so that
+        a clip's embeddings do not depend on what it is batched with.
+        """
+        lengths = mask.sum(1)  # (B,)
+        hidden = hidden.transpose(1, 2)  # (B, encoder_dim, T)
+        for convolution, kernel in zip(self.convolutions, self.kernel_sizes, strict=True):
+            real = _mask(lengths, hidden.shape[2])
+            hidden = nn.functional.glu(convolution(hidden.masked_fill(~real[:, None], 0)), dim=1)
+            lengths = subsampled_length(lengths, [kernel])
+        hidden = hidden.transpose(1, 2)  # (B, P, llm_dim)
+        hidden = hidden + self.up(nn.functional.gelu(self.down(hidden)))
+        return self.norm(hidden), _mask(lengths, hidden.shape[1])
+
+    def output_lengths(self, frames):
+        """How many speech embeddings come of so many encoder frames."""
+        return subsampled_length(frames, self.kernel_sizes)
+
+
+def _mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    return torch.arange(size, device=lengths.device) < lengths[:, None]

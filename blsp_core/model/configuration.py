@@ -1,0 +1,48 @@
+"""What a BLSP-Emo is made of."""
+
+from transformers import AutoConfig, PreTrainedConfig, WhisperConfig
+from transformers.configuration_utils import SubConfigSpec
+
+EMOTIONS = ("neutral", "happy", "sad", "angry", "surprise")
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class BlspEmoConfig(PreTrainedConfig):
+    """The settings of a BLSP-Emo: two backbones, the adapter between them, partial LoRA and the emotion head.
+
+    encoder_config, llm_config: the backbones' own configs.
+    encoder_name, encoder_revision, llm_name, llm_revision: where the backbones' weights are: a hub name, or a folder.
+        In a saved checkpoint a name that begins with "." is a folder relative to the checkpoint.
+    adapter_kernel_sizes: one stride-2 convolution each; adapter_inner_dim: width of the bottleneck.
+    lora_rank: 0 for none; lora_targets: names of the LLM's linear layers.
+    emotions: names of the classes of the emotion head, in the order of its outputs.
+    speech_token_id: the placeholder that stands in `input_ids` once for every speech embedding. It may lie outside the
+        LLM's vocabulary.
+    real_frames: the encoder sees the real frames only (True), or the clip padded to its full window (False).
+    """
+
+    model_type = "blsp_emo"
+    sub_configs_defaults = {
+        "encoder_config": SubConfigSpec(config_class=WhisperConfig),
+        "llm_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen2"),
+    }
+
+    encoder_config: dict | PreTrainedConfig | None = None
+    llm_config: dict | PreTrainedConfig | None = None
+    encoder_name: str | None = None
+    encoder_revision: str | None = None
+    llm_name: str | None = None
+    llm_revision: str | None = None
+    adapter_kernel_sizes: list[int] | tuple[int, ...] = (5, 5, 5)
+    adapter_inner_dim: int = 512
+    lora_rank: int = 0
+    lora_alpha: float = 16
+    lora_dropout: float = 0.05
+    lora_targets: list[str] | tuple[str, ...] = LORA_TARGETS
+    emotions: list[str] | tuple[str, ...] = EMOTIONS
+    speech_token_id: int | None = None
+    real_frames: bool = True
+
+    def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
+        """The LLM's config: `generate` sizes its cache by it."""
+        return self.llm_config.get_text_config(decoder=decoder, encoder=encoder)

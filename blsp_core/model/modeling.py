@@ -1,0 +1,269 @@
+"""BLSP-Emo: a Whisper encoder, an adapter, and an LLM that hears (arXiv 2406.03872)."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, Cache, GenerationMixin, PreTrainedModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.utils import ModelOutput
+
+from blsp_core.errors import StudyError
+from blsp_core.model.adapters import Adapter
+from blsp_core.model.checkpoint import Checkpoints
+from blsp_core.model.configuration import BlspEmoConfig
+from blsp_core.model.losses import response_ce, response_rows, response_targets
+from blsp_core.model.partial_lora import acting_at, add_partial_lora, checkpoint_contexts, is_lora
+from blsp_core.model.speech_encoder import encode_speech
+
+
+@dataclass
+class BlspEmoOutput(ModelOutput):
+    """What a forward gives: P is the longest clip's number of speech embeddings.
+
+    loss: cross-entropy of `labels`, where given; logits: (rows, tokens, vocabulary), or as `logits_to_keep` asks;
+    emotion_logits: (clips, emotions); speech_embeddings: (clips, P, width of the LLM); speech_mask: (clips, P).
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    emotion_logits: torch.Tensor | None = None
+    speech_embeddings: torch.Tensor | None = None
+    speech_mask: torch.Tensor | None = None
+
+
+class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMixin):
+    """Speech goes through `encoder` and `adapter` and takes the places of the placeholder tokens in the LLM's prompt.
+
+    Make one with `from_parts`, load one with `from_pretrained`. All weights are frozen until `set_trainable` says what
+    learns.
+    """
+
+    config_class = BlspEmoConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    input_modalities = ("audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+
+    def __init__(self, config: BlspEmoConfig, encoder: nn.Module | None = None, llm: nn.Module | None = None):
+        """Random weights where no `encoder` or `llm` is given."""
+        super().__init__(config)
+        self.encoder = encoder if encoder is not None else WhisperEncoder(config.encoder_config)
+        self.llm = llm if llm is not None else AutoModelForCausalLM.from_config(config.llm_config)
+        width = config.get_text_config().hidden_size
+        self.adapter = Adapter(
+            config.encoder_config.d_model, width, config.adapter_kernel_sizes, config.adapter_inner_dim
+        )
+        self.emotion_head = nn.Linear(width, len(config.emotions), bias=False)
+        if config.lora_rank:
+            add_partial_lora(self.llm, config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
+        with torch.no_grad():  # speech starts at the size of words
+            self.adapter.norm.weight.fill_(self.llm.get_input_embeddings().weight.float().std())
+        self.generation_config = copy.deepcopy(self.llm.generation_config)
+        if config.speech_token_id is not None and config.speech_token_id < config.get_text_config().vocab_size:
+            self.generation_config.suppress_tokens = [config.speech_token_id]
+        self.set_trainable(adapter=False)
+        self.post_init()
+
+    def init_weights(self) -> None:
+        """Nothing to do: the parts come initialised, partial LoRA at zero."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.llm.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.llm.get_output_embeddings()
+
+    def set_trainable(self, adapter: bool = True, encoder: bool = False, lora: bool = False, head: bool = False):
+        """Say which parts learn; all else is frozen, the LLM always."""
+        if lora and not self.config.lora_rank:
+            raise StudyError("set_trainable(lora=True): the model has no partial LoRA; make it with lora_rank > 0")
+        self.requires_grad_(False)
+        self.adapter.requires_grad_(adapter)
+        self.emotion_head.requires_grad_(head)
+        for name, parameter in self.llm.named_parameters():
+            parameter.requires_grad = lora and is_lora(name)
+        if encoder:
+            self.encoder.requires_grad_(True)
+            self.encoder.embed_positions.requires_grad_(False)  # sinusoids, fixed in Whisper too
+            self.config.encoder_name = self.config.encoder_revision = None  # its weights are this model's own now
+
+    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Mapping | None = None, **kwargs) -> None:
+        """As everywhere, and partial LoRA acts at the same places when a layer is recomputed."""
+        settings = {"use_reentrant": False, "context_fn": checkpoint_contexts}
+        super().activation_checkpointing_enable({**(activation_checkpointing_kwargs or {}), **settings}, **kwargs)
+
+    # Sound to embeddings
+
+    def encode(
+        self, input_features: torch.Tensor, feature_attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T)."""
+        if feature_attention_mask is None:
+            feature_attention_mask = torch.ones_like(input_features[:, 0])
+        return encode_speech(self.encoder, input_features, feature_attention_mask, self.config.real_frames)
+
+    def get_speech_embeddings(
+        self,
+        input_features: torch.Tensor | None = None,
+        feature_attention_mask: torch.Tensor | None = None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Speech as the LLM hears it: (clips, P, width of the LLM) and the mask (clips, P), bool.
+
+        Give log-mels (clips, mels, frames), or what `encode` made of them earlier.
+        """
+        if encoder_hidden_states is None:
+            encoder_hidden_states, encoder_attention_mask = self.encode(input_features, feature_attention_mask)
+        elif encoder_attention_mask is None:
+            encoder_attention_mask = torch.ones_like(encoder_hidden_states[..., 0])
+        hidden = encoder_hidden_states.to(self.adapter.norm.weight.dtype)
+        return self.adapter(hidden, encoder_attention_mask.bool())
+
+    def get_emotion_logits(self, speech_embeddings: torch.Tensor, speech_mask: torch.Tensor) -> torch.Tensor:
+        """The emotion head on the mean over time of the speech embeddings: (clips, emotions)."""
+        weights = speech_mask / speech_mask.sum(1, keepdim=True)  # (clips, P)
+        return self.emotion_head((speech_embeddings * weights[..., None].to(speech_embeddings.dtype)).sum(1))
+
+    # The whole
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        feature_attention_mask: torch.Tensor | None = None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        labels: torch.LongTensor | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs,
+    ) -> BlspEmoOutput:
+        """One pass over rows of tokens, with the speech of their placeholders.
+
+        input_ids, attention_mask: (rows, tokens), padded on either side; every clip has one `speech_token_id` for each
+        of its embeddings, clips in the order of the rows and of their places in the row.
+        input_features, feature_attention_mask: log-mel (clips, mels, frames) and its mask (clips, frames); or
+        encoder_hidden_states, encoder_attention_mask: what `encode` made of them, kept from earlier.
+        labels: (rows, tokens), -100 where none. logits_to_keep: an int (the last ones), or a bool mask (rows, tokens)
+        for logits of shape (number of True, vocabulary). Other arguments go to the LLM.
+        Raises StudyError when the number of placeholders is not that of the speech embeddings.
+        """
+        is_speech = input_ids == self.config.speech_token_id if self.config.speech_token_id is not None else None
+        embeddings = self.get_input_embeddings()(
+            input_ids if is_speech is None else input_ids.masked_fill(is_speech, 0)
+        )
+        speech = speech_mask = emotion_logits = positions = None
+        if input_features is not None or encoder_hidden_states is not None:
+            speech, speech_mask = self.get_speech_embeddings(
+                input_features, feature_attention_mask, encoder_hidden_states, encoder_attention_mask
+            )
+            emotion_logits = self.get_emotion_logits(speech, speech_mask)
+        self._check_length(input_ids, attention_mask, past_key_values)
+        if is_speech is not None:
+            positions = is_speech.flatten().nonzero()[:, 0]  # (n,)
+            count = 0 if speech is None else int(speech_mask.sum())
+            if len(positions) != count:
+                raise StudyError(
+                    f"input_ids: {len(positions)} speech placeholders for {count} speech embeddings; "
+                    "the processor counts them right when it has the model's kernel sizes"
+                )
+            if count:
+                vectors = speech[speech_mask].to(embeddings.dtype)
+                embeddings = embeddings.flatten(0, 1).index_put((positions,), vectors).view_as(embeddings)
+        if position_ids is None and attention_mask is not None:
+            position_ids = (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
+        with acting_at(positions if speech is not None else None):
+            output = self.llm(
+                inputs_embeds=embeddings,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                logits_to_keep=logits_to_keep,
+                **kwargs,
+            )
+        loss = None
+        if labels is not None:
+            loss = response_ce(response_rows(output.logits, labels), response_targets(labels))
+        return BlspEmoOutput(
+            loss=loss,
+            logits=output.logits,
+            past_key_values=output.past_key_values,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+            emotion_logits=emotion_logits,
+            speech_embeddings=speech,
+            speech_mask=speech_mask,
+        )
+
+    def _check_length(self, input_ids, attention_mask, past_key_values) -> None:
+        limit = self._longest_sequence()
+        if limit is None:
+            return
+        before = past_key_values.get_seq_length() if past_key_values is not None else 0
+        length = before + input_ids.shape[1]
+        if length > limit and attention_mask is not None:
+            length = int(attention_mask.sum(1).max())
+        if length > limit:
+            raise StudyError(
+                f"input_ids: {length} tokens, but this converted model is right up to {limit} only; "
+                "beyond that the original stretches its positions, which this one does not; shorten the dialogue"
+            )
+
+    def _longest_sequence(self) -> int | None:
+        """The longest sequence whose numbers are right, where the LLM was converted without its way of going beyond."""
+        return getattr(self.config.get_text_config(), "max_prompt_length", None)
+
+    # Generation
+
+    def _prepare_generated_length(self, generation_config, **kwargs):
+        """A reply ends where the LLM's numbers would no longer be right."""
+        generation_config = super()._prepare_generated_length(generation_config, **kwargs)
+        limit = self._longest_sequence()
+        if limit is not None:
+            generation_config.max_length = min(generation_config.max_length, limit)
+        return generation_config
+
+    def prepare_inputs_for_generation(self, input_ids, past_key_values=None, is_first_iteration=False, **kwargs):
+        """Speech belongs to the prompt: once that is in the cache, single tokens follow, without speech or LoRA."""
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, past_key_values=past_key_values, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            for name in _SPEECH_INPUTS:
+                inputs.pop(name, None)
+        return inputs
+
+    def _expand_inputs_for_generation(self, expand_size=1, is_encoder_decoder=False, input_ids=None, **kwargs):
+        """Rows are repeated for beams and samples, and with each row all of its clips."""
+        speech = {name: kwargs.pop(name) for name in _SPEECH_INPUTS if kwargs.get(name) is not None}
+        if speech and expand_size > 1:
+            clips = self._clips_of_rows(input_ids, speech)
+            order = torch.cat([row.repeat(expand_size) for row in clips])
+            speech = {name: value[order] for name, value in speech.items()}
+        input_ids, kwargs = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **kwargs)
+        return input_ids, {**kwargs, **speech}
+
+    def _clips_of_rows(self, input_ids: torch.Tensor, speech: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """The indices of every row's clips, found by counting placeholders against the clips' lengths."""
+        if "encoder_attention_mask" in speech:
+            frames = speech["encoder_attention_mask"].sum(1)
+        else:
+            stride = self.encoder.conv1.stride[0] * self.encoder.conv2.stride[0]
+            frames = -(-speech["feature_attention_mask"].sum(1) // stride)
+        last = self.adapter.output_lengths(frames).cumsum(0)  # (clips,), placeholders up to a clip's end
+        ends = (input_ids == self.config.speech_token_id).sum(1).cumsum(0)  # (rows,), up to a row's end
+        row_of_clip = torch.searchsorted(ends, last)
+        return [(row_of_clip == row).nonzero()[:, 0] for row in range(len(ends))]
+
+
+_SPEECH_INPUTS = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")

@@ -1,0 +1,79 @@
+"""Partial LoRA: low-rank updates of the LLM that act where speech is, and nowhere else (BLSP-Emo section 3.3)."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import Linear as LoraLinear
+from torch import nn
+
+from blsp_core.errors import StudyError
+
+# Where speech is in the pass that is running: indices into its (rows x tokens), flattened; None: nowhere.
+_speech_positions: ContextVar[torch.Tensor | None] = ContextVar("speech_positions", default=None)
+
+
+@contextmanager
+def acting_at(positions: torch.Tensor | None) -> Iterator[None]:
+    """While this lasts, partial LoRA acts at these positions: (n,), indices into the flattened (rows, tokens)."""
+    token = _speech_positions.set(positions)
+    try:
+        yield
+    finally:
+        _speech_positions.reset(token)
+
+
+def checkpoint_contexts():
+    """For gradient checkpointing: recompute a layer with the positions that its first computation had."""
+    positions = _speech_positions.get()
+    return acting_at(positions), acting_at(positions)
+
+
+class PartialLoraLinear(LoraLinear):
+    """PEFT's LoRA of a linear layer, computed for the speech positions only."""
+
+    def forward(self, x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        result = self.base_layer(x, *args, **kwargs)
+        positions = _speech_positions.get()
+        if positions is None or self.disable_adapters:
+            return result
+        speech = x.flatten(0, -2)[positions]  # (n, in_features)
+        flat = result.flatten(0, -2)
+        for name in self.active_adapters:
+            down, up = self.lora_A[name], self.lora_B[name]
+            update = up(down(self.lora_dropout[name](speech.to(down.weight.dtype)))) * self.scaling[name]
+            flat = flat.index_add(0, positions, update.to(flat.dtype))
+        return flat.view_as(result)
+
+
+def add_partial_lora(llm: nn.Module, rank: int, alpha: float, dropout: float, targets: Iterable[str]) -> None:
+    """Give the LLM's linear layers of these names a low-rank update, in place; it starts at zero.
+
+    Raises StudyError for a name that matches no layer.
+    """
+    linear = {name.rsplit(".", 1)[-1] for name, module in llm.named_modules() if isinstance(module, nn.Linear)}
+    for target in targets:
+        if target not in linear:
+            raise StudyError(
+                f"lora_targets: {target} names no linear layer of {type(llm).__name__}; "
+                f"it has {', '.join(sorted(linear))}"
+            )
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets))
+    config._register_custom_module({nn.Linear: PartialLoraLinear})
+    inject_adapter_in_model(config, llm)
+    for name, parameter in llm.named_parameters():
+        parameter.requires_grad = False
+        if is_lora(name):
+            parameter.data = parameter.data.float()  # trained: full precision even over a half-precision LLM
+
+
+def is_lora(name: str) -> bool:
+    """Whether a parameter of this name belongs to a low-rank update."""
+    return ".lora_A." in name or ".lora_B." in name
+
+
+def bare_state_dict(llm: nn.Module) -> dict[str, torch.Tensor]:
+    """The LLM's own weights under the names they had before partial LoRA."""
+    return {name.replace(".base_layer.", "."): value for name, value in llm.state_dict().items() if not is_lora(name)}

@@ -1,0 +1,45 @@
+"""Whisper's encoder: any length up to its window, padding masked, rows independent of each other."""
+
+import torch
+from torch import nn
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from blsp_core.errors import StudyError
+
+
+def encode_speech(
+    encoder: WhisperEncoder,
+    input_features: torch.Tensor,
+    feature_attention_mask: torch.Tensor,
+    real_frames: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states (batch, frames, width) and their mask (batch, frames), bool.
+
+    `input_features`: log-mel (batch, mels, mel frames), right-padded; `feature_attention_mask`: (batch, mel frames),
+    1 at real ones. transformers' own forward wants the full window (30 s); this one stops at the longest row and
+    silences the padding before each convolution, so that a row's result does not depend on its neighbours.
+    `real_frames=False`: the features fill the whole window, all of it is encoded, silence included, and the result is
+    cut to the longest row's real length, as in the released code.
+    """
+    mask = feature_attention_mask.bool()
+    stride = encoder.conv1.stride[0] * encoder.conv2.stride[0]
+    window = encoder.max_source_positions * stride
+    frames = input_features.shape[2]
+    if frames > window or (frames < window and not real_frames):
+        raise StudyError(
+            f"input_features: {frames} frames, but the speech encoder hears "
+            f"{'at most' if real_frames else 'exactly'} {window}"
+        )
+    seen = mask if real_frames else torch.ones_like(mask)
+    hidden = input_features.to(encoder.conv1.weight.dtype)
+    hidden = nn.functional.gelu(encoder.conv1(hidden * seen[:, None]))
+    hidden = nn.functional.gelu(encoder.conv2(hidden * seen[:, None])).transpose(1, 2)  # (B, T, width)
+    mask, seen = mask[:, ::stride], seen[:, ::stride]
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
+    attention_mask = create_bidirectional_mask(encoder.config, hidden, seen)
+    for layer in encoder.layers:
+        hidden = layer(hidden, attention_mask)
+    longest = int(mask.sum(1).max())
+    return encoder.layer_norm(hidden)[:, :longest], mask[:, :longest]

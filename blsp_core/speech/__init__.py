@@ -1,0 +1,1 @@
+"""Where speech comes from: audio files, corpora, synthesis and the miniature language."""

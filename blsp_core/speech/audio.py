@@ -1,0 +1,58 @@
+"""Any sound file, or a slice of one, as 16 kHz mono."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from blsp_core.errors import StudyError
+
+SAMPLE_RATE = 16_000
+
+
+def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
+    """The waveform as float32 in [-1, 1], mono, 16 kHz, shape (samples,).
+
+    `audio` is a path (wav, flac, ogg, mp3 at any rate, any number of channels), relative ones below `root`, or
+    `path:start:frames` for a slice counted in frames of the file. Raises StudyError when the file is missing, is not
+    audio, or is shorter than the slice asks.
+    """
+    path, start, frames = _parse(str(audio))
+    path = Path(root) / path
+    if not path.is_file():
+        raise StudyError(f"{path}: there is no such sound file")
+    try:
+        sound, rate = soundfile.read(path, frames=frames, start=start, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise StudyError(
+            f"{path}: not a sound file that can be read ({error}); wanted is wav, flac, ogg or mp3"
+        ) from None
+    if frames != -1 and len(sound) < frames:
+        raise StudyError(f"{path}: {len(sound)} frames from {start} on, but the manifest asks for {frames}")
+    mono = sound.mean(axis=1)
+    return mono if rate == SAMPLE_RATE else resample(mono, rate)
+
+
+def resample(sound: np.ndarray, rate: int) -> np.ndarray:
+    """Mono sound of any rate (Hz) at 16 kHz, float32."""
+    return soxr.resample(sound, rate, SAMPLE_RATE).astype(np.float32)
+
+
+def _parse(audio: str) -> tuple[str, int, int]:
+    """`path` or `path:start:frames` as (path, start, frames), frames -1 for all."""
+    parts = audio.rsplit(":", 2)
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
+        return parts[0], int(parts[1]), int(parts[2])
+    return audio, 0, -1
+
+
+def write_corpus(path: str | Path, sounds: list[np.ndarray]) -> list[str]:
+    """Write many 16 kHz waveforms into one sound file; returns the `name:start:frames` slice of each."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    starts = np.cumsum([0, *map(len, sounds)])
+    unfinished = path.with_name("part." + path.name)
+    soundfile.write(unfinished, np.concatenate(sounds), SAMPLE_RATE, subtype="PCM_16")
+    unfinished.replace(path)
+    return [f"{path.name}:{start}:{len(sound)}" for start, sound in zip(starts, sounds, strict=False)]

@@ -1,0 +1,142 @@
+"""The miniature language: sentences, what can fittingly be said after them, and the parser that judges replies.
+
+A sentence is a statement or a request about one object of one topic. Its tone may be spelled out by a cue ("this is
+outrageous"); without a cue nothing in the words tells it, and only the sound can. A fitting answer takes up the object
+and opens in the speaker's tone; `parse_reply` reads both back, so the grammar itself is the judge of the miniature.
+"""
+
+import random
+import re
+import zlib
+from dataclasses import dataclass
+
+from blsp_core.speech.lexicon import (
+    BODIES,
+    CUES,
+    MOMENTS,
+    OPENINGS_CONTINUATION,
+    OPENINGS_REPLY,
+    PEOPLE,
+    PLACES,
+    SHAPES_REQUEST,
+    SHAPES_STATEMENT,
+    TELL_ME_MORE,
+    TOPICS,
+)
+from blsp_core.speech.manifest import EMOTIONS
+
+NAMED = "the emotion tone of the speech provided is {emotion}."
+TOPIC_OF = {thing: topic for topic, entry in TOPICS.items() for thing in entry["objects"]}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What somebody says. `words` never holds the cue; `text` does."""
+
+    words: str
+    topic: str
+    object: str
+    request: bool
+    cue: str = ""
+    cue_first: bool = True
+
+    @property
+    def text(self) -> str:
+        parts = [self.cue, self.words] if self.cue_first else [self.words, self.cue]
+        return " ".join(part for part in parts if part)
+
+    @property
+    def split(self) -> str:
+        """train, validation or test: decided by the words, so that no test sentence is ever met in training."""
+        bucket = zlib.crc32(self.words.encode()) % 10
+        return "test" if bucket >= 8 else "validation" if bucket == 7 else "train"
+
+
+def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_tone: str | None = None) -> Sentence:
+    """A random sentence of the split; with `cue_tone`, one that spells that tone out."""
+    while True:
+        topic = rng.choice(list(TOPICS))
+        thing = rng.choice(TOPICS[topic]["objects"])
+        words = rng.choice(SHAPES_REQUEST if request else SHAPES_STATEMENT).format(
+            object=thing,
+            verb=rng.choice(TOPICS[topic]["verbs"]),
+            person=rng.choice(PEOPLE),
+            place=rng.choice(PLACES),
+            moment=rng.choice(MOMENTS),
+        )
+        cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
+        sentence = Sentence(words, topic, thing, request, cue, rng.random() < 0.5)
+        if sentence.split == split:
+            return sentence
+
+
+def continuation(rng: random.Random, sentence: Sentence, tone: str) -> str:
+    """A continuation of the sentence in a tone: an opening that shows it, a body that takes up the object."""
+    return f"{rng.choice(OPENINGS_CONTINUATION[tone])} {rng.choice(BODIES).format(object=sentence.object)}."
+
+
+def plain_reply(rng: random.Random, sentence: Sentence) -> str:
+    """Advice on a request's object, or a question about a statement's, without any tone."""
+    line = rng.choice(TOPICS[sentence.topic]["advice"]) if sentence.request else TELL_ME_MORE
+    return line.format(object=sentence.object) + "."
+
+
+def empathetic_reply(rng: random.Random, sentence: Sentence, tone: str) -> str:
+    """A reply that first meets the speaker's tone, then helps as `plain_reply` does."""
+    return f"{rng.choice(OPENINGS_REPLY[tone])} {plain_reply(rng, sentence)}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the parser found in a reply; None or "" where it found nothing it knows."""
+
+    kind: str | None  # continuation, reply or name
+    tone: str | None  # the tone of its opening; None for advice without an opening
+    object: str | None
+    topic: str | None  # the topic that the advice belongs to
+    well_formed: bool  # the whole text is one sentence of the grammar, advice and object of one topic
+
+
+def _with_object(template: str) -> re.Pattern:
+    return re.compile(re.escape(template).replace(r"\{object\}", r"(\w+)"))
+
+
+_BODIES = [(_with_object(body), "continuation", None) for body in BODIES]
+_ADVICE = [(_with_object(line), "reply", topic) for topic, entry in TOPICS.items() for line in entry["advice"]]
+_MORE = [(_with_object(TELL_ME_MORE), "reply", None)]
+_OPENINGS = [
+    (opening, kind, tone)
+    for kind, table in (("continuation", OPENINGS_CONTINUATION), ("reply", OPENINGS_REPLY))
+    for tone in EMOTIONS
+    for opening in table[tone]
+]
+_NAME = re.compile(NAMED.format(emotion="(" + "|".join(EMOTIONS) + ")").replace(".", r"\.?"))
+
+
+def parse_reply(text: str) -> Reply:
+    """Judge a reply by the grammar.
+
+    A well-formed reply is a name of a tone, advice, or an opening and a body that go together, whose advice fits the
+    topic of the object it names. What is malformed keeps the tone of its opening and the first object it mentions.
+    """
+    text = " ".join(text.lower().split()).replace(" .", ".")
+    named = _NAME.fullmatch(text)
+    if named:
+        return Reply("name", named[1], None, None, True)
+    opening, kind, tone = max(
+        (entry for entry in _OPENINGS if text.startswith(entry[0] + " ")),
+        key=lambda e: len(e[0]),
+        default=("", None, None),
+    )
+    body = text[len(opening) :].strip().removesuffix(".")
+    for pattern, body_kind, topic in [*_BODIES, *_ADVICE, *_MORE]:
+        match = pattern.fullmatch(body)
+        if match and (kind == body_kind or (kind is None and body_kind == "reply")):
+            fits = match[1] in TOPIC_OF and topic in (None, TOPIC_OF[match[1]])
+            return Reply(body_kind, tone, match[1], topic, fits and text.endswith("."))
+    return Reply(kind, tone, object_of(body), None, False)
+
+
+def object_of(text: str) -> str | None:
+    """The first object of the miniature language that the text mentions."""
+    return next((word for word in re.findall(r"\w+", text.lower()) if word in TOPIC_OF), None)

@@ -1,0 +1,186 @@
+"""Speech of the miniature: eSpeak NG voices, and tone as prosody laid over them.
+
+The library and its voices come with the package `espeakng-loader`. A tone moves rate, pitch, pitch range, loudness,
+pauses and tremor; each is drawn anew for every utterance from distributions that overlap between tones, on top of what
+the speaker's own voice is like. The words are spoken as they are written: the tone is in the sound alone.
+"""
+
+import ctypes
+import random
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import espeakng_loader
+import numpy as np
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.audio import SAMPLE_RATE, resample
+
+_RATE, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7  # espeak_PARAMETER
+_RETRIEVAL, _UTF8, _CHARACTERS, _PHONEME_EVENTS = 2, 1, 1, 1
+_EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7  # espeak_EVENT_TYPE
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT; `name` holds up to eight bytes of a phoneme's mnemonic."""
+
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # ms
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    ]
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+LOUDNESS = 0.05  # root mean square of a speaker's neutral voice, full scale = 1
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """Means of one tone. Standard deviations are `SPREAD`, the same for all tones."""
+
+    rate: float  # words a minute
+    pitch: float  # eSpeak's 0-99
+    range: float  # eSpeak's 0-99: how far the pitch moves
+    gain: float  # dB
+    gap: float  # pause between words, units of 10 ms
+    tremor: float  # depth of the loudness modulation, 0-1
+    ending: str  # punctuation that eSpeak turns into a contour
+
+
+TONES = {
+    "neutral": Prosody(172, 45, 40, 0, 0.5, 0.05, "."),
+    "happy": Prosody(205, 72, 85, 3, 0.0, 0.05, "!"),
+    "sad": Prosody(130, 25, 10, -6, 3.0, 0.30, ","),
+    "angry": Prosody(222, 38, 20, 7, 0.0, 0.15, "!"),
+    "surprise": Prosody(150, 92, 99, 3, 1.0, 0.05, "?"),
+}
+SPREAD = Prosody(9, 6, 9, 1.8, 0.7, 0.06, "")
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A voice variant of eSpeak NG with habits of its own."""
+
+    name: str
+    voice: str
+    rate: float = 1.0  # factor
+    pitch: float = 0.0  # offset
+
+
+_TRAIN = (
+    "m1 m3 m4 m6 m7 f1 f3 f4 Alex Andrea Annie Denis Diogo Gene2 Henrique Jacky Lee Marco Mike adam antonio belinda "
+    "david ed edward klatt klatt4 max pablo quincy rob steph travis anika victor"
+)
+_VALIDATION = "f2 m8 Mario boris shelby benjamin"
+_TEST = "m2 f5 Alicia Michael Storm grandma ian gustave"
+
+
+def _habits(names: str) -> list[Speaker]:
+    """Speakers with fixed small offsets of rate and pitch, drawn once from their names."""
+    rng = {name: random.Random(name) for name in names.split()}
+    return [Speaker(n, f"en-us+{n}", 1 + r.uniform(-0.06, 0.06), r.uniform(-5, 5)) for n, r in rng.items()]
+
+
+SPEAKERS = {"train": _habits(_TRAIN), "validation": _habits(_VALIDATION), "test": _habits(_TEST)}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """`sound`: float32, mono, 16 kHz, (samples,), within [-1, 1]. When (s) each phoneme begins, by its name; and when
+    each word, by its place in the text (words that eSpeak NG runs together count as the first of them)."""
+
+    sound: np.ndarray
+    phonemes: list[tuple[float, str]]
+    words: list[tuple[float, int]]
+
+
+def speak(text: str, speaker: Speaker, tone: str, rng: random.Random) -> Spoken:
+    """The text, by the speaker, in the tone."""
+    mean = TONES[tone]
+    spoken = _espeak(
+        text + mean.ending,
+        speaker.voice,
+        rate=rng.gauss(mean.rate, SPREAD.rate) * speaker.rate,
+        pitch=rng.gauss(mean.pitch, SPREAD.pitch) + speaker.pitch,
+        range_=rng.gauss(mean.range, SPREAD.range),
+        gap=max(0.0, rng.gauss(mean.gap, SPREAD.gap)),
+    )
+    depth = min(max(rng.gauss(mean.tremor, SPREAD.tremor), 0.0), 0.9)
+    seconds = np.arange(len(spoken.sound), dtype=np.float32) / SAMPLE_RATE
+    tremor = 1 - depth * (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * seconds + rng.uniform(0, 6.28)))
+    level = LOUDNESS / _natural_level(speaker.voice) * 10 ** (rng.gauss(mean.gain, SPREAD.gain) / 20)
+    return replace(spoken, sound=np.clip(spoken.sound * tremor * level, -1, 1).astype(np.float32))
+
+
+@cache
+def _natural_level(voice: str) -> float:
+    """How loud the voice is by itself, so that loudness tells the tone and not the voice."""
+    sound = _espeak("the children talked about the piano at home.", voice, 172, 45, 40, 0).sound
+    return float(np.sqrt(np.mean(sound**2)))
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    if (
+        library.espeak_Initialize(_RETRIEVAL, 0, str(espeakng_loader.get_data_path()).encode(), _PHONEME_EVENTS)
+        != 22050
+    ):
+        raise StudyError("eSpeak NG did not start; reinstall the package espeakng-loader")
+    library.espeak_SetSynthCallback(_receive)
+    return library
+
+
+_chunks: list[np.ndarray] = []
+_phonemes: list[tuple[float, str]] = []
+_words: list[tuple[float, int]] = []
+
+
+@_CALLBACK
+def _receive(samples, count, events):
+    if samples and count > 0:
+        _chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+    i = 0
+    while events[i].type != _EVENT_END:
+        seconds = events[i].audio_position / 1000
+        if events[i].type == _EVENT_PHONEME:
+            _phonemes.append((seconds, events[i].name.decode("utf-8", "replace")))
+        elif events[i].type == _EVENT_WORD:
+            _words.append((seconds, events[i].text_position - 1))
+        i += 1
+    return 0
+
+
+def _espeak(text: str, voice: str, rate: float, pitch: float, range_: float, gap: float) -> Spoken:
+    """What eSpeak NG says, silence at both ends cut away, 16 kHz."""
+    library = _library()
+    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise StudyError(f"eSpeak NG has no voice {voice!r}; its voices lie in {Path(espeakng_loader.get_data_path())}")
+    for parameter, value, low, high in (
+        (_RATE, rate, 80, 450),
+        (_PITCH, pitch, 0, 99),
+        (_RANGE, range_, 0, 99),
+        (_WORD_GAP, gap, 0, 30),
+    ):
+        library.espeak_SetParameter(parameter, int(min(max(round(value), low), high)), 0)
+    _chunks.clear()
+    _phonemes.clear()
+    _words.clear()
+    data = text.encode()
+    library.espeak_Synth(data, len(data) + 1, 0, _CHARACTERS, 0, _UTF8, None, None)
+    library.espeak_Synchronize()
+    sound = np.concatenate(_chunks).astype(np.float32) / 32768
+    loud = np.flatnonzero(np.abs(sound) > 1e-3)
+    offset = float(loud[0]) / 22050
+
+    def from_there(times: list) -> list:
+        return [(max(0.0, seconds - offset), what) for seconds, what in times]
+
+    return Spoken(resample(sound[loud[0] : loud[-1] + 1], 22050), from_there(_phonemes), from_there(_words))

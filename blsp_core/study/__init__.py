@@ -1,0 +1,1 @@
+"""The experiment: prompts, foundation, continuations, training, systems, tasks, judging, statistics, figures."""

@@ -1,0 +1,78 @@
+"""The LLM writes its own targets: continuations of what was said, plain for stage 1, in the label's tone for 2."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.manifest import Utterance
+from blsp_core.study import prompts
+from blsp_core.study.llm import answer, chat
+
+MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
+# An LLM that declines, or talks about itself, has not continued the sentence (after the released noise filter's idea).
+REFUSAL = re.compile(r"\b(as an ai|language model|i'm sorry, but|i am sorry, but|i cannot|i can't assist)\b", re.I)
+
+
+def write_continuations(
+    llm,
+    tokenizer,
+    utterances: list[Utterance],
+    *,
+    emotional: bool,
+    writer: str,
+    max_new_tokens: int,
+    batch_size: int,
+    progress: bool = False,
+) -> list[dict]:
+    """Rows of the manifest with `instruction`, `output`, `early_stop` (the token limit cut it), `writer`.
+
+    `emotional`: the LLM is told the utterance's emotion (paper §3.2); otherwise it continues in a coherent style.
+    Raises StudyError when an utterance has no label that the instruction needs.
+    """
+    instructions = [_instruction(utterance, emotional) for utterance in utterances]
+    chats = [chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
+    answers = answer(llm, tokenizer, chats, max_new_tokens, batch_size, progress)
+    return [
+        {**asdict(u), "instruction": i, "output": a.text, "early_stop": a.early_stop, "writer": writer}
+        for u, i, a in zip(utterances, instructions, answers, strict=True)
+    ]
+
+
+def _instruction(utterance: Utterance, emotional: bool) -> str:
+    if not emotional:
+        return prompts.CONTINUE
+    if not utterance.emotion:
+        raise StudyError(f"{utterance.id}: has no emotion label, and stage 2 needs one; drop the row or label it")
+    return prompts.CONTINUE_EMOTION.format(emotion=utterance.emotion)
+
+
+def fault(row: dict) -> str | None:
+    """Why a continuation cannot serve as a target; None when it can."""
+    if not MIN_SECONDS <= row["duration"] <= MAX_SECONDS:
+        return f"duration outside {MIN_SECONDS:.0f}-{MAX_SECONDS:.0f} s"
+    if not row["output"].strip():
+        return "empty"
+    if REFUSAL.search(row["output"]):
+        return "refusal"
+    if row["output"].strip().lower().startswith(row["text"].strip().lower()):
+        return "repeats the sentence"
+    return None
+
+
+def clean(rows: Iterable[dict], check: Callable[[dict], str | None] = fault) -> tuple[list[dict], list[dict]]:
+    """Rows that can serve as targets, and the others with the `reason` they cannot."""
+    kept, rejected = [], []
+    for row in rows:
+        reason = check(row)
+        if reason:
+            rejected.append({**row, "reason": reason})
+        else:
+            kept.append(row)
+    return kept, rejected
+
+
+def reasons(rejected: list[dict]) -> dict[str, int]:
+    """How many were rejected for each reason."""
+    return dict(Counter(row["reason"] for row in rejected))

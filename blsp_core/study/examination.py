@@ -1,0 +1,47 @@
+"""Is the LLM good enough to build on? Its answers on held-out text, instruction by instruction."""
+
+import random
+
+from blsp_core.speech.grammar import parse_reply
+from blsp_core.study import diet
+from blsp_core.study.llm import answer, chat
+
+OBJECT_TASKS = ("continue", "continue_emotion", "continue_conveyed", "reply", "empathy")
+TONE_TASKS = ("continue", "continue_emotion", "continue_conveyed", "identify", "empathy")
+
+
+def examine(model, tokenizer, per_task: int, seed: int, split: str = "test", batch_size: int = 100) -> dict[str, dict]:
+    """For each instruction the share of answers with the right object and the right tone, and n.
+
+    The sentences are of the split, the wordings the paper's own; a malformed answer is wrong in both. An instruction
+    that has no object (identify) or no tone (reply) has no such share.
+    """
+    report = {}
+    for task in diet.SHARES:
+        rng = random.Random(f"{seed} {task} {split}")
+        sources = [s for s in diet.TONE_SOURCES if s != "blend"]
+        examples = [
+            diet.draw_example(rng, split, task, rng.choice(sources), paper_wording=True) for _ in range(per_task)
+        ]
+        chats = [chat(e.system, e.instruction + e.sentence) for e in examples]
+        answers = [a.text for a in answer(model, tokenizer, chats, 40, batch_size)]
+        report[task] = {"n": per_task, **_shares(task, examples, answers)}
+    return report
+
+
+def _shares(task: str, examples: list[diet.Example], answers: list[str]) -> dict[str, float]:
+    parsed = [parse_reply(text) for text in answers]
+    pairs = list(zip(examples, parsed, strict=True))
+    shares = {}
+    if task in OBJECT_TASKS:
+        shares["object"] = _mean(r.well_formed and r.object == e.words.object for e, r in pairs)
+    if task in TONE_TASKS:
+        shares["tone"] = _mean(r.well_formed and r.tone == parse_reply(e.answer).tone for e, r in pairs)
+    if not shares:
+        shares["exact"] = _mean(e.answer == text for e, text in zip(examples, answers, strict=True))
+    return shares
+
+
+def _mean(values) -> float:
+    values = list(values)
+    return sum(values) / len(values)

@@ -1,0 +1,67 @@
+"""Speech to words with a Whisper: the ears of the cascades."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+
+from blsp_core.model.speech_encoder import encode_speech
+from blsp_core.speech.audio import SAMPLE_RATE, load_audio
+from blsp_core.speech.manifest import Utterance
+from blsp_core.study.examples import pad_features
+
+
+class Recognition:
+    """A Whisper of the miniature, from its folder, transcribing utterances below `root`."""
+
+    def __init__(self, asr: Path, root: Path, batch_size: int = 64):
+        self.whisper = WhisperForConditionalGeneration.from_pretrained(asr).eval()
+        self.extractor, self.tokenizer = (
+            WhisperFeatureExtractor.from_pretrained(asr),
+            AutoTokenizer.from_pretrained(asr),
+        )
+        self.root, self.batch_size = root, batch_size
+
+    def words(self, utterances: list[Utterance]) -> list[str]:
+        """The transcripts, in order."""
+        sounds = [load_audio(utterance.audio, self.root) for utterance in utterances]
+        return transcribe(self.whisper, self.extractor, self.tokenizer, sounds, self.batch_size)
+
+
+def log_mel(extractor: WhisperFeatureExtractor, sound: np.ndarray) -> np.ndarray:
+    """Log-mel of one waveform, (mels, frames) float32, frames = samples // hop."""
+    return extractor(sound, sampling_rate=SAMPLE_RATE, padding="longest", return_tensors="np").input_features[0]
+
+
+def pad_to_window(hidden: torch.Tensor, positions: int) -> torch.Tensor:
+    """Encoder output (B, T, D) with zeros up to the encoder's full window: the decoder always sees the same length."""
+    return torch.nn.functional.pad(hidden, (0, 0, 0, positions - hidden.shape[1]))
+
+
+@torch.no_grad()
+def transcribe(whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64) -> list[str]:
+    """What was said, greedily decoded."""
+    texts = []
+    for start in range(0, len(sounds), batch_size):
+        features, mask = pad_features(
+            [torch.from_numpy(log_mel(extractor, s)) for s in sounds[start : start + batch_size]]
+        )
+        hidden, mask = encode_speech(whisper.model.encoder, features, mask)
+        seen = pad_to_window(hidden * mask[..., None], whisper.config.max_source_positions)
+        ids = torch.full((len(seen), 1), whisper.config.decoder_start_token_id)
+        ended, cache = torch.zeros(len(seen), dtype=torch.bool), None
+        while not ended.all() and ids.shape[1] < whisper.config.max_target_positions:
+            output = whisper(
+                encoder_outputs=BaseModelOutput(seen),
+                decoder_input_ids=ids[:, -1:],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache = output.past_key_values
+            new = output.logits[:, -1].argmax(-1).masked_fill(ended, tokenizer.pad_token_id)
+            ended |= new == tokenizer.eos_token_id
+            ids = torch.cat([ids, new[:, None]], dim=1)
+        texts += [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    return texts

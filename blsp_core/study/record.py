@@ -1,0 +1,100 @@
+"""What a results file says besides its figures: on which machine, with which packages, at what cost."""
+
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scipy", "espeakng-loader", "dvc")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on; a package that is not there is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def hardware() -> dict[str, str | int]:
+    """The processor, its cores as this process may use them, and the GPU where one is in use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found: dict[str, str | int] = {"cpu": _processor(), "cores": cores}
+    cuda = _cuda()
+    if cuda:
+        found |= {"gpu": cuda.get_device_name(), "gpus": cuda.device_count()}
+    return found
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory this process has held so far, in GB (10⁹ bytes); of each kind where there is a GPU."""
+    found = {}
+    try:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found["peak_memory_gb"] = round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
+    except ImportError:  # Windows keeps no such count
+        pass
+    cuda = _cuda()
+    if cuda:
+        found["peak_gpu_memory_gb"] = round(cuda.max_memory_allocated() / 1e9, 3)
+    return found
+
+
+def write_json(path: str | Path, value) -> Path:
+    """Write JSON whole or not at all: into a file beside it, which then takes its name.
+
+    Arrays and tensors become lists, numbers that are not finite become null.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    half.write_text(text, encoding="utf-8")
+    half.replace(path)
+    return path
+
+
+def remove(place: Path) -> None:
+    """Remove a file or a folder with all that is in it; nothing there is fine."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, tensors
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _cuda():
+    """torch.cuda where torch is already loaded and has a GPU: asking must not load it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() else None

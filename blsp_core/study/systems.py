@@ -1,0 +1,105 @@
+"""The systems that are compared: each answers utterances under a task."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from tqdm.auto import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from blsp_core.errors import StudyError
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.speech.audio import load_audio
+from blsp_core.speech.manifest import EMOTIONS, Utterance
+from blsp_core.study import prompts
+from blsp_core.study.examples import spoken_chat
+from blsp_core.study.llm import answer, chat, decode
+from blsp_core.study.recognition import Recognition
+from blsp_core.study.tasks import Task
+
+
+class System(Protocol):
+    """Whatever answers speech."""
+
+    def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
+        """One reply to each utterance, in order, greedily decoded."""
+
+
+class Cascade:
+    """An LLM that is given words, and perhaps told the speaker's emotion.
+
+    `words` and `emotion` turn utterances into what the LLM is told; without `emotion` it is told the words only.
+    """
+
+    def __init__(
+        self,
+        llm: Path,
+        words: Callable[[list[Utterance]], list[str]],
+        emotion: Callable[[list[Utterance]], list[str]] | None = None,
+        batch_size: int = 64,
+    ):
+        self.llm, self.tokenizer = AutoModelForCausalLM.from_pretrained(llm).eval(), AutoTokenizer.from_pretrained(llm)
+        self.words, self.emotion, self.batch_size = words, emotion, batch_size
+
+    def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
+        told = self.words(utterances)
+        if self.emotion is not None:
+            told = [prompts.TOLD.format(emotion=e) + w for e, w in zip(self.emotion(utterances), told, strict=True)]
+        chats = [chat(task.system, task.instruction + text) for text in told]
+        return [a.text for a in answer(self.llm, self.tokenizer, chats, task.max_new_tokens, self.batch_size)]
+
+
+class Hearing:
+    """A BLSP-Emo, of any stage or variant."""
+
+    def __init__(self, model: Path, root: Path, batch_size: int = 64):
+        self.model = BlspEmoForConditionalGeneration.from_pretrained(model).eval()
+        self.processor, self.root, self.batch_size = BlspEmoProcessor.from_pretrained(model), root, batch_size
+
+    @torch.no_grad()
+    def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
+        order = sorted(range(len(utterances)), key=lambda i: utterances[i].duration)
+        replies = [""] * len(utterances)
+        for start in tqdm(range(0, len(order), self.batch_size), desc=task.name, unit="batch"):
+            rows = order[start : start + self.batch_size]
+            sounds = [load_audio(utterances[i].audio, self.root) for i in rows]
+            batch = self.processor([spoken_chat(task.system, task.instruction, sound) for sound in sounds])
+            batch = batch.to(self.model.device)
+            ids = self.model.generate(**batch, max_new_tokens=task.max_new_tokens, do_sample=False)
+            for i, new in zip(rows, ids[:, batch["input_ids"].shape[1] :], strict=True):
+                replies[i] = decode(self.processor.tokenizer, new).text
+        return replies
+
+
+def transcripts(utterances: list[Utterance]) -> list[str]:
+    """The true words."""
+    return [utterance.text for utterance in utterances]
+
+
+def labels(utterances: list[Utterance]) -> list[str]:
+    """The true emotions."""
+    return [utterance.emotion for utterance in utterances]
+
+
+def random_emotions(seed: int) -> Callable[[list[Utterance]], list[str]]:
+    """Emotions that have nothing to do with the speech, the same for an utterance in every task."""
+    return lambda utterances: [random.Random(f"{seed} {u.id}").choice(EMOTIONS) for u in utterances]
+
+
+def load(name: str, study) -> System:
+    """The system of that name, from the products of the pipeline; a name that is no cascade is a trained model."""
+    llm, root = study.read("foundation/llm"), study.read("manifests").parent
+    match name:
+        case "text+llm":
+            return Cascade(llm, transcripts)
+        case "whisper+llm":
+            return Cascade(llm, Recognition(study.read("foundation/asr"), root).words)
+        case "gold+llm":
+            return Cascade(llm, transcripts, labels)
+        case "random+llm":
+            return Cascade(llm, transcripts, random_emotions(study.seed))
+    if name not in study.systems:
+        raise StudyError(f"params.yaml, systems: has no {name!r}; there are {', '.join(study.systems)}; add it there")
+    return Hearing(study.read(study.systems[name]["model"]), root)

@@ -1,0 +1,82 @@
+"""What a system is asked in the evaluation, and how the name of an emotion is read from a free answer."""
+
+import re
+from dataclasses import dataclass
+
+from blsp_core.study.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question put to every utterance of one manifest."""
+
+    name: str  # the head of its results' names: ser.<corpus>, or requests
+    corpus: str
+    split: str
+    kind: str  # ser: name the speaker's emotion; requests: answer the spoken request
+    prompt: str  # a short key for the wording: identify or empathy
+    system: str  # the system prompt
+    instruction: str  # stands before the speech in the user's turn; may be empty
+    max_new_tokens: int
+
+    @property
+    def manifest(self) -> str:
+        """Where the utterances lie, relative to the scale's data folder."""
+        return f"manifests/{self.corpus}.{self.split}.jsonl" if self.split else f"manifests/{self.corpus}.jsonl"
+
+
+def recognition(corpus: str, split: str = "test", max_new_tokens: int = 32) -> Task:
+    """Emotion recognition with the paper's test prompt, under the plain system prompt."""
+    return Task(f"ser.{corpus}", corpus, split, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
+
+
+def spoken_requests(corpus: str = "requests", split: str = "test", max_new_tokens: int = 64) -> Task:
+    """Spoken requests as in the paper: no instruction, a system prompt that asks for empathy."""
+    return Task("requests", corpus, split, "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+
+
+def showcase(max_new_tokens: int = 64) -> Task:
+    """One sentence in every tone by one voice, answered like a request: for people to read, never measured."""
+    return Task("showcase", "showcase", "", "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+
+
+def task_list(settings) -> list[Task]:
+    """Every task of a scale, from the settings `ser` (corpora), `requests` (a corpus, or empty), `split`,
+    `ser_tokens` and `reply_tokens` (longest answers, in tokens)."""
+    tasks = [recognition(corpus, settings.split, settings.ser_tokens) for corpus in settings.ser]
+    if settings.requests:
+        tasks.append(spoken_requests(settings.requests, settings.split, settings.reply_tokens))
+    return tasks
+
+
+_SYNONYMS = {
+    "neutral": "neutral neutrality neutrally emotionless unemotional calm",
+    "happy": "happy happiness happily joy joyful joyous cheerful cheerfulness cheery glad delighted excited excitement",
+    "sad": "sad sadness sadly unhappy unhappiness sorrow sorrowful melancholy depressed",
+    "angry": "angry anger angrily mad furious fury outraged rage irate",
+    "surprise": "surprise surprised surprising surprisingly astonished astonishment amazed amazement shocked",
+}
+_EMOTION_OF = {word: emotion for emotion, words in _SYNONYMS.items() for word in words.split()}
+_DENIALS = {"not", "no", "never", "neither", "nor", "without", "cannot"}
+_PAIRED_DENIALS = {("rather", "than"), ("instead", "of"), ("lack", "of")}
+_REACH = 3  # words that a negation reaches over: "does not sound very happy"
+
+
+def parse_emotion(text: str) -> str | None:
+    """The one emotion of `EMOTIONS` that an answer names, or None.
+
+    Reads free sentences ("The speaker sounds cheerful."). A denied emotion ("not sad", "rather than sad") is not
+    named. An answer that names none, or more than one, is None: an unparsed answer is an error, never a guess.
+    """
+    named = set()
+    for clause in re.split(r"[.,;:!?\n]|\bbut\b", text.lower().replace("’", "'")):
+        words = re.findall(r"[a-z]+(?:'[a-z]+)?", clause.replace("not only", "").replace("n't", " not"))
+        for place, word in enumerate(words):
+            if word in _EMOTION_OF and not _denied(words[max(0, place - _REACH) : place]):
+                named.add(_EMOTION_OF[word])
+    return named.pop() if len(named) == 1 else None
+
+
+def _denied(before: list[str]) -> bool:
+    """Whether the words before an emotion deny it."""
+    return bool(_DENIALS & set(before) or _PAIRED_DENIALS & set(zip(before, before[1:], strict=False)))

@@ -1,0 +1,79 @@
+"""The losses of the paper, on rows of logits."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from blsp_core.model.losses import (
+    emotion_ce,
+    response_ce,
+    response_kl,
+    response_positions,
+    response_rows,
+    response_targets,
+)
+
+LABELS = torch.tensor([[-100, -100, 5, 6, 7, -100], [-100, 3, -100, -100, 4, 2]])
+
+
+def test_the_row_before_a_token_predicts_it():
+    positions = response_positions(LABELS)
+    assert positions.nonzero().tolist() == [[0, 1], [0, 2], [0, 3], [1, 0], [1, 3], [1, 4]]
+    assert response_targets(LABELS).tolist() == [5, 6, 7, 3, 4, 2]
+
+
+def test_without_the_shift_a_token_has_its_own_row():
+    assert torch.equal(response_positions(LABELS, shift=False), LABELS != -100)
+
+
+def test_cross_entropy_is_that_of_every_causal_model():
+    logits = torch.randn(2, 6, 9)
+    expected = cross_entropy(logits[:, :-1].flatten(0, 1), LABELS[:, 1:].flatten())
+    assert torch.allclose(response_ce(response_rows(logits, LABELS), response_targets(LABELS)), expected)
+
+
+def test_student_and_teacher_rows_meet_though_their_sequences_differ():
+    """The same response behind 3 and behind 5 tokens of prompt."""
+    rows = torch.randn(4, 11)
+    student, teacher = torch.randn(1, 7, 11), torch.randn(1, 9, 11)
+    student[0, 2:6], teacher[0, 4:8] = rows, rows
+    student_labels = torch.tensor([[-100] * 3 + [1, 2, 3, 4]])
+    teacher_labels = torch.tensor([[-100] * 5 + [1, 2, 3, 4]])
+    kl = response_kl(response_rows(student, student_labels), response_rows(teacher, teacher_labels))
+    assert kl.abs() < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_divergence_is_never_negative(seed, dtype):
+    generator = torch.Generator().manual_seed(seed)
+    teacher = torch.randn(6, 50, generator=generator).mul(10).to(dtype)
+    student = teacher + torch.randn(6, 50, generator=generator).mul(10 ** -(seed % 6)).to(dtype)
+    kl = response_kl(student, teacher)
+    assert kl.dtype == torch.float32 and kl >= -1e-6
+
+
+def test_divergence_is_of_the_student_from_the_teacher_at_the_temperature():
+    student, teacher = torch.randn(3, 5), torch.randn(3, 5)
+    p, q = (teacher / 2).softmax(-1), (student / 2).softmax(-1)
+    expected = (p * (p.log() - q.log())).sum(-1).mean()
+    assert torch.allclose(response_kl(student, teacher, temperature=2.0), expected, atol=1e-6)
+
+
+def test_a_batch_in_pieces_sums_to_the_whole():
+    rows, other, targets = torch.randn(6, 9), torch.randn(6, 9), torch.tensor([5, 6, 7, 3, 4, 2])
+    pieces = [slice(0, 1), slice(1, 6)]
+    for whole, in_pieces in [
+        (response_kl(rows, other), [response_kl(rows[p], other[p], num_items_in_batch=6) for p in pieces]),
+        (response_ce(rows, targets), [response_ce(rows[p], targets[p], 6) for p in pieces]),
+        (emotion_ce(rows, targets), [emotion_ce(rows[p], targets[p], 6) for p in pieces]),
+    ]:
+        assert torch.allclose(sum(in_pieces), whole, atol=1e-6)
+
+
+def test_a_clip_without_a_label_does_not_count():
+    logits = torch.randn(3, 5)
+    assert torch.allclose(
+        emotion_ce(logits, torch.tensor([-100, 2, 3])), cross_entropy(logits[1:], torch.tensor([2, 3]))
+    )
+    assert emotion_ce(logits, torch.full((3,), -100)) == 0

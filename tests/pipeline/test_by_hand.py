@@ -1,0 +1,82 @@
+"""A notebook opened in JupyterLab: it reads the pipeline's data and writes where it harms nothing."""
+
+import os
+
+import pytest
+from stubs import make_study
+
+from blsp_core.errors import StudyError
+from blsp_core.study import notebook
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    root = make_study(tmp_path / "study")
+    monkeypatch.chdir(root / "notebooks")  # where JupyterLab starts a kernel
+    return root
+
+
+def test_scale_settings_and_seed_come_from_params_yaml(study):
+    begun = notebook.start("stage1", None, None, None)
+    assert (begun.scale, begun.seed, begun.root) == ("smoke", 7, study)
+    assert vars(begun.settings) == {"steps": 2, "rate": 1e-4, "bold": False}
+    assert vars(notebook.start("stage1", "mini", {"rate": 0.5}).settings) == {"steps": 3, "rate": 0.5, "bold": False}
+    assert notebook.start("stage2", variant="frozen").settings.frozen is True
+
+
+def test_a_setting_that_does_not_exist_cannot_be_set(study):
+    with pytest.raises(StudyError, match="the notebook's `settings`: 'stepz' is no setting of the section stage1"):
+        notebook.start("stage1", settings={"stepz": 1})
+
+
+def test_what_is_written_lies_apart_and_the_pipelines_data_stays(study):
+    (study / "data/smoke/results").mkdir(parents=True)
+    (study / "data/smoke/results/stage1.json").write_text("{}")
+    begun = notebook.start("stage1")
+    begun.record("stage1.json", {"loss": 1})
+    begun.figures("a.md").write_text("x")
+    assert (study / "data/smoke/results/stage1.json").read_text() == "{}"
+    assert begun.read("results/stage1.json") == study / "data/smoke/results/stage1.json"
+    assert (study / ".scratch/by-hand/smoke/results/stage1.json").is_file()
+    assert (study / ".scratch/by-hand/smoke/figures/a.md").is_file() and not (study / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("foundation/llm", "foundation"),
+        ("manifests/acted.test.jsonl", "data"),
+        ("corpora", "data"),
+        ("continuations/neutral.jsonl", "continuations"),
+        ("models/stage1", "stage1"),
+        ("models/blsp-emo", "stage2@blsp-emo"),
+        ("results/stage1.csv", "stage1"),
+        ("results/stage2/blsp-emo.json", "stage2@blsp-emo"),
+        ("results/systems/text+llm/metrics.json", "evaluate@text+llm"),
+        ("results/summary.json", "paper"),
+    ],
+)
+def test_what_is_missing_names_the_stage_that_makes_it(study, path, stage):
+    with pytest.raises(StudyError) as error:
+        notebook.start("stage1").read(path)
+    assert str(error.value) == f"data/smoke/{path} is not there yet; run `dvc repro {stage}` at scale smoke"
+
+
+def test_unfinished_work_is_found_again_on_the_same_terms_only(study):
+    manifest = study / "data/smoke/manifests/a.jsonl"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("1")
+
+    def folder(**terms):
+        begun = notebook.start("stage1", **terms)
+        begun.read("manifests")
+        return begun.checkpoints
+
+    first = folder()
+    assert first == folder() and first.is_dir()
+    assert first not in (folder(seed=2), folder(settings={"steps": 9}))
+    os.utime(manifest, ns=(1, 1))
+    assert folder() != first
+    notebook.start("stage1").record("stage1.json", {})
+    assert not first.exists()

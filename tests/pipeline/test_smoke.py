@@ -1,0 +1,103 @@
+"""The whole study at scale smoke, as a user runs it, in a copy of the tree; then what a change makes stale."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from blsp_core.study.settings import PARAMS, read_params
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """What is tracked, or would be: no product, no cache, no environment."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name)
+    return target
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """What `dvc` says; a failure shows all of it."""
+    python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=root, env=os.environ | {"PATH": python}, capture_output=True, text=True)
+    assert done.returncode == 0, f"dvc {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def ran(said: str) -> set[str]:
+    return set(re.findall(r"Running stage '(.+?)'", said))
+
+
+def changed(root: Path) -> set[str]:
+    return set(json.loads(dvc(root, "status", "--json")))
+
+
+def change(root: Path, *keys: str, to) -> None:
+    """Change one value of params.yaml."""
+    yaml = YAML()
+    params = yaml.load(root / PARAMS)
+    place = params
+    for key in keys[:-1]:
+        place = place[key]
+    assert keys[-1] in place
+    place[keys[-1]] = to
+    yaml.dump(params, root / PARAMS)
+
+
+@pytest.mark.slow
+def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
+    study = copy_of_the_tree(tmp_path / "study")
+    dvc(study, "config", "core.no_scm", "true")
+    change(study, "scale", to="smoke")
+    params = read_params(study)
+    evaluations = {f"evaluate@{system}" for system in params["systems"]}
+
+    first = dvc(study, "repro")
+    assert evaluations | {"foundation", "data", "continuations", "stage1", "paper"} <= ran(first)
+    results = study / "data/smoke/results"
+    summary = json.loads((results / "summary.json").read_text())
+    assert any(name.startswith("ser.") for name in summary) and json.loads((results / "claims.json").read_text())
+    assert list((study / "figures/smoke").glob("*.pdf"))
+    for system in params["systems"]:
+        run = json.loads((results / "systems" / system / "metrics.json").read_text())["run"]
+        assert (run["scale"], run["system"], run["seed"]) == ("smoke", system, params["seed"])
+    assert not (study / ".scratch/failed").exists() and not (study / ".scratch/by-hand").exists()
+    assert not list((study / ".scratch").rglob("*.safetensors")), "unfinished work stayed behind"
+
+    begun = time.perf_counter()
+    assert ran(dvc(study, "repro")) == set()
+    assert time.perf_counter() - begun < 20
+
+    # Someone opens a notebook, runs it and saves it.
+    source = study / "notebooks/04_stage1.ipynb"
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"execution_count": 1, "outputs": [{"output_type": "stream", "name": "stdout", "text": "seen"}]}
+    notebook["metadata"]["language_info"] = {"name": "python", "version": "3.12.1"}
+    source.write_text(json.dumps(notebook), encoding="utf-8")
+    assert ran(dvc(study, "repro")) == {"clean"}
+
+    # Someone changes how many times the bootstrap draws.
+    change(study, "evaluation", "draws", to=params["evaluation"]["draws"] + 1)
+    assert changed(study) == evaluations
+    one = sorted(evaluations)[0]
+    assert ran(dvc(study, "repro", "--single-item", one)) == {one}
+    assert changed(study) == evaluations - {one} | {"paper"}

@@ -1,0 +1,66 @@
+"""Made-up predictions for the tests: systems that are right with a given chance, with real sentences and voices."""
+
+import random
+
+import pytest
+
+from blsp_core.speech.grammar import draw_sentence, empathetic_reply
+from blsp_core.speech.manifest import EMOTIONS, Utterance
+from blsp_core.study import judging
+from blsp_core.study.tasks import recognition, spoken_requests
+
+CORPORA = ("acted", "talk", "statements", "requests")
+
+
+def spoken(corpus: str, count: int, voices: int = 10) -> list[Utterance]:
+    rng = random.Random(corpus)
+    tones = EMOTIONS[:4] if corpus == "requests" else EMOTIONS
+    return [
+        Utterance(
+            "sound.flac", draw_sentence(rng, "test", request=corpus == "requests").text, tones[i % len(tones)],
+            f"{corpus}-{i}", f"voice {i % voices}", "en", 2.0, corpus, "test",
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def make_named(system: str, corpus: str, chance: float, count: int = 200) -> list[dict]:
+    """Recognition answers that are right with this chance; the wrong ones name another emotion, or none."""
+    rng = random.Random(system + corpus)
+    utterances = spoken(corpus, count)
+    answers = [
+        f"The emotion tone is {u.emotion if rng.random() < chance else rng.choice([*EMOTIONS, 'hard to say'])}."
+        for u in utterances
+    ]
+    return judging.judge(recognition(corpus), system, utterances, answers)
+
+
+def replied(system: str, chance: float, count: int = 200) -> list[dict]:
+    """Replies to requests on the right object, in the right tone with this chance."""
+    rng = random.Random(system)
+    utterances = spoken("requests", count)
+    replies = []
+    for utterance in utterances:
+        sentence = next(s for s in iter(lambda: draw_sentence(rng, "test", True), None) if s.object in utterance.text)
+        tone = utterance.emotion if rng.random() < chance else rng.choice(EMOTIONS)
+        replies.append(empathetic_reply(rng, sentence, tone))
+    return judging.judge(spoken_requests(), system, utterances, replies)
+
+
+def make_evaluated(chances: dict[str, float], count: int = 200) -> dict[str, dict[str, list[dict]]]:
+    """system -> task -> rows, for systems that catch the tone with the given chances."""
+    return {
+        system: {f"ser.{corpus}": make_named(system, corpus, chance, count) for corpus in CORPORA}
+        | {"requests": replied(system, chance, count)}
+        for system, chance in chances.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def named():
+    return make_named
+
+
+@pytest.fixture(scope="session")
+def evaluated():
+    return make_evaluated

@@ -1,0 +1,104 @@
+import random
+
+import pytest
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.grammar import draw_sentence, empathetic_reply, plain_reply
+from blsp_core.speech.manifest import EMOTIONS, Utterance, write_jsonl
+from blsp_core.study import judging
+from blsp_core.study.tasks import recognition, spoken_requests
+
+
+def utterance(text="how do i cook the soup today", emotion="sad", id="u1", speaker="voice"):
+    return Utterance("sound.flac", text, emotion, id, speaker, "en", 2.0, "requests", "test")
+
+
+def named(pairs):
+    """Recognition rows of (reference, answer) pairs, three voices in turn."""
+    spoken = [utterance(emotion=e, id=f"u{i}", speaker=f"voice {i % 3}") for i, (e, _) in enumerate(pairs)]
+    return judging.judge(recognition("acted"), "blsp-emo", spoken, [answer for _, answer in pairs])
+
+
+def test_an_unparsed_answer_is_an_error_and_is_counted_apart():
+    figures = judging.score(named([("sad", "sad"), ("sad", "who knows"), ("happy", "sad"), ("happy", "joyful")]))
+    assert (figures["wa"], figures["ua"], figures["unparsed"], figures["n"]) == (0.5, 0.5, 0.25, 4)
+    assert figures["confusion"]["sad"] == dict.fromkeys(EMOTIONS, 0) | {"sad": 1, "unparsed": 1}
+    assert list(figures["confusion"]) == ["happy", "sad"]
+
+
+def test_balanced_accuracy_and_f1_are_over_the_emotions_that_occur():
+    figures = judging.score(named([("neutral", "neutral")] * 8 + [("sad", "neutral")] * 2))
+    assert (figures["wa"], figures["ua"]) == (0.8, 0.5)
+    assert figures["f1"] == pytest.approx((2 * 8 / (8 + 10)) / 2)
+
+
+def test_the_bootstrap_counts_the_same_figures_as_the_scorer():
+    rng = random.Random(0)
+    rows = named([(rng.choice(EMOTIONS[:4]), rng.choice([*EMOTIONS, "who knows"])) for _ in range(200)])
+    figures = judging.score(rows)
+    for metric in ("wa", "ua", "f1", "unparsed"):
+        found = judging.estimate(rows, metric, draws=50)
+        assert found.value == pytest.approx(figures[metric])
+        assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize("tone", EMOTIONS)
+def test_a_reply_in_the_speakers_tone_about_the_right_object_is_good_and_empathetic(tone):
+    rng = random.Random(1)
+    sentence = draw_sentence(rng, "test", request=True)
+    found = judging.judge_by_grammar(utterance(sentence.text, tone), empathetic_reply(rng, sentence, tone))
+    assert (found["quality"], found["empathy"]) == (1, 1)
+
+
+def test_quality_and_empathy_fail_apart():
+    rng = random.Random(2)
+    asked, other = (draw_sentence(rng, "test", request=True) for _ in range(2))
+    assert asked.object != other.object
+    spoken = utterance(asked.text, "sad")
+
+    def judged(response):
+        found = judging.judge_by_grammar(spoken, response)
+        return found["quality"], found["empathy"]
+
+    assert judged(plain_reply(rng, asked)) == (1, 0)
+    assert judged(empathetic_reply(rng, asked, "angry")) == (1, 0)
+    assert judged(empathetic_reply(rng, other, "sad")) == (0, 1)
+    assert judged("i am sorry that you feel so sad. the the the") == (0, 0)
+
+
+def test_requests_are_scored_tone_by_tone():
+    rng = random.Random(3)
+    sentence = draw_sentence(rng, "test", request=True)
+    spoken = [utterance(sentence.text, tone, id=tone) for tone in ("sad", "angry")]
+    replies = [empathetic_reply(rng, sentence, "sad")] * 2
+    figures = judging.score(judging.judge(spoken_requests(), "blsp-emo", spoken, replies))
+    assert figures["tone_by_tone"] == {"sad": 1.0, "angry": 0.0}
+    assert (figures["quality"], figures["empathy"], figures["n"]) == (1.0, 0.5, 2)
+
+
+def test_two_systems_are_compared_utterance_by_utterance_in_any_order():
+    right = named([(emotion, emotion) for emotion in EMOTIONS * 6])
+    wrong = named([(emotion, "neutral") for emotion in EMOTIONS * 6])
+    found = judging.compare(right, wrong[::-1], "wa", draws=200)
+    assert found.value == pytest.approx(0.8)
+    assert judging.compare(right, wrong, "ua", draws=200).value == pytest.approx(0.8)
+
+
+def test_systems_that_met_different_utterances_are_not_compared():
+    rows = named([("sad", "sad"), ("happy", "sad")])
+    with pytest.raises(StudyError, match="did not answer the same utterances of ser.acted"):
+        judging.compare(rows, rows[:1], "wa")
+
+
+def test_a_system_that_skips_an_utterance_is_refused():
+    with pytest.raises(StudyError, match="gave 1 responses to the 2 utterances of ser.acted"):
+        judging.judge(recognition("acted"), "blsp", [utterance(), utterance(id="u2")], ["sad"])
+
+
+def test_predictions_are_read_back_by_task_and_a_row_without_its_fields_is_named(tmp_path):
+    rows = named([("sad", "sad")])
+    write_jsonl(tmp_path / "predictions.jsonl", rows)
+    assert judging.read_predictions(tmp_path / "predictions.jsonl") == {"ser.acted": rows}
+    write_jsonl(tmp_path / "predictions.jsonl", [*rows, {"id": "u2"}])
+    with pytest.raises(StudyError, match="line 2: no system, task"):
+        judging.read_predictions(tmp_path / "predictions.jsonl")
