@@ -1,13 +1,21 @@
-"""BLSP-Emo itself: imports torch, transformers and peft, and nothing of ours but the error."""
+"""BLSP-Emo itself: imports torch, transformers and peft, and nothing of ours but the error.
 
-from transformers import AutoConfig, AutoModel, AutoProcessor
+The names below are imported when first asked for, so that the speech encoder alone can be had without the rest.
+"""
 
-from blsp_core.model.configuration import BlspEmoConfig
-from blsp_core.model.modeling import BlspEmoForConditionalGeneration, BlspEmoOutput
-from blsp_core.model.processing import BlspEmoProcessor
+import importlib
 
-AutoConfig.register("blsp_emo", BlspEmoConfig, exist_ok=True)
-AutoModel.register(BlspEmoConfig, BlspEmoForConditionalGeneration, exist_ok=True)
-AutoProcessor.register(BlspEmoConfig, BlspEmoProcessor, exist_ok=True)
+_HOME = {
+    "BlspEmoConfig": "configuration",
+    "BlspEmoForConditionalGeneration": "modeling",
+    "BlspEmoOutput": "modeling",
+    "BlspEmoProcessor": "processing",
+}
+__all__ = list(_HOME)
 
-__all__ = ["BlspEmoConfig", "BlspEmoForConditionalGeneration", "BlspEmoOutput", "BlspEmoProcessor"]
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module(f"{__name__}.auto")  # transformers' Auto classes know them from now on
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -9,6 +9,7 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.study.batching import pad, pad_features
 from blsp_core.study.llm import chat
 
 IGNORED = -100
@@ -102,19 +103,6 @@ class Examples(Dataset):
             hidden, mask = model.encode(*(t.to(model.device) for t in pad_features(features)))
             self.hidden += [h[m].cpu() for h, m in zip(hidden, mask, strict=True)]
         self.features.clear()
-
-
-def pad_features(features: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-mels (mels, frames) -> (clips, mels, longest) and the mask (clips, longest)."""
-    padded, mask = pad([f.T for f in features], 0.0)
-    return padded.transpose(1, 2).contiguous(), mask
-
-
-def pad(rows: list[torch.Tensor], value: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of different length, right-padded to one tensor, and the mask of what is real, int64."""
-    lengths = torch.tensor([len(row) for row in rows])
-    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
-    return padded, (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:

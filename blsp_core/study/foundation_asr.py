@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from blsp_core.model.speech_encoder import encode_speech
 from blsp_core.speech.audio import SAMPLE_RATE
 from blsp_core.speech.synthesis import Spoken
-from blsp_core.study.examples import pad, pad_features
+from blsp_core.study.batching import pad, pad_features
 from blsp_core.study.recognition import log_mel, pad_to_window
 from blsp_core.study.training import train
 

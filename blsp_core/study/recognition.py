@@ -10,7 +10,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from blsp_core.model.speech_encoder import encode_speech
 from blsp_core.speech.audio import SAMPLE_RATE, load_audio
 from blsp_core.speech.manifest import Utterance
-from blsp_core.study.examples import pad_features
+from blsp_core.study.batching import pad_features
 
 
 class Recognition:
