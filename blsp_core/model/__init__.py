@@ -10,6 +10,7 @@ _HOME = {
     "BlspEmoForConditionalGeneration": "modeling",
     "BlspEmoOutput": "modeling",
     "BlspEmoProcessor": "processing",
+    "listen": "listening",
 }
 __all__ = list(_HOME)
 

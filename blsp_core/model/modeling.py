@@ -168,7 +168,8 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
                 input_features, feature_attention_mask, encoder_hidden_states, encoder_attention_mask
             )
             emotion_logits = self.get_emotion_logits(speech, speech_mask)
-        self._check_length(input_ids, attention_mask, past_key_values)
+        before = past_key_values.get_seq_length() if past_key_values is not None else 0
+        self._check_length(before + input_ids.shape[1])
         if is_speech is not None:
             positions = is_speech.flatten().nonzero()[:, 0]  # (n,)
             count = 0 if speech is None else int(speech_mask.sum())
@@ -205,15 +206,9 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
             speech_mask=speech_mask,
         )
 
-    def _check_length(self, input_ids, attention_mask, past_key_values) -> None:
+    def _check_length(self, length: int) -> None:
         limit = self._longest_sequence()
-        if limit is None:
-            return
-        before = past_key_values.get_seq_length() if past_key_values is not None else 0
-        length = before + input_ids.shape[1]
-        if length > limit and attention_mask is not None:
-            length = int(attention_mask.sum(1).max())
-        if length > limit:
+        if limit is not None and length > limit:
             raise StudyError(
                 f"input_ids: {length} tokens, but this converted model is right up to {limit} only; "
                 "beyond that the original stretches its positions, which this one does not; shorten the dialogue"
@@ -230,6 +225,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         generation_config = super()._prepare_generated_length(generation_config, **kwargs)
         limit = self._longest_sequence()
         if limit is not None:
+            self._check_length(kwargs["input_ids_length"] + 1)
             generation_config.max_length = min(generation_config.max_length, limit)
         return generation_config
 
@@ -255,11 +251,13 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
 
     def _clips_of_rows(self, input_ids: torch.Tensor, speech: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """The indices of every row's clips, found by counting placeholders against the clips' lengths."""
-        if "encoder_attention_mask" in speech:
-            frames = speech["encoder_attention_mask"].sum(1)
+        if "encoder_hidden_states" in speech:
+            hidden = speech["encoder_hidden_states"]
+            frames = speech.get("encoder_attention_mask", torch.ones_like(hidden[..., 0])).sum(1).long()
         else:
+            features = speech["input_features"]
             stride = self.encoder.conv1.stride[0] * self.encoder.conv2.stride[0]
-            frames = -(-speech["feature_attention_mask"].sum(1) // stride)
+            frames = -(-speech.get("feature_attention_mask", torch.ones_like(features[:, 0])).sum(1).long() // stride)
         last = self.adapter.output_lengths(frames).cumsum(0)  # (clips,), placeholders up to a clip's end
         ends = (input_ids == self.config.speech_token_id).sum(1).cumsum(0)  # (rows,), up to a row's end
         row_of_clip = torch.searchsorted(ends, last)

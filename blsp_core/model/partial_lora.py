@@ -40,12 +40,12 @@ class PartialLoraLinear(LoraLinear):
         if positions is None or self.disable_adapters:
             return result
         speech = x.flatten(0, -2)[positions]  # (n, in_features)
-        flat = result.flatten(0, -2)
         for name in self.active_adapters:
             down, up = self.lora_A[name], self.lora_B[name]
             update = up(down(self.lora_dropout[name](speech.to(down.weight.dtype)))) * self.scaling[name]
-            flat = flat.index_add(0, positions, update.to(flat.dtype))
-        return flat.view_as(result)
+            # In place, a linear layer's backward does not need its output: no copy of the other positions.
+            result.view(-1, result.shape[-1]).index_add_(0, positions, update.to(result.dtype))
+        return result
 
 
 def add_partial_lora(llm: nn.Module, rank: int, alpha: float, dropout: float, targets: Iterable[str]) -> None:

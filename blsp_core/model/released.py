@@ -50,11 +50,11 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     source, target = Path(source), Path(target)
     if target.exists():
         raise StudyError(f"{target}: is there already; name a new folder, or remove it")
-    config = _read_json(source / "config.json", "a released BLSP-Emo or Qwen checkpoint")
+    config = _Settings(source, _read_json(source / "config.json", "a released BLSP-Emo or Qwen checkpoint"))
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        if "qwen_config" in config:
+        if isinstance(config.get("qwen_config"), dict):
             report = _convert_blsp(source, unfinished, config, dtype)
         elif config.get("model_type") == "qwen":
             report = _convert_qwen(source, unfinished, config, dtype)
@@ -82,7 +82,7 @@ def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype |
     for name in lora.get("target_modules", ()):
         if name not in _TARGETS:
             raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
-    llm_config = _qwen2_config(source, config["qwen_config"], report)
+    llm_config = _qwen2_config(source, _Settings(source, config["qwen_config"]), report)
     tokenizer = _tokenizer(source, llm_config)
     extractor = WhisperFeatureExtractor.from_dict(_read_json(source / "preprocessor_config.json", "Whisper's features"))
     kernels = [int(size) for size in config["conv_kernel_sizes"].split(",")]
@@ -210,6 +210,17 @@ def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]
     pieces = [tensor] * len(new) if ".lora_A." in f".{kind}" else tensor.chunk(len(new))
     block = "self_attn" if block == "attn" else "mlp"
     return [(f"{prefix}.{block}.{target}.{kind}", piece) for target, piece in zip(new, pieces, strict=True)]
+
+
+class _Settings(dict):
+    """A section of the source's config.json, whose missing keys are named."""
+
+    def __init__(self, source: Path, values: dict):
+        super().__init__(values)
+        self.source = source
+
+    def __missing__(self, key):
+        raise StudyError(f"{self.source}/config.json: {key} is missing; this is no config of the released code")
 
 
 def _qwen2_config(source: Path, qwen: dict, report: Report) -> Qwen2Config:

@@ -30,13 +30,15 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def read_tensors(files: list[Path]) -> Iterator[tuple[Path, str, torch.Tensor]]:
-    """(file, key, tensor) of every tensor; pickles are read as weights only, and mapped rather than loaded.
+    """(file, key, tensor) of every tensor; pickles are read as weights only.
 
+    A file is mapped anew for every tensor, so that what was read before does not stay in memory.
     Raises StudyError for a file that is damaged or holds code, and for a key that two files have.
     """
     seen: dict[str, Path] = {}
     for file in files:
-        for key, tensor in _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file):
+        is_safetensors = file.suffix == ".safetensors"
+        for key, tensor in _read_safetensors(file) if is_safetensors else _read_pickle(file):
             if key in seen:
                 raise StudyError(f"{file}: {key} is in {seen[key].name} too; wanted is every key once")
             seen[key] = file
@@ -46,23 +48,33 @@ def read_tensors(files: list[Path]) -> Iterator[tuple[Path, str, torch.Tensor]]:
 def _read_safetensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
     try:
         with safe_open(file, "pt") as opened:
-            for key in opened.keys():
-                yield key, opened.get_tensor(key)
+            keys = list(opened.keys())
     except SafetensorError as error:
         raise StudyError(f"{file}: cannot be read ({error}); the file is damaged, fetch it again") from None
+    for key in keys:
+        with safe_open(file, "pt") as opened:
+            yield key, opened.get_tensor(key)
 
 
 def _read_pickle(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    with file.open("rb") as opened:
+        can_be_mapped = opened.read(2) == b"PK"  # the oldest format cannot, and is loaded whole
+    weights = _load_pickle(file, can_be_mapped)
+    keys = list(weights)
+    for key in keys:
+        yield key, weights[key]
+        if can_be_mapped:
+            weights = _load_pickle(file, can_be_mapped)
+
+
+def _load_pickle(file: Path, mapped: bool) -> dict[str, torch.Tensor]:
     try:
-        with file.open("rb") as opened:
-            is_zip = opened.read(2) == b"PK"  # the format that can be mapped; older files are loaded whole
-        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         raise StudyError(f"{file}: holds more than weights, or is damaged; fetch it again from its source") from None
     except (RuntimeError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise StudyError(f"{file}: cannot be read ({reason}); the file is damaged, fetch it again") from None
-    yield from weights.items()
 
 
 class ShardWriter:

@@ -65,10 +65,10 @@ def _requests(rng: random.Random, split: str, size: int) -> list[Line]:
 
 
 def _showcase(rng: random.Random, split: str, size: int) -> list[Line]:
-    """For the eye and the ear: statements and requests in turn, each in all five tones by one speaker."""
+    """For the eye and the ear: requests, each in all five tones by one speaker."""
     lines = []
-    for i in range(size // 5):
-        sentence, speaker = draw_sentence(rng, split, request=i % 2 == 1), rng.choice(SPEAKERS[split])
+    for _ in range(size // 5):
+        sentence, speaker = draw_sentence(rng, split, request=True), rng.choice(SPEAKERS[split])
         lines += [Line(sentence, tone, speaker) for tone in EMOTIONS]
     return lines
 
@@ -104,9 +104,18 @@ def _speak(task: tuple[Line, str]) -> Spoken:
 
 def build_corpus(role: str, split: str, size: int, seed: int, root: Path) -> list[Utterance]:
     """Plan, speak and write one corpus below `root`: corpora/<role>.<split>.flac and manifests/<role>.<split>.jsonl."""
+    return _build(f"{role}.{split}", role, split, size, seed, root)
+
+
+def build_showcase(seed: int, root: Path) -> list[Utterance]:
+    """One request of the test split in five tones by one voice: corpora/showcase.flac and manifests/showcase.jsonl."""
+    return _build("showcase", "showcase", "test", len(EMOTIONS), seed, root)
+
+
+def _build(name: str, role: str, split: str, size: int, seed: int, root: Path) -> list[Utterance]:
     lines = plan(role, split, size, seed)
     sounds = [spoken.sound for spoken in synthesise(lines, seed)]
-    slices = write_corpus(Path(root) / "corpora" / f"{role}.{split}.flac", sounds)
+    slices = write_corpus(Path(root) / "corpora" / f"{name}.flac", sounds)
     rows = [
         Utterance(
             audio=f"corpora/{piece}",
@@ -121,5 +130,5 @@ def build_corpus(role: str, split: str, size: int, seed: int, root: Path) -> lis
         )
         for number, (line, sound, piece) in enumerate(zip(lines, sounds, slices, strict=True))
     ]
-    write_manifest(Path(root) / "manifests" / f"{role}.{split}.jsonl", rows)
+    write_manifest(Path(root) / "manifests" / f"{name}.jsonl", rows)
     return rows

@@ -51,17 +51,18 @@ class Prosody:
     gain: float  # dB
     gap: float  # pause between words, units of 10 ms
     tremor: float  # depth of the loudness modulation, 0-1
+    effort: float  # how far the high frequencies stand out, -1 to 1: strained voices are bright, slack ones dull
     ending: str  # punctuation that eSpeak turns into a contour
 
 
 TONES = {
-    "neutral": Prosody(172, 45, 40, 0, 0.5, 0.05, "."),
-    "happy": Prosody(205, 72, 85, 3, 0.0, 0.05, "!"),
-    "sad": Prosody(130, 25, 10, -6, 3.0, 0.30, ","),
-    "angry": Prosody(222, 38, 20, 7, 0.0, 0.15, "!"),
-    "surprise": Prosody(150, 92, 99, 3, 1.0, 0.05, "?"),
+    "neutral": Prosody(172, 45, 30, 0, 0.5, 0.05, 0.0, "."),
+    "happy": Prosody(202, 74, 95, 2, 0.0, 0.05, 0.1, "!"),
+    "sad": Prosody(128, 25, 10, -7, 3.0, 0.35, -0.4, ","),
+    "angry": Prosody(225, 36, 15, 8, 0.0, 0.15, 0.5, "!"),
+    "surprise": Prosody(143, 92, 99, 3, 1.0, 0.05, 0.1, "?"),
 }
-SPREAD = Prosody(9, 6, 9, 1.8, 0.7, 0.06, "")
+SPREAD = Prosody(9, 6, 9, 1.6, 0.7, 0.06, 0.1, "")
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,16 @@ _VALIDATION = "f2 m8 Mario boris shelby benjamin"
 _TEST = "m2 f5 Alicia Michael Storm grandma ian gustave"
 
 
-def _habits(names: str) -> list[Speaker]:
-    """Speakers with fixed small offsets of rate and pitch, drawn once from their names."""
-    rng = {name: random.Random(name) for name in names.split()}
-    return [Speaker(n, f"en-us+{n}", 1 + r.uniform(-0.06, 0.06), r.uniform(-5, 5)) for n, r in rng.items()]
+def _habits(voices: str, people: int = 1) -> list[Speaker]:
+    """Speakers with small fixed offsets of rate and pitch, drawn once from their names; `people` of each voice."""
+    speakers = []
+    for name in (voice + "'" * i for voice in voices.split() for i in range(people)):
+        rng = random.Random(name)
+        speakers.append(Speaker(name, "en-us+" + name.rstrip("'"), 1 + rng.uniform(-0.08, 0.08), rng.uniform(-8, 8)))
+    return speakers
 
 
-SPEAKERS = {"train": _habits(_TRAIN), "validation": _habits(_VALIDATION), "test": _habits(_TEST)}
+SPEAKERS = {"train": _habits(_TRAIN, 3), "validation": _habits(_VALIDATION), "test": _habits(_TEST)}
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,13 @@ def speak(text: str, speaker: Speaker, tone: str, rng: random.Random) -> Spoken:
         gap=max(0.0, rng.gauss(mean.gap, SPREAD.gap)),
     )
     depth = min(max(rng.gauss(mean.tremor, SPREAD.tremor), 0.0), 0.9)
-    seconds = np.arange(len(spoken.sound), dtype=np.float32) / SAMPLE_RATE
+    effort = min(max(rng.gauss(mean.effort, SPREAD.effort), -0.9), 0.9)
+    sound = np.append(spoken.sound[:1], spoken.sound[1:] - effort * spoken.sound[:-1])
+    sound *= np.sqrt(np.mean(spoken.sound**2) / np.mean(sound**2))
+    seconds = np.arange(len(sound), dtype=np.float32) / SAMPLE_RATE
     tremor = 1 - depth * (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * seconds + rng.uniform(0, 6.28)))
     level = LOUDNESS / _natural_level(speaker.voice) * 10 ** (rng.gauss(mean.gain, SPREAD.gain) / 20)
-    return replace(spoken, sound=np.clip(spoken.sound * tremor * level, -1, 1).astype(np.float32))
+    return replace(spoken, sound=np.clip(sound * tremor * level, -1, 1).astype(np.float32))
 
 
 @cache

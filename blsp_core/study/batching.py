@@ -3,9 +3,14 @@
 import torch
 
 
-def pad_features(features: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-mels (mels, frames) -> (clips, mels, longest) and the mask (clips, longest)."""
+def pad_features(features: list[torch.Tensor], lengths: list[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-mels (mels, frames) -> (clips, mels, longest) and the mask (clips, longest).
+
+    `lengths`: the real frames of each, where a log-mel goes on with silence.
+    """
     padded, mask = pad([f.T for f in features], 0.0)
+    if lengths is not None:
+        mask = (torch.arange(mask.shape[1])[None] < torch.tensor(lengths)[:, None]).long()
     return padded.transpose(1, 2).contiguous(), mask
 
 

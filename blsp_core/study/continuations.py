@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import Utterance
@@ -46,6 +46,12 @@ def _instruction(utterance: Utterance, emotional: bool) -> str:
     if not utterance.emotion:
         raise StudyError(f"{utterance.id}: has no emotion label, and stage 2 needs one; drop the row or label it")
     return prompts.CONTINUE_EMOTION.format(emotion=utterance.emotion)
+
+
+def utterances(rows: Iterable[dict]) -> list[Utterance]:
+    """The utterances that continuations were written for."""
+    names = [field.name for field in fields(Utterance)]
+    return [Utterance(**{name: row[name] for name in names}) for row in rows]
 
 
 def fault(row: dict) -> str | None:

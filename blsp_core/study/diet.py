@@ -22,7 +22,6 @@ WORDINGS = {
     "identify": [prompts.IDENTIFY, "Please name the emotion tone of the speech: ", "Which emotion tone is this? "],
     "repeat": [prompts.REPEAT, "Please say this again: "],
     "feeling": ["How does the speaker feel? ", "In one word, the mood of the speaker: "],
-    "check": ["Does the speaker sound {emotion}? Answer yes or no: ", "Is the emotion tone {emotion}? "],
     "reply": [""],
     "empathy": [""],
 }
@@ -31,9 +30,8 @@ SHARES = {
     "continue_emotion": 0.12,
     "continue_conveyed": 0.14,
     "identify": 0.14,
-    "repeat": 0.12,
+    "repeat": 0.17,
     "feeling": 0.05,
-    "check": 0.05,
     "reply": 0.10,
     "empathy": 0.14,
 }
@@ -104,8 +102,6 @@ def _answer(rng: random.Random, task: str, sentence: grammar.Sentence, tone: str
             return sentence.text
         case "feeling":
             return tone
-        case "check":
-            return "yes" if asked == tone else "no"
         case "reply":
             return grammar.plain_reply(rng, sentence)
         case "empathy":

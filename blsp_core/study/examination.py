@@ -1,8 +1,11 @@
-"""Is the LLM good enough to build on? Its answers on held-out text, instruction by instruction."""
+"""Are the backbones good enough to build on? The LLM's answers instruction by instruction, the Whisper's words."""
 
 import random
 
+import jiwer
+
 from blsp_core.speech.grammar import parse_reply
+from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import diet
 from blsp_core.study.llm import answer, chat
 
@@ -45,3 +48,14 @@ def _shares(task: str, examples: list[diet.Example], answers: list[str]) -> dict
 def _mean(values) -> float:
     values = list(values)
     return sum(values) / len(values)
+
+
+def examine_words(said: list[str], heard: list[str], tones: list[str]) -> dict:
+    """Word error rate over all, of each tone, and the share of sentences heard exactly."""
+    by_tone = {}
+    for tone in EMOTIONS:
+        rows = [i for i, spoken in enumerate(tones) if spoken == tone]
+        if rows:
+            by_tone[tone] = jiwer.wer([said[i] for i in rows], [heard[i] for i in rows])
+    exact = _mean(a == b for a, b in zip(said, heard, strict=True))
+    return {"wer": jiwer.wer(said, heard), "exact": exact, "by_tone": by_tone, "n": len(said)}

@@ -1,5 +1,6 @@
 """From a row of continuations to a training example: the same response after speech and after the transcript."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,13 +25,21 @@ def spoken_chat(system: str, instruction: str, audio=None) -> list[dict]:
     ]
 
 
+@dataclass(frozen=True)
+class Sound:
+    """The log-mel of a clip, (mels, frames and perhaps silence), and how many of its frames are real."""
+
+    features: torch.Tensor
+    frames: int
+
+
 class Examples(Dataset):
     """Continuations as model inputs.
 
     An item has `speech_ids` and `speech_labels` (the prompt with placeholders, then the response), `text_ids` and
     `text_labels` (the same with the transcript under the writer's instruction: what the teacher reads), `emotion` (an
-    index into EMOTIONS, -100 for none), and `features` (mels, frames), or `hidden` (frames, width) after
-    `encode_once`. A response that the token limit had cut has no end of turn.
+    index into EMOTIONS, -100 for none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`.
+    A response that the token limit had cut has no end of turn. `keep`: items stay in memory for the next epoch.
     """
 
     def __init__(
@@ -41,68 +50,59 @@ class Examples(Dataset):
         *,
         system: str,
         instruction: str,
-        keep_features: bool = True,
+        keep: bool = True,
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
-        self.system, self.instruction, self.keep_features = system, instruction, keep_features
-        self.features: dict[int, torch.Tensor] = {}
-        self.hidden: list[torch.Tensor] | None = None
+        self.system, self.instruction, self.keep = system, instruction, keep
+        self.items: dict[int, dict] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
-        row = self.rows[index]
+        if index in self.items:
+            return self.items[index]
+        item = self._item(self.rows[index])
+        if self.keep:
+            self.items[index] = item
+        return item
+
+    def _item(self, row: dict) -> dict:
+        waveform = load_audio(row["audio"], self.root)
+        heard = self.processor.features([waveform])
         tokenizer = self.processor.tokenizer
         response = tokenizer(row["output"], add_special_tokens=False).input_ids
         if not row["early_stop"]:
             response.append(tokenizer.eos_token_id)
-        speech = self.processor.prompt_ids(spoken_chat(self.system, self.instruction), [self.speech_length(index)])
+        places = [self.processor.speech_length(len(waveform))]
+        speech = self.processor.prompt_ids(spoken_chat(self.system, self.instruction), places)
         text = self.processor.prompt_ids(chat(self.system, row["instruction"] + row["text"]))
-        item = {
+        return {
             "speech_ids": speech + response,
             "speech_labels": [IGNORED] * len(speech) + response,
             "text_ids": text + response,
             "text_labels": [IGNORED] * len(text) + response,
             "emotion": EMOTIONS.index(row["emotion"]) if row["emotion"] else IGNORED,
+            "sound": Sound(heard["input_features"][0], int(heard["feature_attention_mask"].sum())),
         }
-        if self.hidden is not None:
-            return {**item, "hidden": self.hidden[index]}
-        return {**item, "features": self.log_mel(index)}
-
-    def log_mel(self, index: int) -> torch.Tensor:
-        """(mels, frames) of one row; kept for the next epoch where `keep_features` says so."""
-        if index in self.features:
-            return self.features[index]
-        sound = load_audio(self.rows[index]["audio"], self.root)
-        features = self.processor.features([sound])["input_features"][0]
-        if self.keep_features:
-            self.features[index] = features
-        return features
-
-    def speech_length(self, index: int) -> int:
-        """The number of speech embeddings of one row."""
-        return self.processor.speech_length(round(self.rows[index]["duration"] * self.rate))
-
-    @property
-    def rate(self) -> int:
-        return self.processor.feature_extractor.sampling_rate
 
     def lengths(self) -> list[int]:
-        """A length for every row, by which rows of like length share a batch."""
-        return [self.speech_length(index) for index in range(len(self))]
+        """About how many speech embeddings every row has, by which rows of like length share a batch."""
+        rate = self.processor.feature_extractor.sampling_rate
+        return [self.processor.speech_length(round(row["duration"] * rate)) for row in self.rows]
 
     @torch.no_grad()
     def encode_once(self, model: BlspEmoForConditionalGeneration, batch_size: int = 64) -> None:
-        """Run the frozen encoder over every row now, so that no training step has to."""
-        self.hidden = []
+        """Run the frozen encoder over every row now, so that no training step has to; all items are kept."""
         for start in range(0, len(self), batch_size):
-            features = [self.log_mel(i) for i in range(start, min(start + batch_size, len(self)))]
-            hidden, mask = model.encode(*(t.to(model.device) for t in pad_features(features)))
-            self.hidden += [h[m].cpu() for h, m in zip(hidden, mask, strict=True)]
-        self.features.clear()
+            items = [self[i] for i in range(start, min(start + batch_size, len(self)))]
+            batch = collate(items)
+            features, mask = batch["input_features"], batch["feature_attention_mask"]
+            states, mask = model.encode(features.to(model.device), mask.to(model.device))
+            for i, (item, row, real) in enumerate(zip(items, states, mask, strict=True), start):
+                self.items[i] = {**item, "sound": row[real].cpu()}
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:
@@ -112,8 +112,10 @@ def collate(items: list[dict]) -> dict[str, torch.Tensor]:
         ids, mask = pad([torch.tensor(item[f"{side}_ids"]) for item in items], 0)
         labels, _ = pad([torch.tensor(item[f"{side}_labels"]) for item in items], IGNORED)
         batch |= {f"{side}_ids": ids, f"{side}_mask": mask, f"{side}_labels": labels}
-    if "hidden" in items[0]:
-        batch["encoder_hidden_states"], batch["encoder_attention_mask"] = pad([i["hidden"] for i in items], 0.0)
+    sounds = [item["sound"] for item in items]
+    if isinstance(sounds[0], Sound):
+        padded = pad_features([sound.features for sound in sounds], [sound.frames for sound in sounds])
+        batch["input_features"], batch["feature_attention_mask"] = padded
     else:
-        batch["input_features"], batch["feature_attention_mask"] = pad_features([item["features"] for item in items])
+        batch["encoder_hidden_states"], batch["encoder_attention_mask"] = pad(sounds, 0.0)
     return batch

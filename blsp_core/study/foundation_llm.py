@@ -35,7 +35,8 @@ class Diet(Dataset):
     """Examples of the diet as token ids, drawn anew for every index: (seed, index) decides all.
 
     Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
-    level of up to `noise` standard deviations, but for the first quarter of the examples, which are read as they are.
+    level of up to `noise` standard deviations, of noise that differs from word to word and of noise that all its words
+    share, as they would a voice. The first quarter of the examples are read as they are.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, size: int, noise: float, seed: int):
@@ -78,6 +79,21 @@ class Diet(Dataset):
         return self.known[text]
 
 
+def preview(seed: int, count: int) -> list[dict[str, str]]:
+    """Some examples of the diet for people to read; a marker that is laid over the words stands in brackets."""
+    rng = random.Random(f"{seed} preview")
+    drawn = [diet.draw_example(rng, "train") for _ in range(count)]
+    return [
+        {
+            "task": example.task,
+            "instruction": example.instruction.strip(),
+            "sentence": example.sentence + (f" [{example.blend}]" if example.blend else ""),
+            "answer": example.answer,
+        }
+        for example in drawn
+    ]
+
+
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     """Right-padded tensors (B, T); markers (B,)."""
     fill = {"input_ids": 0, "labels": -100, "noise": 0.0, "blend": 0.0}
@@ -95,8 +111,8 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     """Cross-entropy of the answer, the sentence disturbed by noise and blended with its marker."""
     table = model.get_input_embeddings()
     embeds = table(batch["input_ids"])
-    noise = torch.randn_like(embeds) * embeds.detach().std() * batch["noise"][..., None]
-    embeds = embeds + noise + batch["blend"][..., None] * table(batch["marker"])[:, None]
+    noise = (torch.randn_like(embeds) + torch.randn_like(embeds[:, :1])) * batch["noise"][..., None]
+    embeds = embeds + noise * embeds.detach().std() + batch["blend"][..., None] * table(batch["marker"])[:, None]
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     answers = batch["labels"][:, 1:] != -100
     logits = model.lm_head(hidden[:, :-1][answers])

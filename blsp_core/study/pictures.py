@@ -37,6 +37,59 @@ def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], senten
     return fig
 
 
+def prosody(frame: pd.DataFrame) -> Figure:
+    """How each measure of the sound is spread in each tone; white bars mark medians and quartiles.
+
+    frame: columns tone and measures, a row for each utterance.
+    """
+    measures, tones = [column for column in frame if column != "tone"], [t for t in EMOTIONS if t in set(frame["tone"])]
+    fig, axes = plt.subplots(1, len(measures), figsize=(WIDTH, 2.2), squeeze=False)
+    for axis, measure in zip(axes[0], measures, strict=True):
+        known = frame.dropna(subset=[measure])
+        values = [known.loc[known["tone"] == tone, measure].to_numpy() for tone in tones]
+        drawn = [(place, found) for place, found in enumerate(values) if len(found) > 1]
+        bodies = axis.violinplot([v for _, v in drawn], [p for p, _ in drawn], widths=0.85, showextrema=False)["bodies"]
+        for body, (place, found) in zip(bodies, drawn, strict=True):
+            body.set(facecolor=TONE_COLOURS[tones[place]], alpha=0.9)
+            low, middle, high = np.percentile(found, (25, 50, 75))
+            axis.plot([place, place], [low, high], color="white", linewidth=2)
+            axis.plot(place, middle, "o", color="white", markersize=3.5)
+        axis.set_xticks(range(len(tones)), tones, rotation=35, ha="right", rotation_mode="anchor")
+        axis.set(title=measure)
+        axis.grid(axis="y")
+        axis.set_axisbelow(True)
+    return fig
+
+
+def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
+    """Which word each speech embedding is most like: cosine, (words, speech embeddings), in their order."""
+    fig, axis = plt.subplots(figsize=(WIDTH * 0.75, 0.6 + 0.19 * len(words)))
+    image = axis.imshow(cosine, cmap="Greys", vmin=0, aspect="auto")
+    axis.set_yticks(range(len(words)), words)
+    axis.set(xlabel="speech embedding", title=title)
+    axis.tick_params(length=0)
+    fig.colorbar(image, ax=axis, label="cosine", fraction=0.04)
+    return fig
+
+
+def tone_map(points: dict[str, np.ndarray], tones: list[str]) -> Figure:
+    """Utterances as points coloured by the speaker's tone, a panel for each model.
+
+    points: model -> (utterances, width); what is drawn are its two principal axes.
+    """
+    fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.6), squeeze=False)
+    for axis, (model, found) in zip(axes[0], points.items(), strict=True):
+        centred = found - found.mean(axis=0)
+        flat = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        for number, tone in enumerate(t for t in EMOTIONS if t in tones):
+            rows = np.array([spoken == tone for spoken in tones])
+            axis.scatter(*flat[rows].T, s=9, color=TONE_COLOURS[tone], marker="oXsD^"[number], label=tone, linewidths=0)
+        axis.set(title=name_of(model), xticks=[], yticks=[])
+        axis.spines[:].set_visible(True)
+    axes[0, -1].legend(title="spoken", loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
 def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str]) -> Figure:
     """Losses over steps, a panel for each column, a line for each run.
 

@@ -5,17 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import torch
-from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS, Utterance
 from blsp_core.study import prompts
-from blsp_core.study.examples import spoken_chat
-from blsp_core.study.llm import answer, chat, decode
+from blsp_core.study.hearing import reply
+from blsp_core.study.llm import answer, chat
 from blsp_core.study.recognition import Recognition
 from blsp_core.study.tasks import Task
 
@@ -58,19 +55,18 @@ class Hearing:
         self.model = BlspEmoForConditionalGeneration.from_pretrained(model).eval()
         self.processor, self.root, self.batch_size = BlspEmoProcessor.from_pretrained(model), root, batch_size
 
-    @torch.no_grad()
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
-        order = sorted(range(len(utterances)), key=lambda i: utterances[i].duration)
-        replies = [""] * len(utterances)
-        for start in tqdm(range(0, len(order), self.batch_size), desc=task.name, unit="batch"):
-            rows = order[start : start + self.batch_size]
-            sounds = [load_audio(utterances[i].audio, self.root) for i in rows]
-            batch = self.processor([spoken_chat(task.system, task.instruction, sound) for sound in sounds])
-            batch = batch.to(self.model.device)
-            ids = self.model.generate(**batch, max_new_tokens=task.max_new_tokens, do_sample=False)
-            for i, new in zip(rows, ids[:, batch["input_ids"].shape[1] :], strict=True):
-                replies[i] = decode(self.processor.tokenizer, new).text
-        return replies
+        return reply(
+            self.model,
+            self.processor,
+            utterances,
+            self.root,
+            system=task.system,
+            instruction=task.instruction,
+            max_new_tokens=task.max_new_tokens,
+            batch_size=self.batch_size,
+            desc=task.name,
+        )
 
 
 def transcripts(utterances: list[Utterance]) -> list[str]:

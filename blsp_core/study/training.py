@@ -71,7 +71,7 @@ def train(
         seed=seed,
         data_seed=seed,
         bf16=on_gpu,
-        logging_steps=log_steps,
+        logging_steps=min(log_steps, steps),
         logging_nan_inf_filter=False,
         save_strategy="steps" if save_steps else "no",
         save_steps=save_steps or steps,

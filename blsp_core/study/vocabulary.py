@@ -60,7 +60,7 @@ def all_texts() -> list[str]:
         for phrase in p
     ]
     answers += [line for topic in lexicon.TOPICS.values() for line in topic["advice"]]
-    answers += [*lexicon.BODIES, lexicon.TELL_ME_MORE, grammar.NAMED, *EMOTIONS, *lexicon.MARKERS.values(), "yes", "no"]
+    answers += [*lexicon.BODIES, lexicon.TELL_ME_MORE, grammar.NAMED, *EMOTIONS, *lexicon.MARKERS.values()]
     said = [text.strip() for text in spoken_texts()] + answers
     asked = [
         wording.format(emotion=e) + text

@@ -98,6 +98,15 @@ def test_an_exported_folder_needs_nothing_else(parts, tmp_path):
     assert torch.equal(logits(model, processor), expected) and model.config.llm_name.endswith("foundation/llm")
 
 
+def test_an_exported_folder_can_be_saved_over(parts, tmp_path):
+    model, processor = parts
+    model.export(tmp_path / "out")
+    loaded = BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "out")
+    loaded.save_pretrained(tmp_path / "out")
+    again = BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "out")
+    assert torch.equal(logits(again, processor), logits(model, processor))
+
+
 def test_an_exported_llm_is_a_plain_one(parts, tmp_path):
     model, _ = parts
     model.export(tmp_path / "out")

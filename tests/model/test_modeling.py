@@ -125,8 +125,11 @@ def test_a_clip_can_come_as_features_kept_from_earlier(model, processor):
     batch = processor(CHATS)
     speech = {name: batch.pop(name) for name in ("input_features", "feature_attention_mask")}
     hidden, mask = model.encode(**speech)
-    kept = model(**batch, encoder_hidden_states=hidden, encoder_attention_mask=mask)
-    assert torch.equal(kept.logits, model(**batch, **speech).logits)
+    kept = {"encoder_hidden_states": hidden, "encoder_attention_mask": mask}
+    assert torch.equal(model(**batch, **kept).logits, model(**batch, **speech).logits)
+    for beams in (1, 2):
+        settings = {"max_new_tokens": 5, "do_sample": False, "num_beams": beams}
+        assert torch.equal(model.generate(**batch, **kept, **settings), model.generate(**batch, **speech, **settings))
 
 
 @torch.no_grad()
