@@ -11,7 +11,8 @@ import zlib
 from dataclasses import dataclass
 
 from blsp_core.speech.lexicon import (
-    BODIES,
+    BODY_WITH_VERB,
+    BODY_WITHOUT_VERB,
     CUES,
     MOMENTS,
     OPENINGS_CONTINUATION,
@@ -37,6 +38,9 @@ class Sentence:
     topic: str
     object: str
     request: bool
+    person: str  # who is spoken of; "we" in a request
+    verb: str  # "" where the sentence has none
+    where: str  # a place or a moment; "" where the sentence has none
     cue: str = ""
     cue_first: bool = True
 
@@ -56,23 +60,34 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_ton
     """A random sentence of the split; with `cue_tone`, one that spells that tone out."""
     while True:
         topic = rng.choice(list(TOPICS))
-        thing = rng.choice(TOPICS[topic]["objects"])
-        words = rng.choice(SHAPES_REQUEST if request else SHAPES_STATEMENT).format(
-            object=thing,
-            verb=rng.choice(TOPICS[topic]["verbs"]),
-            person=rng.choice(PEOPLE),
-            place=rng.choice(PLACES),
-            moment=rng.choice(MOMENTS),
+        shape = rng.choice(SHAPES_REQUEST if request else SHAPES_STATEMENT)
+        slots = {
+            "object": rng.choice(TOPICS[topic]["objects"]),
+            "verb": rng.choice(TOPICS[topic]["verbs"]),
+            "person": rng.choice(PEOPLE),
+            "place": rng.choice(PLACES),
+            "moment": rng.choice(MOMENTS),
+        }
+        sentence = Sentence(
+            words=shape.format(**slots),
+            topic=topic,
+            object=slots["object"],
+            request=request,
+            person="we" if request else slots["person"],
+            verb=slots["verb"] if "{verb}" in shape else "",
+            where=next((slots[slot] for slot in ("place", "moment") if f"{{{slot}}}" in shape), ""),
+            cue=rng.choice(CUES[cue_tone]) if cue_tone else "",
+            cue_first=rng.random() < 0.5,
         )
-        cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
-        sentence = Sentence(words, topic, thing, request, cue, rng.random() < 0.5)
         if sentence.split == split:
             return sentence
 
 
 def continuation(rng: random.Random, sentence: Sentence, tone: str) -> str:
-    """A continuation of the sentence in a tone: an opening that shows it, a body that takes up the object."""
-    return f"{rng.choice(OPENINGS_CONTINUATION[tone])} {rng.choice(BODIES).format(object=sentence.object)}."
+    """A continuation of the sentence in a tone: an opening that shows it, a body that takes up all that was said."""
+    body = BODY_WITH_VERB if sentence.verb else BODY_WITHOUT_VERB
+    body = body.format(**vars(sentence)).replace("  ", " ")
+    return f"{rng.choice(OPENINGS_CONTINUATION[tone])} {body}."
 
 
 def plain_reply(rng: random.Random, sentence: Sentence) -> str:
@@ -101,7 +116,13 @@ def _with_object(template: str) -> re.Pattern:
     return re.compile(re.escape(template).replace(r"\{object\}", r"(\w+)"))
 
 
-_BODIES = [(_with_object(body), "continuation", None) for body in BODIES]
+_WHERE = "(?: (?:" + "|".join(PLACES + MOMENTS) + "))?"
+_VERBS = "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"])
+_SLOTS = {"person": "(?:" + "|".join([*PEOPLE, "we"]) + ")", "verb": f"(?:{_VERBS})", "object": r"(\w+)"}
+_BODIES = [
+    (re.compile(body.replace(" {where}", _WHERE).format(**_SLOTS)), "continuation", None)
+    for body in (BODY_WITH_VERB, BODY_WITHOUT_VERB)
+]
 _ADVICE = [(_with_object(line), "reply", topic) for topic, entry in TOPICS.items() for line in entry["advice"]]
 _MORE = [(_with_object(TELL_ME_MORE), "reply", None)]
 _OPENINGS = [

@@ -156,9 +156,7 @@ OPENINGS_REPLY = {
     "angry": ["i understand that you are angry.", "your anger makes sense to me.", "i can hear how upset you are."],
     "surprise": ["i see that this amazed you.", "that must have been unexpected for you.", "what a surprise for you."],
 }
-BODIES = [
-    "they talked about the {object} for hours",
-    "the {object} was all they could think of",
-    "they found the {object} again",
-]
+# A continuation takes up all that the sentence says, so that whoever continues it must have heard all of it.
+BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where} again"
+BODY_WITHOUT_VERB = "{person} thought of the {object} {where} again"
 TELL_ME_MORE = "please tell me more about the {object}"

@@ -65,7 +65,7 @@ def linear_probe(train: tuple[np.ndarray, list[str]], test: tuple[np.ndarray, li
 
 
 def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:
-    """A row for every corpus and split: utterances, hours, speakers, sentences, and the share of each tone in per cent."""
+    """A row for every corpus and split: utterances, hours, speakers, sentences, the share of each tone in per cent."""
     rows = []
     for utterances in manifests:
         tones = [utterance.emotion for utterance in utterances]
@@ -84,7 +84,7 @@ def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:
 
 
 def check_apart(utterances: list[Utterance]) -> pd.DataFrame:
-    """How many speakers and sentences each split has, and how many of them any other split has too: none, or StudyError."""
+    """How many speakers and sentences each split has, and how many another split has too: none, or StudyError."""
     splits = list(dict.fromkeys(utterance.split for utterance in utterances))
     rows = []
     for what in ("speaker", "text"):

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from blsp_core.study import diet
+from blsp_core.study import diet, prompts
 from blsp_core.study.training import train
 from blsp_core.study.vocabulary import TURN_END, TURN_START
 
@@ -23,6 +23,7 @@ def build_llm(tokenizer: Qwen2Tokenizer, width: int, layers: int, heads: int, ff
             num_key_value_heads=heads,
             intermediate_size=ffn,
             max_position_embeddings=1024,
+            initializer_range=width**-0.5,  # Qwen's 0.02 suits its widths; here it would cost half the training
             tie_word_embeddings=True,
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
@@ -35,13 +36,16 @@ class Diet(Dataset):
     """Examples of the diet as token ids, drawn anew for every index: (seed, index) decides all.
 
     Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
-    level of up to `noise` standard deviations, of noise that differs from word to word and of noise that all its words
-    share, as they would a voice. The first quarter of the examples are read as they are.
+    level of up to `noise` standard deviations, of noise that differs from word to word, and of one word of an
+    instruction that lies over all of them and means nothing there: what is to be done is said by the instruction
+    alone. The first quarter of the examples are read as they are.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, size: int, noise: float, seed: int):
         self.tokenizer, self.size, self.noise, self.seed = tokenizer, size, noise, seed
         self.known: dict[str, list[int]] = {}
+        wordings = [prompts.SYSTEM_EMPATHY, *(wording for row in diet.WORDINGS.values() for wording in row)]
+        self.distractors = sorted({i for wording in wordings for i in self._ids(wording.replace("{emotion}", ""))})
 
     def __len__(self) -> int:
         return self.size
@@ -67,6 +71,7 @@ class Diet(Dataset):
             "noise": [0.0] * len(before_ids) + [noise] * len(said) + rest,
             "blend": [0.0] * len(before_ids) + blend + rest,
             "marker": self._ids(" " + example.blend)[0] if example.blend else 0,
+            "distractor": rng.choice(self.distractors),
         }
 
     def _words(self, text: str) -> list[int]:
@@ -103,7 +108,8 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     }
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
-    batch["marker"] = torch.tensor([row["marker"] for row in rows])
+    for name in ("marker", "distractor"):
+        batch[name] = torch.tensor([row[name] for row in rows])
     return batch
 
 
@@ -111,8 +117,8 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     """Cross-entropy of the answer, the sentence disturbed by noise and blended with its marker."""
     table = model.get_input_embeddings()
     embeds = table(batch["input_ids"])
-    noise = (torch.randn_like(embeds) + torch.randn_like(embeds[:, :1])) * batch["noise"][..., None]
-    embeds = embeds + noise * embeds.detach().std() + batch["blend"][..., None] * table(batch["marker"])[:, None]
+    noise = torch.randn_like(embeds) * embeds.detach().std() + 1.5 * table(batch["distractor"])[:, None]
+    embeds = embeds + noise * batch["noise"][..., None] + batch["blend"][..., None] * table(batch["marker"])[:, None]
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     answers = batch["labels"][:, 1:] != -100
     logits = model.lm_head(hidden[:, :-1][answers])

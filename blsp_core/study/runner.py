@@ -28,6 +28,8 @@ KERNEL_OPTIONS = ("--HistoryManager.enabled=False", "--Application.log_level=CRI
 # The kernel is quiet, depends on nothing in the user's home, and hashes and dates as in every other run.
 QUIET = {
     "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore:IProgress",  # tqdm asks for widgets, which nobody would see
     "PYTHONHASHSEED": "0",
     "SOURCE_DATE_EPOCH": "0",
     "TOKENIZERS_PARALLELISM": "false",

@@ -60,7 +60,7 @@ def all_texts() -> list[str]:
         for phrase in p
     ]
     answers += [line for topic in lexicon.TOPICS.values() for line in topic["advice"]]
-    answers += [*lexicon.BODIES, lexicon.TELL_ME_MORE, grammar.NAMED, *EMOTIONS, *lexicon.MARKERS.values()]
+    answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.TELL_ME_MORE, grammar.NAMED, *EMOTIONS, *lexicon.MARKERS.values()]
     said = [text.strip() for text in spoken_texts()] + answers
     asked = [
         wording.format(emotion=e) + text
@@ -72,4 +72,4 @@ def all_texts() -> list[str]:
     asked += [prompts.TOLD.format(emotion=emotion) + "I" for emotion in EMOTIONS]
     roles = [f"{TURN_START}{role}\n{prompts.SYSTEM_EMPATHY}{TURN_END}\n" for role in ("system", "user", "assistant")]
     sentences = said + [" " + text for text in said] + [f"{text}." for text in said]
-    return [text.replace("{object}", "dog").replace("{emotion}", "happy") for text in sentences + asked + roles]
+    return [text.replace("{object}", "dog").replace("{emotion}", "happy").replace("{person}", "we").replace("{verb}", "cook") for text in sentences + asked + roles]
