@@ -34,7 +34,7 @@ def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
     return mono if rate == SAMPLE_RATE else resample(mono, rate)
 
 
-def resample(sound: np.ndarray, rate: int) -> np.ndarray:
+def resample(sound: np.ndarray, rate: float) -> np.ndarray:
     """Mono sound of any rate (Hz) at 16 kHz, float32."""
     return soxr.resample(sound, rate, SAMPLE_RATE).astype(np.float32)
 

@@ -4,7 +4,7 @@
 TOPICS = {
     "travel": {
         "objects": ["train", "hotel", "passport", "suitcase", "ticket"],
-        "verbs": ["book", "find", "pay for"],
+        "verbs": ["reserve", "find", "pay for"],
         "advice": ["you could compare the {object} online first", "it helps to plan the {object} a week ahead"],
     },
     "cooking": {

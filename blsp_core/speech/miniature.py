@@ -11,7 +11,7 @@ from blsp_core.errors import StudyError
 from blsp_core.speech.audio import SAMPLE_RATE, write_corpus
 from blsp_core.speech.grammar import Sentence, draw_sentence
 from blsp_core.speech.manifest import EMOTIONS, Utterance, write_manifest
-from blsp_core.speech.synthesis import SPEAKERS, Speaker, Spoken, speak
+from blsp_core.speech.synthesis import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,21 @@ def plan(role: str, split: str, size: int, seed: int) -> list[Line]:
 
 
 def synthesise(lines: list[Line], seed: int, workers: int | None = None) -> list[Spoken]:
-    """Every line as speech, in order. Each has a random stream of its own."""
+    """Every line as speech, in order; the same lines and seed always give the same sound."""
     tasks = [(line, f"{seed} {number}") for number, line in enumerate(lines)]
+    batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        return list(pool.map(_speak, tasks, chunksize=64))
+        return [spoken for batch in pool.map(_speak, batches) for spoken in batch]
 
 
-def _speak(task: tuple[Line, str]) -> Spoken:
-    line, seed = task
-    return speak(line.sentence.text, line.speaker, line.tone, random.Random(seed))
+_BATCH = 50  # lines that one start of eSpeak NG speaks
+
+
+def _speak(tasks: list[tuple[Line, str]]) -> list[Spoken]:
+    for line, _ in tasks:
+        natural_level(line.speaker.voice)
+    start_afresh()
+    return [speak(line.sentence.text, line.speaker, line.tone, random.Random(seed)) for line, seed in tasks]
 
 
 def build_corpus(role: str, split: str, size: int, seed: int, root: Path) -> list[Utterance]:

@@ -74,6 +74,7 @@ class Speaker:
     voice: str
     rate: float = 1.0  # factor
     pitch: float = 0.0  # offset
+    size: float = 1.0  # of the body, inverse: a factor on pitch, formants and tempo alike
 
 
 # None of the voices with breath: eSpeak NG draws its noise by the clock.
@@ -82,19 +83,25 @@ _TRAIN = (
     "david ed edward klatt klatt4 max pablo quincy rob steph travis anika pedro"
 )
 _VALIDATION = "aunty m8 Mario boris shelby benjamin"
-_TEST = "m2 linda Nguyen Michael Storm grandma ian gustave"
+_TEST = "m2 linda Nguyen Michael Storm grandma ian gustave paul marcelo kaukovalta edward2"
 
 
-def _habits(voices: str, people: int = 1) -> list[Speaker]:
-    """Speakers with small fixed offsets of rate and pitch, drawn once from their names; `people` of each voice."""
+def _habits(voices: str, people: int = 1, sizes: float = 0.05) -> list[Speaker]:
+    """Speakers with fixed habits, drawn once from their names; `people` of each voice, who differ in size by up to
+    the share `sizes` either way."""
     speakers = []
     for name in (voice + "'" * i for voice in voices.split() for i in range(people)):
         rng = random.Random(name)
-        speakers.append(Speaker(name, "en-us+" + name.rstrip("'"), 1 + rng.uniform(-0.08, 0.08), rng.uniform(-8, 8)))
+        habits = 1 + rng.uniform(-0.08, 0.08), rng.uniform(-8, 8), 1 + rng.uniform(-sizes, sizes)
+        speakers.append(Speaker(name, "en-us+" + name.rstrip("'"), *habits))
     return speakers
 
 
-SPEAKERS = {"train": _habits(_TRAIN, 3), "validation": _habits(_VALIDATION), "test": _habits(_TEST)}
+SPEAKERS = {
+    "train": _habits(_TRAIN, people=4, sizes=0.13),
+    "validation": _habits(_VALIDATION),
+    "test": _habits(_TEST),
+}
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ def speak(text: str, speaker: Speaker, tone: str, rng: random.Random) -> Spoken:
         pitch=rng.gauss(mean.pitch, SPREAD.pitch) + speaker.pitch,
         range_=rng.gauss(mean.range, SPREAD.range),
         gap=max(0.0, rng.gauss(mean.gap, SPREAD.gap)),
+        size=speaker.size,
     )
     depth = min(max(rng.gauss(mean.tremor, SPREAD.tremor), 0.0), 0.9)
     effort = min(max(rng.gauss(mean.effort, SPREAD.effort), -0.9), 0.9)
@@ -124,13 +132,14 @@ def speak(text: str, speaker: Speaker, tone: str, rng: random.Random) -> Spoken:
     sound *= np.sqrt(np.mean(spoken.sound**2) / np.mean(sound**2))
     seconds = np.arange(len(sound), dtype=np.float32) / SAMPLE_RATE
     tremor = 1 - depth * (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * seconds + rng.uniform(0, 6.28)))
-    level = LOUDNESS / _natural_level(speaker.voice) * 10 ** (rng.gauss(mean.gain, SPREAD.gain) / 20)
+    level = LOUDNESS / natural_level(speaker.voice) * 10 ** (rng.gauss(mean.gain, SPREAD.gain) / 20)
     return replace(spoken, sound=np.clip(sound * tremor * level, -1, 1).astype(np.float32))
 
 
 @cache
-def _natural_level(voice: str) -> float:
-    """How loud the voice is by itself, so that loudness tells the tone and not the voice."""
+def natural_level(voice: str) -> float:
+    """How loud the voice is by itself, so that loudness tells the tone and not the voice. Measured afresh, once."""
+    start_afresh()
     sound = _espeak("the children talked about the piano at home.", voice, 172, 45, 40, 0).sound
     return float(np.sqrt(np.mean(sound**2)))
 
@@ -139,8 +148,9 @@ _loaded: list[ctypes.CDLL] = []
 _unload = _ctypes.dlclose if hasattr(_ctypes, "dlclose") else _ctypes.FreeLibrary
 
 
-def _fresh_library() -> ctypes.CDLL:
-    """eSpeak NG, loaded anew: it remembers what it said before, and no utterance may depend on others."""
+def start_afresh() -> None:
+    """Load eSpeak NG anew. It remembers what it said before, so what it says next depends on that; from here on it
+    says the same whenever it is asked the same in the same order."""
     while _loaded:
         library = _loaded.pop()
         library.espeak_Terminate()
@@ -151,7 +161,12 @@ def _fresh_library() -> ctypes.CDLL:
         raise StudyError("eSpeak NG did not start; reinstall the package espeakng-loader")
     library.espeak_SetSynthCallback(_receive)
     _loaded.append(library)
-    return library
+
+
+def _library() -> ctypes.CDLL:
+    if not _loaded:
+        start_afresh()
+    return _loaded[0]
 
 
 _chunks: list[np.ndarray] = []
@@ -174,9 +189,9 @@ def _receive(samples, count, events):
     return 0
 
 
-def _espeak(text: str, voice: str, rate: float, pitch: float, range_: float, gap: float) -> Spoken:
-    """What eSpeak NG says, silence at both ends cut away, 16 kHz."""
-    library = _fresh_library()
+def _espeak(text: str, voice: str, rate: float, pitch: float, range_: float, gap: float, size: float = 1.0) -> Spoken:
+    """What eSpeak NG says, silence at both ends cut away, 16 kHz; played `size` times as fast."""
+    library = _library()
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise StudyError(f"eSpeak NG has no voice {voice!r}; its voices lie in {Path(espeakng_loader.get_data_path())}")
     for parameter, value, low, high in (
@@ -197,6 +212,6 @@ def _espeak(text: str, voice: str, rate: float, pitch: float, range_: float, gap
     offset = float(loud[0]) / 22050
 
     def from_there(times: list) -> list:
-        return [(max(0.0, seconds - offset), what) for seconds, what in times]
+        return [(max(0.0, seconds - offset) / size, what) for seconds, what in times]
 
-    return Spoken(resample(sound[loud[0] : loud[-1] + 1], 22050), from_there(_phonemes), from_there(_words))
+    return Spoken(resample(sound[loud[0] : loud[-1] + 1], 22050 * size), from_there(_phonemes), from_there(_words))

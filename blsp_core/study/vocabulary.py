@@ -53,23 +53,22 @@ def spoken_texts() -> list[str]:
 
 def all_texts() -> list[str]:
     """Every text that the miniature's LLM may read or write."""
-    answers = [
-        phrase
-        for table in (lexicon.OPENINGS_CONTINUATION, lexicon.OPENINGS_REPLY)
-        for p in table.values()
-        for phrase in p
-    ]
+    openings = [*lexicon.OPENINGS_CONTINUATION.values(), *lexicon.OPENINGS_REPLY.values()]
+    answers = [phrase for phrases in openings for phrase in phrases]
     answers += [line for topic in lexicon.TOPICS.values() for line in topic["advice"]]
-    answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.TELL_ME_MORE, grammar.NAMED, *EMOTIONS, *lexicon.MARKERS.values()]
-    said = [text.strip() for text in spoken_texts()] + answers
+    answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.TELL_ME_MORE, grammar.NAMED]
+    said = [text.strip() for text in spoken_texts()] + answers + [*EMOTIONS, *lexicon.MARKERS.values()]
+    asked = [*(wording for wordings in diet.WORDINGS.values() for wording in wordings), prompts.TOLD]
     asked = [
-        wording.format(emotion=e) + text
-        for ws in diet.WORDINGS.values()
-        for wording in ws
-        for e in EMOTIONS
-        for text in ("", "I")
+        wording.format(emotion=emotion) + after for wording in asked for emotion in EMOTIONS for after in ("", "I")
     ]
-    asked += [prompts.TOLD.format(emotion=emotion) + "I" for emotion in EMOTIONS]
     roles = [f"{TURN_START}{role}\n{prompts.SYSTEM_EMPATHY}{TURN_END}\n" for role in ("system", "user", "assistant")]
-    sentences = said + [" " + text for text in said] + [f"{text}." for text in said]
-    return [text.replace("{object}", "dog").replace("{emotion}", "happy").replace("{person}", "we").replace("{verb}", "cook") for text in sentences + asked + roles]
+    sentences = [form.format(text) for text in said for form in ("{}", " {}", "{}.")]
+    filled = {"{object}": "dog", "{emotion}": "happy", "{person}": "we", "{verb}": "cook"}
+    return [_replace(text, filled) for text in sentences + asked + roles]
+
+
+def _replace(text: str, by: dict[str, str]) -> str:
+    for slot, word in by.items():
+        text = text.replace(slot, word)
+    return text

@@ -64,3 +64,40 @@ def named():
 @pytest.fixture(scope="session")
 def evaluated():
     return make_evaluated
+
+
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory):
+    """Folders of a tiny Whisper and a tiny LLM with random weights, as the foundation notebook makes them: asr, llm."""
+    import torch
+
+    from blsp_core.study import foundation, foundation_asr, foundation_llm, vocabulary
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("foundation")
+    tokenizer = vocabulary.build_tokenizer(vocabulary.all_texts())
+    foundation.save(folder / "llm", foundation_llm.build_llm(tokenizer, 32, 2, 2, 64).eval(), tokenizer)
+    words, extractor = vocabulary.build_tokenizer(vocabulary.spoken_texts()), foundation_asr.build_feature_extractor()
+    whisper = foundation_asr.build_whisper(words, extractor.feature_size, 32, 2, 2, 64)
+    foundation.save(folder / "asr", whisper.eval(), extractor, words)
+    return folder / "asr", folder / "llm"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A folder with eight spoken utterances, and their manifest rows."""
+    from blsp_core.speech import miniature
+
+    folder = tmp_path_factory.mktemp("corpus")
+    return folder, miniature.build_corpus("acted", "train", 8, 1, folder)
+
+
+@pytest.fixture
+def hearing_model(backbones):
+    """A tiny BLSP-Emo around the backbones, and its processor."""
+    from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+
+    processor = BlspEmoProcessor.from_parts(*backbones, adapter_kernel_sizes=(5, 5))
+    return BlspEmoForConditionalGeneration.from_parts(
+        *backbones, processor, adapter_inner_dim=8, lora_rank=2, lora_alpha=4, emotions=EMOTIONS
+    ), processor

@@ -1,0 +1,50 @@
+"""Any sound file comes in as 16 kHz mono, whole or in part."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.audio import SAMPLE_RATE, load_audio, write_corpus
+
+
+def tone(seconds: float, rate: int, hertz: float = 440) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_any_rate_and_number_of_channels_becomes_16_khz_mono(tmp_path, rate, channels, kind):
+    sound = tone(0.5, rate)
+    soundfile.write(tmp_path / f"a.{kind}", np.stack([sound] * channels, axis=1), rate)
+    loaded = load_audio(f"a.{kind}", tmp_path)
+    assert loaded.dtype == np.float32 and loaded.ndim == 1
+    assert abs(len(loaded) - 0.5 * SAMPLE_RATE) <= 1
+    loudest = np.abs(np.fft.rfft(loaded)).argmax() * SAMPLE_RATE / len(loaded)
+    assert abs(loudest - 440) < 4
+
+
+def test_a_slice_is_a_part_of_the_whole(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(1, SAMPLE_RATE), SAMPLE_RATE)
+    assert np.array_equal(load_audio("a.wav:1000:500", tmp_path), load_audio("a.wav", tmp_path)[1000:1500])
+
+
+def test_a_corpus_in_one_file_gives_each_sound_back(tmp_path):
+    sounds = [tone(0.1, SAMPLE_RATE, 300), tone(0.25, SAMPLE_RATE, 500), tone(0.05, SAMPLE_RATE, 700)]
+    pieces = write_corpus(tmp_path / "corpora" / "all.flac", sounds)
+    for sound, piece in zip(sounds, pieces, strict=True):
+        assert np.allclose(load_audio(piece, tmp_path / "corpora"), sound, atol=1e-4)
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "words.wav").write_text("no sound")
+    soundfile.write(tmp_path / "short.wav", tone(0.1, SAMPLE_RATE), SAMPLE_RATE)
+    for audio, sentence in (
+        ("gone.wav", "there is no such sound file"),
+        ("words.wav", "not a sound file that can be read"),
+        ("short.wav:1000:5000", "600 frames from 1000 on, but the manifest asks for 5000"),
+    ):
+        with pytest.raises(StudyError, match=sentence) as error:
+            load_audio(audio, tmp_path)
+        assert audio.split(":")[0] in str(error.value)

@@ -1,0 +1,63 @@
+"""What is measured of speech without a model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from blsp_core.errors import StudyError
+from blsp_core.speech import measures
+from blsp_core.speech.audio import SAMPLE_RATE
+from blsp_core.speech.manifest import EMOTIONS, Utterance
+
+ROW = Utterance("a.wav", "we saw the dog", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
+
+
+def voice(hertz: float, seconds: float = 1.0) -> np.ndarray:
+    times = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return (sum(np.sin(2 * np.pi * k * hertz * times) / k for k in range(1, 6)) / 10).astype(np.float32)
+
+
+@pytest.mark.parametrize("hertz", [80, 120, 200, 350])
+def test_pitch_is_that_of_the_voice(hertz):
+    assert measures.pitch(voice(hertz)) == pytest.approx(hertz, rel=0.03)
+
+
+def test_noise_has_no_pitch():
+    assert np.isnan(measures.pitch(np.random.default_rng(0).normal(size=SAMPLE_RATE)))
+
+
+def test_level_is_in_decibels_of_full_scale():
+    square = np.sign(voice(100))
+    assert measures.level(square) == pytest.approx(0, abs=0.1)
+    assert measures.level(0.1 * square) == pytest.approx(-20, abs=0.1)
+    assert np.isfinite(measures.level(np.zeros(1000)))
+
+
+def test_prosody_has_a_row_for_every_utterance():
+    frame = measures.prosody([ROW, ROW], [voice(100), voice(200)])
+    assert list(frame["tone"]) == ["sad", "sad"] and list(frame["pace, words/s"]) == [2.0, 2.0]
+
+
+def test_a_line_finds_tones_that_lie_apart_and_guesses_where_nothing_tells_them():
+    rng = np.random.default_rng(0)
+    tones = list(EMOTIONS) * 40
+    noise = rng.normal(size=(200, 8))
+    apart = noise + 6 * np.eye(8)[[EMOTIONS.index(tone) for tone in tones]]
+    assert measures.linear_probe((apart[:100], tones[:100]), (apart[100:], tones[100:]))["ua"] > 0.95
+    assert measures.linear_probe((noise[:100], tones[:100]), (noise[100:], tones[100:]))["ua"] < 0.45
+
+
+def test_an_overview_counts_what_is_there():
+    row = measures.overview([[ROW, replace(ROW, text="another", emotion="happy")]]).iloc[0]
+    assert (row["utterances"], row["speakers"], row["sentences"]) == (2, 1, 2)
+    assert (row["sad, %"], row["happy, %"], row["angry, %"]) == (50, 50, 0)
+
+
+def test_splits_that_share_a_speaker_or_a_sentence_stop_the_study():
+    other = replace(ROW, split="test", speaker="m2", text="they saw the cat")
+    assert measures.check_apart([ROW, other])["in another split too"].sum() == 0
+    with pytest.raises(StudyError, match="the speaker 'm1' is in the split train and in another"):
+        measures.check_apart([ROW, replace(other, speaker="m1")])
+    with pytest.raises(StudyError, match="the text 'we saw the dog' is in the split train and in another"):
+        measures.check_apart([ROW, replace(other, text=ROW.text)])

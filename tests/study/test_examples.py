@@ -1,0 +1,91 @@
+"""From a continuation to a training example: the same response after speech and after the transcript."""
+
+import pytest
+import torch
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.study import objectives, prompts
+from blsp_core.study.examples import Examples, collate
+
+
+@pytest.fixture(scope="module")
+def rows(corpus):
+    answers = ["it was a sad moment.", "some time later they saw the dog again.", "yes", "everyone cheered"]
+    return [
+        {**vars(row), "instruction": prompts.CONTINUE, "output": answers[i % 4], "early_stop": i == 0}
+        for i, row in enumerate(corpus[1])
+    ]
+
+
+@pytest.fixture
+def data(rows, corpus, hearing_model):
+    told = {"system": prompts.SYSTEM, "instruction": prompts.CONTINUE}
+    return Examples(rows, hearing_model[1], corpus[0], **told)
+
+
+def learnt(ids, labels):
+    return [i for i, label in zip(ids, labels, strict=True) if label != -100], [x for x in labels if x != -100]
+
+
+def test_the_response_is_the_same_after_both_and_alone_is_learnt(data):
+    for item in (data[i] for i in range(len(data))):
+        spoken, written = (learnt(item[f"{side}_ids"], item[f"{side}_labels"]) for side in ("speech", "text"))
+        assert spoken == written and spoken[0] == spoken[1]
+
+
+def test_a_response_ends_its_turn_unless_the_limit_cut_it(data, rows):
+    tokenizer = data.processor.tokenizer
+    for item, row in zip((data[i] for i in range(len(data))), rows, strict=True):
+        response = learnt(item["speech_ids"], item["speech_labels"])[0]
+        assert (response[-1] == tokenizer.eos_token_id) is not row["early_stop"]
+        assert tokenizer.decode(response, skip_special_tokens=True).strip() == row["output"]
+
+
+def test_a_placeholder_stands_for_every_speech_embedding_and_the_teacher_reads_the_words(data, hearing_model, rows):
+    model, processor = hearing_model
+    batch = collate([data[i] for i in range(len(data))])
+    _, mask = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
+    assert (batch["speech_ids"] == processor.speech_token_id).sum(1).tolist() == mask.sum(1).tolist()
+    assert not (batch["text_ids"] == processor.speech_token_id).any()
+    assert all(row["text"] in processor.tokenizer.decode(data[i]["text_ids"]) for i, row in enumerate(rows))
+    assert [EMOTIONS[label] for label in batch["emotion_labels"]] == [row["emotion"] for row in rows]
+
+
+def test_lengths_say_how_long_the_speech_is(data):
+    placeholder = data.processor.speech_token_id
+    for index, length in enumerate(data.lengths()):
+        assert abs(data[index]["speech_ids"].count(placeholder) - length) <= 1
+
+
+def test_encoding_once_changes_no_loss(data, hearing_model):
+    model, _ = hearing_model
+    loss = objectives.SemanticAlignment(2.0)
+    with torch.no_grad():
+        live = loss(model, collate([data[0], data[3], data[5]]))["response_kl"]
+        data.encode_once(model, batch_size=3)
+        kept = loss(model, collate([data[0], data[3], data[5]]))["response_kl"]
+    assert live > 0 and torch.allclose(live, kept, rtol=1e-4)
+
+
+def test_a_batch_weighs_every_response_token_the_same(data, hearing_model):
+    model, _ = hearing_model
+    loss = objectives.EmotionAlignment(1.0)
+    with torch.no_grad():
+        together = loss(model, collate([data[1], data[2]]))
+        alone = [loss(model, collate([data[i]])) for i in (1, 2)]
+    sizes = [sum(label != -100 for label in data[i]["speech_labels"]) for i in (1, 2)]
+    mean = sum(n * one["response_ce"] for n, one in zip(sizes, alone, strict=True)) / sum(sizes)
+    assert torch.allclose(together["response_ce"], mean, rtol=1e-4)
+    assert 0 < together["share_padding"] < 1
+
+
+def test_without_a_weight_there_is_no_emotion_loss(data, hearing_model):
+    with torch.no_grad():
+        assert "emotion_ce" not in objectives.EmotionAlignment(0)(hearing_model[0], collate([data[1]]))
+        assert "emotion_ce" in objectives.EmotionAlignment(1)(hearing_model[0], collate([data[1]]))
+
+
+def test_nothing_to_train_on_is_an_error(corpus, hearing_model):
+    with pytest.raises(StudyError, match="no continuation is left to train on; look at rejected.jsonl"):
+        Examples([], hearing_model[1], corpus[0], system="", instruction="")
