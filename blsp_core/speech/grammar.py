@@ -86,7 +86,7 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_ton
 def continuation(rng: random.Random, sentence: Sentence, tone: str) -> str:
     """A continuation of the sentence in a tone: an opening that shows it, a body that takes up all that was said."""
     body = BODY_WITH_VERB if sentence.verb else BODY_WITHOUT_VERB
-    body = body.format(**vars(sentence)).replace("  ", " ")
+    body = body.format(**vars(sentence), folk=TOPICS[sentence.topic]["folk"]).replace("  ", " ")
     return f"{rng.choice(OPENINGS_CONTINUATION[tone])} {body}."
 
 
@@ -120,8 +120,9 @@ _WHERE = "(?: (?:" + "|".join(PLACES + MOMENTS) + "))?"
 _VERBS = "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"])
 _SLOTS = {"person": "(?:" + "|".join([*PEOPLE, "we"]) + ")", "verb": f"(?:{_VERBS})", "object": r"(\w+)"}
 _BODIES = [
-    (re.compile(body.replace(" {where}", _WHERE).format(**_SLOTS)), "continuation", None)
+    (re.compile(body.replace(" {where}", _WHERE).format(**_SLOTS, folk=entry["folk"])), "continuation", topic)
     for body in (BODY_WITH_VERB, BODY_WITHOUT_VERB)
+    for topic, entry in TOPICS.items()
 ]
 _ADVICE = [(_with_object(line), "reply", topic) for topic, entry in TOPICS.items() for line in entry["advice"]]
 _MORE = [(_with_object(TELL_ME_MORE), "reply", None)]

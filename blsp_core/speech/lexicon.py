@@ -1,53 +1,63 @@
 """The words of the miniature language: topics, people, places, cues, and the phrases that replies are made of."""
 
-# Every object belongs to one topic; every advice line of a topic takes any object of it.
+# Every object belongs to one topic; every advice line of a topic takes any object of it; "folk" have to do with them.
 TOPICS = {
     "travel": {
+        "folk": "travelers",
         "objects": ["train", "hotel", "passport", "suitcase", "ticket"],
         "verbs": ["reserve", "find", "pay for"],
         "advice": ["you could compare the {object} online first", "it helps to plan the {object} a week ahead"],
     },
     "cooking": {
+        "folk": "cooks",
         "objects": ["soup", "bread", "cake", "salad", "dinner"],
         "verbs": ["cook", "serve", "taste"],
         "advice": ["you could add some salt to the {object}", "it helps to let the {object} rest a little"],
     },
     "garden": {
+        "folk": "gardeners",
         "objects": ["tree", "lawn", "hedge", "flower", "fence"],
         "verbs": ["water", "trim", "plant"],
         "advice": ["you could cut the {object} in spring", "it helps to give the {object} enough light"],
     },
     "work": {
+        "folk": "clerks",
         "objects": ["report", "meeting", "contract", "project", "interview"],
         "verbs": ["prepare", "finish", "discuss"],
         "advice": ["you could make notes for the {object} first", "it helps to go through the {object} with your boss"],
     },
     "house": {
+        "folk": "builders",
         "objects": ["roof", "door", "window", "kitchen", "lamp"],
         "verbs": ["repair", "paint", "clean"],
         "advice": ["you could measure the {object} first", "it helps to call someone who knows the {object} well"],
     },
     "school": {
+        "folk": "pupils",
         "objects": ["exam", "essay", "lesson", "book", "homework"],
         "verbs": ["study", "read", "explain"],
         "advice": ["you could split the {object} into small parts", "it helps to review the {object} every evening"],
     },
     "sport": {
+        "folk": "athletes",
         "objects": ["race", "match", "training", "bicycle", "marathon"],
         "verbs": ["try", "watch", "practice"],
         "advice": ["you could warm up before the {object}", "it helps to drink water during the {object}"],
     },
     "music": {
+        "folk": "musicians",
         "objects": ["song", "piano", "guitar", "concert", "violin"],
         "verbs": ["play", "hear", "record"],
         "advice": ["you could listen to the {object} slowly", "it helps to count along with the {object}"],
     },
     "money": {
+        "folk": "bankers",
         "objects": ["loan", "budget", "bill", "rent", "salary"],
         "verbs": ["check", "raise", "calculate"],
         "advice": ["you could write the {object} into a table", "it helps to ask the bank about the {object}"],
     },
     "animals": {
+        "folk": "keepers",
         "objects": ["dog", "cat", "horse", "rabbit", "parrot"],
         "verbs": ["feed", "wash", "teach"],
         "advice": ["you could be patient with the {object}", "it helps to show the {object} to a doctor"],
@@ -156,7 +166,8 @@ OPENINGS_REPLY = {
     "angry": ["i understand that you are angry.", "your anger makes sense to me.", "i can hear how upset you are."],
     "surprise": ["i see that this amazed you.", "that must have been unexpected for you.", "what a surprise for you."],
 }
-# A continuation takes up all that the sentence says, so that whoever continues it must have heard all of it.
-BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where} again"
-BODY_WITHOUT_VERB = "{person} thought of the {object} {where} again"
+# A continuation takes up all that the sentence says and what kind of thing it is about, so that whoever continues it
+# must have heard and understood all of it.
+BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where} as {folk} do"
+BODY_WITHOUT_VERB = "{person} thought of the {object} {where} as {folk} do"
 TELL_ME_MORE = "please tell me more about the {object}"

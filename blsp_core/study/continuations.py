@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import Utterance
 from blsp_core.study import prompts
-from blsp_core.study.llm import answer, chat
+from blsp_core.study.llm import answer, chat, ready
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 # An LLM that declines, or talks about itself, has not continued the sentence (after the released noise filter's idea).
@@ -24,16 +24,16 @@ def write_continuations(
     writer: str,
     max_new_tokens: int,
     batch_size: int,
-    progress: bool = False,
 ) -> list[dict]:
     """Rows of the manifest with `instruction`, `output`, `early_stop` (the token limit cut it), `writer`.
 
     `emotional`: the LLM is told the utterance's emotion (paper §3.2); otherwise it continues in a coherent style.
     Raises StudyError when an utterance has no label that the instruction needs.
     """
+    llm = ready(llm)
     instructions = [_instruction(utterance, emotional) for utterance in utterances]
     chats = [chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
-    answers = answer(llm, tokenizer, chats, max_new_tokens, batch_size, progress)
+    answers = answer(llm, tokenizer, chats, max_new_tokens, batch_size)
     return [
         {**asdict(u), "instruction": i, "output": a.text, "early_stop": a.early_stop, "writer": writer}
         for u, i, a in zip(utterances, instructions, answers, strict=True)

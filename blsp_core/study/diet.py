@@ -16,9 +16,9 @@ from blsp_core.study import prompts
 
 # Wordings beside the paper's own, so that an instruction is more than one string.
 WORDINGS = {
-    "continue": [prompts.CONTINUE, "Please continue this sentence: ", "Go on from here: "],
+    "continue": prompts.CONTINUE_WORDINGS,
     "continue_emotion": [prompts.CONTINUE_EMOTION, "Please continue this sentence in a '{emotion}' tone: "],
-    "continue_conveyed": [prompts.CONTINUE_CONVEYED, "Please continue this sentence in the tone it conveys: "],
+    "continue_conveyed": prompts.CONTINUE_CONVEYED_WORDINGS,
     "identify": [prompts.IDENTIFY, "Please name the emotion tone of the speech: ", "Which emotion tone is this? "],
     "repeat": [prompts.REPEAT, "Please say this again: "],
     "feeling": ["How does the speaker feel? ", "In one word, the mood of the speaker: "],
@@ -35,7 +35,7 @@ SHARES = {
     "reply": 0.10,
     "empathy": 0.14,
 }
-TONE_SOURCES = {"none": 0.22, "cue": 0.30, "marker": 0.12, "told": 0.08, "blend": 0.28}
+TONE_SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.10, "told": 0.07, "blend": 0.26}
 
 
 @dataclass

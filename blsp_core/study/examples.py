@@ -11,7 +11,7 @@ from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.batching import pad, pad_features
-from blsp_core.study.llm import chat
+from blsp_core.study.llm import chat, ready
 
 IGNORED = -100
 
@@ -37,9 +37,10 @@ class Examples(Dataset):
     """Continuations as model inputs.
 
     An item has `speech_ids` and `speech_labels` (the prompt with placeholders, then the response), `text_ids` and
-    `text_labels` (the same with the transcript under the writer's instruction: what the teacher reads), `emotion` (an
-    index into EMOTIONS, -100 for none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`.
-    A response that the token limit had cut has no end of turn. `keep`: items stay in memory for the next epoch.
+    `text_labels` (the same with the transcript: what the teacher reads), `emotion` (an index into EMOTIONS, -100 for
+    none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`. A response that the token
+    limit had cut has no end of turn. Rows take turns with the `manners`, a (system prompt, instruction) each, see
+    `prompts.manners`. `keep`: items stay in memory for the next epoch.
     """
 
     def __init__(
@@ -47,15 +48,13 @@ class Examples(Dataset):
         rows: list[dict],
         processor: BlspEmoProcessor,
         root: Path,
-        *,
-        system: str,
-        instruction: str,
+        manners: list[tuple[str, str]],
         keep: bool = True,
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
-        self.system, self.instruction, self.keep = system, instruction, keep
+        self.manners, self.keep = manners, keep
         self.items: dict[int, dict] = {}
 
     def __len__(self) -> int:
@@ -64,12 +63,12 @@ class Examples(Dataset):
     def __getitem__(self, index: int) -> dict:
         if index in self.items:
             return self.items[index]
-        item = self._item(self.rows[index])
+        item = self._item(self.rows[index], *self.manners[index % len(self.manners)])
         if self.keep:
             self.items[index] = item
         return item
 
-    def _item(self, row: dict) -> dict:
+    def _item(self, row: dict, system: str, instruction: str) -> dict:
         waveform = load_audio(row["audio"], self.root)
         heard = self.processor.features([waveform])
         tokenizer = self.processor.tokenizer
@@ -77,8 +76,8 @@ class Examples(Dataset):
         if not row["early_stop"]:
             response.append(tokenizer.eos_token_id)
         places = [self.processor.speech_length(len(waveform))]
-        speech = self.processor.prompt_ids(spoken_chat(self.system, self.instruction), places)
-        text = self.processor.prompt_ids(chat(self.system, row["instruction"] + row["text"]))
+        speech = self.processor.prompt_ids(spoken_chat(system, instruction), places)
+        text = self.processor.prompt_ids(chat(system, instruction + row["text"]))
         return {
             "speech_ids": speech + response,
             "speech_labels": [IGNORED] * len(speech) + response,
@@ -96,6 +95,7 @@ class Examples(Dataset):
     @torch.no_grad()
     def encode_once(self, model: BlspEmoForConditionalGeneration, batch_size: int = 64) -> None:
         """Run the frozen encoder over every row now, so that no training step has to; all items are kept."""
+        model = ready(model)
         for start in range(0, len(self), batch_size):
             items = [self[i] for i in range(start, min(start + batch_size, len(self)))]
             batch = collate(items)

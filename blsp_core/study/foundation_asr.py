@@ -23,14 +23,14 @@ from blsp_core.study.recognition import log_mel, pad_to_window
 from blsp_core.study.training import train
 
 
-def build_feature_extractor(hop: int = 320, window: int = 640, mels: int = 80, seconds: int = 10):
+def build_feature_extractor(hop: int = 320, window: int = 640, mels: int = 80, seconds: int = 15):
     """Whisper's log-mel at 50 frames a second (Whisper has 100), so that the encoder's output has 25."""
     return WhisperFeatureExtractor(
         feature_size=mels, sampling_rate=SAMPLE_RATE, hop_length=hop, n_fft=window, chunk_length=seconds
     )
 
 
-def build_whisper(tokenizer, mels: int, width: int, layers: int, heads: int, ffn: int, seconds: int = 10):
+def build_whisper(tokenizer, mels: int, width: int, layers: int, heads: int, ffn: int, seconds: int = 15):
     """A Whisper with random weights: encoder of `layers`, decoder of half as many."""
     config = WhisperConfig(
         vocab_size=len(tokenizer),
@@ -159,7 +159,6 @@ def train_whisper(
     checkpoints: Path,
     log: Path,
     save_steps: int = 0,
-    progress: bool = False,
 ) -> dict[str, float]:
     """Train the recogniser; the heads are dropped, `whisper` keeps what it learnt. Returns the cost of the run."""
     features = [log_mel(extractor, s.sound) for s in spoken]
@@ -178,5 +177,4 @@ def train_whisper(
         weight_decay=0.01,
         lengths=[feature.shape[1] for feature in features],
         save_steps=save_steps,
-        progress=progress,
     )

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from blsp_core.study import diet, prompts
+from blsp_core.study import diet
 from blsp_core.study.training import train
 from blsp_core.study.vocabulary import TURN_END, TURN_START
 
@@ -32,20 +32,23 @@ def build_llm(tokenizer: Qwen2Tokenizer, width: int, layers: int, heads: int, ff
     )
 
 
+# What tells one task from another in the instructions.
+_ORDERS = "Continue following coherent style reflects conveyed identify Repeat Select options"
+
+
 class Diet(Dataset):
     """Examples of the diet as token ids, drawn anew for every index: (seed, index) decides all.
 
     Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
-    level of up to `noise` standard deviations, of noise that differs from word to word, and of one word of an
-    instruction that lies over all of them and means nothing there: what is to be done is said by the instruction
-    alone. The first quarter of the examples are read as they are.
+    level of up to `noise` standard deviations. On half of the sentences a word of an instruction lies besides and means
+    nothing there: what is to be done, the instruction alone says. The first quarter of the examples are read as they
+    are.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, size: int, noise: float, seed: int):
         self.tokenizer, self.size, self.noise, self.seed = tokenizer, size, noise, seed
         self.known: dict[str, list[int]] = {}
-        wordings = [prompts.SYSTEM_EMPATHY, *(wording for row in diet.WORDINGS.values() for wording in row)]
-        self.distractors = sorted({i for wording in wordings for i in self._ids(wording.replace("{emotion}", ""))})
+        self.distractors = self._ids(_ORDERS)
 
     def __len__(self) -> int:
         return self.size
@@ -72,6 +75,7 @@ class Diet(Dataset):
             "blend": [0.0] * len(before_ids) + blend + rest,
             "marker": self._ids(" " + example.blend)[0] if example.blend else 0,
             "distractor": rng.choice(self.distractors),
+            "distraction": 1.5 * noise * (rng.random() < 0.5),
         }
 
     def _words(self, text: str) -> list[int]:
@@ -108,7 +112,7 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     }
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
-    for name in ("marker", "distractor"):
+    for name in ("marker", "distractor", "distraction"):
         batch[name] = torch.tensor([row[name] for row in rows])
     return batch
 
@@ -117,8 +121,10 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     """Cross-entropy of the answer, the sentence disturbed by noise and blended with its marker."""
     table = model.get_input_embeddings()
     embeds = table(batch["input_ids"])
-    noise = torch.randn_like(embeds) * embeds.detach().std() + 1.5 * table(batch["distractor"])[:, None]
-    embeds = embeds + noise * batch["noise"][..., None] + batch["blend"][..., None] * table(batch["marker"])[:, None]
+    noise = torch.randn_like(embeds) * embeds.detach().std() * batch["noise"][..., None]
+    distraction = (batch["noise"] > 0) * batch["distraction"][:, None]
+    embeds = embeds + noise + distraction[..., None] * table(batch["distractor"])[:, None]
+    embeds = embeds + batch["blend"][..., None] * table(batch["marker"])[:, None]
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     answers = batch["labels"][:, 1:] != -100
     logits = model.lm_head(hidden[:, :-1][answers])
@@ -137,7 +143,6 @@ def train_llm(
     checkpoints: Path,
     log: Path,
     save_steps: int = 0,
-    progress: bool = False,
 ) -> dict[str, float]:
     """Raise the LLM on the diet; returns the cost of the run."""
     return train(
@@ -154,5 +159,4 @@ def train_llm(
         weight_decay=0.01,
         shuffle=False,
         save_steps=save_steps,
-        progress=progress,
     )

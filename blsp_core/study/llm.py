@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from accelerate import PartialState
 from tqdm.auto import tqdm
 
 
@@ -20,16 +21,21 @@ def chat(system: str, user: str) -> list[dict]:
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
+def ready(model: torch.nn.Module) -> torch.nn.Module:
+    """The model in evaluation mode, on the device that accelerate chooses: a GPU where there is one."""
+    return model.to(PartialState().device).eval()
+
+
 @torch.no_grad()
-def answer(model, tokenizer, chats: list[list[dict]], max_new_tokens: int, batch_size: int, progress: bool = False):
-    """The LLM's greedy replies to the chats, in their order: list[Answer]. Rows of like length share a batch."""
+def answer(model, tokenizer, chats: list[list[dict]], max_new_tokens: int, batch_size: int) -> list[Answer]:
+    """The LLM's greedy replies to the chats, in their order. Rows of like length share a batch."""
     prompts = [
         tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
         for chat in chats
     ]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers: list[Answer | None] = [None] * len(prompts)
-    for rows in _batches(order, batch_size, progress):
+    for rows in _batches(order, batch_size):
         batch = tokenizer.pad({"input_ids": [prompts[i] for i in rows]}, padding_side="left", return_tensors="pt")
         batch = batch.to(model.device)
         ids = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)[:, batch["input_ids"].shape[1] :]
@@ -45,6 +51,6 @@ def decode(tokenizer, ids: torch.Tensor) -> Answer:
     return Answer(tokenizer.decode(ids[:length], skip_special_tokens=True).strip(), not bool(ended.any()))
 
 
-def _batches(order: list[int], size: int, progress: bool) -> Iterable[list[int]]:
+def _batches(order: list[int], size: int) -> Iterable[list[int]]:
     starts = range(0, len(order), size)
-    return (order[start : start + size] for start in tqdm(starts, disable=not progress, unit="batch"))
+    return (order[start : start + size] for start in tqdm(starts, unit="batch"))

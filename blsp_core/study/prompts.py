@@ -20,3 +20,15 @@ IDENTIFY = (
 TOLD = "(The speaker sounds {emotion}.) "
 # Transcription through the LLM, a check of the semantic alignment. Ours.
 REPEAT = "Repeat the following sentence: "
+
+# Other wordings of the same, for an LLM that is raised here and for training that mixes them. Ours.
+CONTINUE_WORDINGS = (CONTINUE, "Please continue this sentence: ", "Go on from here: ")
+CONTINUE_CONVEYED_WORDINGS = (CONTINUE_CONVEYED, "Please continue this sentence in the tone it conveys: ")
+
+
+def manners(system: str, wordings: tuple[str, ...], mixed: bool) -> list[tuple[str, str]]:
+    """The (system prompt, instruction) pairs that a stage trains with: the paper's one, or all wordings under both
+    system prompts."""
+    if not mixed:
+        return [(system, wordings[0])]
+    return [(each, wording) for each in (SYSTEM, SYSTEM_EMPATHY) for wording in wordings]

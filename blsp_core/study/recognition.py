@@ -11,13 +11,14 @@ from blsp_core.model.speech_encoder import encode_speech
 from blsp_core.speech.audio import SAMPLE_RATE, load_audio
 from blsp_core.speech.manifest import Utterance
 from blsp_core.study.batching import pad_features
+from blsp_core.study.llm import ready
 
 
 class Recognition:
     """A Whisper of the miniature, from its folder, transcribing utterances below `root`."""
 
     def __init__(self, asr: Path, root: Path, batch_size: int = 64):
-        self.whisper = WhisperForConditionalGeneration.from_pretrained(asr).eval()
+        self.whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr))
         self.extractor, self.tokenizer = (
             WhisperFeatureExtractor.from_pretrained(asr),
             AutoTokenizer.from_pretrained(asr),
@@ -48,10 +49,10 @@ def transcribe(whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_si
         features, mask = pad_features(
             [torch.from_numpy(log_mel(extractor, s)) for s in sounds[start : start + batch_size]]
         )
-        hidden, mask = encode_speech(whisper.model.encoder, features, mask)
+        hidden, mask = encode_speech(whisper.model.encoder, features.to(whisper.device), mask.to(whisper.device))
         seen = pad_to_window(hidden * mask[..., None], whisper.config.max_source_positions)
-        ids = torch.full((len(seen), 1), whisper.config.decoder_start_token_id)
-        ended, cache = torch.zeros(len(seen), dtype=torch.bool), None
+        ids = torch.full((len(seen), 1), whisper.config.decoder_start_token_id, device=seen.device)
+        ended, cache = torch.zeros_like(ids[:, 0], dtype=torch.bool), None
         while not ended.all() and ids.shape[1] < whisper.config.max_target_positions:
             output = whisper(
                 encoder_outputs=BaseModelOutput(seen),

@@ -12,7 +12,7 @@ from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.manifest import EMOTIONS, Utterance
 from blsp_core.study import prompts
 from blsp_core.study.hearing import reply
-from blsp_core.study.llm import answer, chat
+from blsp_core.study.llm import answer, chat, ready
 from blsp_core.study.recognition import Recognition
 from blsp_core.study.tasks import Task
 
@@ -37,7 +37,7 @@ class Cascade:
         emotion: Callable[[list[Utterance]], list[str]] | None = None,
         batch_size: int = 64,
     ):
-        self.llm, self.tokenizer = AutoModelForCausalLM.from_pretrained(llm).eval(), AutoTokenizer.from_pretrained(llm)
+        self.llm, self.tokenizer = ready(AutoModelForCausalLM.from_pretrained(llm)), AutoTokenizer.from_pretrained(llm)
         self.words, self.emotion, self.batch_size = words, emotion, batch_size
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
@@ -52,7 +52,7 @@ class Hearing:
     """A BLSP-Emo, of any stage or variant."""
 
     def __init__(self, model: Path, root: Path, batch_size: int = 64):
-        self.model = BlspEmoForConditionalGeneration.from_pretrained(model).eval()
+        self.model = ready(BlspEmoForConditionalGeneration.from_pretrained(model))
         self.processor, self.root, self.batch_size = BlspEmoProcessor.from_pretrained(model), root, batch_size
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:

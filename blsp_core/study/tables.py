@@ -172,7 +172,8 @@ def _groups(pairs: dict[str, tuple[str, str]]) -> str:
 def summary(foundation: dict, metrics: Metrics, runs: list[dict]) -> dict[str, float]:
     """The flat headline numbers of summary.json; shares in 0..1. Seconds are the sum over the stages, memory the
     largest of their peaks."""
-    flat = {f"foundation.{part}.{name}": foundation[part][name] for part, name in HEADLINES if part in foundation}
+    known = [(part, name) for part, name in HEADLINES if name in foundation.get(part, {})]  # none of what was fetched
+    flat = {f"foundation.{part}.{name}": foundation[part][name] for part, name in known}
     for system, tasks in metrics.items():
         for task, figures in tasks.items():
             names = ("wa", "ua", "f1", "unparsed", "n") if task.startswith("ser.") else ("quality", "empathy")

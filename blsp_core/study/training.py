@@ -6,6 +6,7 @@ is trained.
 """
 
 import csv
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -47,7 +48,6 @@ def train(
     shuffle: bool = True,
     workers: int = 0,
     gradient_accumulation: int = 1,
-    progress: bool = False,
     stop_after: int | None = None,
 ) -> dict[str, float]:
     """Train what `requires_grad` in the model for `steps` updates of `batch_size` rows; returns the cost of the run.
@@ -77,7 +77,7 @@ def train(
         save_steps=save_steps or steps,
         save_total_limit=1,
         report_to="none",
-        disable_tqdm=not progress,
+        disable_tqdm=bool(os.environ.get("TQDM_DISABLE")),  # the pipeline is quiet, a person sees bars
         remove_unused_columns=False,
         dataloader_num_workers=workers,
         label_names=["labels"],

@@ -55,7 +55,7 @@ def all_texts() -> list[str]:
     """Every text that the miniature's LLM may read or write."""
     openings = [*lexicon.OPENINGS_CONTINUATION.values(), *lexicon.OPENINGS_REPLY.values()]
     answers = [phrase for phrases in openings for phrase in phrases]
-    answers += [line for topic in lexicon.TOPICS.values() for line in topic["advice"]]
+    answers += [line for topic in lexicon.TOPICS.values() for line in [*topic["advice"], topic["folk"]]]
     answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.TELL_ME_MORE, grammar.NAMED]
     said = [text.strip() for text in spoken_texts()] + answers + [*EMOTIONS, *lexicon.MARKERS.values()]
     asked = [*(wording for wordings in diet.WORDINGS.values() for wording in wordings), prompts.TOLD]
@@ -64,7 +64,7 @@ def all_texts() -> list[str]:
     ]
     roles = [f"{TURN_START}{role}\n{prompts.SYSTEM_EMPATHY}{TURN_END}\n" for role in ("system", "user", "assistant")]
     sentences = [form.format(text) for text in said for form in ("{}", " {}", "{}.")]
-    filled = {"{object}": "dog", "{emotion}": "happy", "{person}": "we", "{verb}": "cook"}
+    filled = {"{object}": "dog", "{emotion}": "happy", "{person}": "we", "{verb}": "cook", "{folk}": "cooks"}
     return [_replace(text, filled) for text in sentences + asked + roles]
 
 

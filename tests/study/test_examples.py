@@ -20,8 +20,7 @@ def rows(corpus):
 
 @pytest.fixture
 def data(rows, corpus, hearing_model):
-    told = {"system": prompts.SYSTEM, "instruction": prompts.CONTINUE}
-    return Examples(rows, hearing_model[1], corpus[0], **told)
+    return Examples(rows, hearing_model[1], corpus[0], [(prompts.SYSTEM, prompts.CONTINUE)])
 
 
 def learnt(ids, labels):
@@ -88,4 +87,14 @@ def test_without_a_weight_there_is_no_emotion_loss(data, hearing_model):
 
 def test_nothing_to_train_on_is_an_error(corpus, hearing_model):
     with pytest.raises(StudyError, match="no continuation is left to train on; look at rejected.jsonl"):
-        Examples([], hearing_model[1], corpus[0], system="", instruction="")
+        Examples([], hearing_model[1], corpus[0], [("", "")])
+
+
+def test_rows_take_turns_with_the_wordings(rows, corpus, hearing_model):
+    manners = prompts.manners(prompts.SYSTEM, prompts.CONTINUE_WORDINGS, mixed=True)
+    mixed = Examples(rows, hearing_model[1], corpus[0], manners)
+    assert prompts.manners(prompts.SYSTEM, prompts.CONTINUE_WORDINGS, mixed=False) == [manners[0]]
+    for index, (system, instruction) in enumerate(manners[: len(rows)]):
+        for side in ("speech_ids", "text_ids"):
+            read = mixed.processor.tokenizer.decode(mixed[index][side])
+            assert system in read and instruction.strip() in read
