@@ -54,6 +54,19 @@ def utterances(rows: Iterable[dict]) -> list[Utterance]:
     return [Utterance(**{name: row[name] for name in names}) for row in rows]
 
 
+def write_repeats(
+    llm, tokenizer, utterances: list[Utterance], *, writer: str, max_new_tokens: int, batch_size: int
+) -> list[dict]:
+    """Rows as of `write_continuations` in which the LLM says the sentence again. Ours, not the paper's: a second task
+    keeps the speech embeddings from meaning "continue" by themselves, whatever the instruction asks."""
+    chats = [chat(prompts.SYSTEM, prompts.REPEAT + u.text) for u in utterances]
+    answers = answer(ready(llm), tokenizer, chats, max_new_tokens, batch_size)
+    return [
+        {**asdict(u), "instruction": prompts.REPEAT, "output": a.text, "early_stop": a.early_stop, "writer": writer}
+        for u, a in zip(utterances, answers, strict=True)
+    ]
+
+
 def fault(row: dict) -> str | None:
     """Why a continuation cannot serve as a target; None when it can."""
     if not MIN_SECONDS <= row["duration"] <= MAX_SECONDS:
@@ -62,6 +75,9 @@ def fault(row: dict) -> str | None:
         return "empty"
     if REFUSAL.search(row["output"]):
         return "refusal"
+    repeated = row["output"].strip().lower() == row["text"].strip().lower()
+    if row["instruction"] == prompts.REPEAT:
+        return None if repeated else "does not repeat the sentence"
     if row["output"].strip().lower().startswith(row["text"].strip().lower()):
         return "repeats the sentence"
     return None

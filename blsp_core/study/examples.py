@@ -10,6 +10,7 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.study import prompts
 from blsp_core.study.batching import pad, pad_features
 from blsp_core.study.llm import chat, ready
 
@@ -40,7 +41,8 @@ class Examples(Dataset):
     `text_labels` (the same with the transcript: what the teacher reads), `emotion` (an index into EMOTIONS, -100 for
     none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`. A response that the token
     limit had cut has no end of turn. Rows take turns with the `manners`, a (system prompt, instruction) each, see
-    `prompts.manners`. `keep`: items stay in memory for the next epoch.
+    `prompts.manners`; a row that repeats its sentence keeps its own instruction. `keep`: items stay in memory for the
+    next epoch.
     """
 
     def __init__(
@@ -63,7 +65,10 @@ class Examples(Dataset):
     def __getitem__(self, index: int) -> dict:
         if index in self.items:
             return self.items[index]
-        item = self._item(self.rows[index], *self.manners[index % len(self.manners)])
+        system, instruction = self.manners[index % len(self.manners)]
+        if self.rows[index]["instruction"] == prompts.REPEAT:
+            instruction = prompts.REPEAT
+        item = self._item(self.rows[index], system, instruction)
         if self.keep:
             self.items[index] = item
         return item
