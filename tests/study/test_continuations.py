@@ -11,7 +11,7 @@ from blsp_core.study import continuations, prompts
 from blsp_core.study.continuations import clean, fault, reasons, write_continuations
 
 SAID = Utterance("a.flac", "we saw the dog at home", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
-ROW = {**vars(SAID), "output": "it was a sad moment."}
+ROW = {"instruction": prompts.CONTINUE, **vars(SAID), "output": "it was a sad moment."}
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,9 @@ def test_an_utterance_without_a_label_cannot_be_continued_in_its_tone(llm):
     with pytest.raises(StudyError, match="a-1: has no emotion label"):
         write(llm, [replace(SAID, emotion="")])
     assert write(llm, [replace(SAID, emotion="")], emotional=False)
+
+
+def test_a_sentence_said_again_serves_where_that_was_asked_for():
+    again = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
+    assert fault(again) is None
+    assert fault(again | {"output": "something else"}) == "does not repeat the sentence"
