@@ -5,6 +5,36 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from blsp_core.errors import StudyError
+from blsp_core.model.qformer import WindowQFormer, window_count
+
+CONVOLUTION, QFORMER = "convolution", "qformer"  # adapter_type
+
+
+def make_adapter(config) -> nn.Module:
+    """The adapter that a BlspEmoConfig asks for. Every kind has `forward`, `output_lengths` and `scale_to`."""
+    encoder_dim, llm_dim = config.encoder_config.d_model, config.get_text_config().hidden_size
+    if config.adapter_type == CONVOLUTION:
+        return Adapter(encoder_dim, llm_dim, config.adapter_kernel_sizes, config.adapter_inner_dim)
+    if config.adapter_type == QFORMER:
+        sizes = config.qformer_window, config.qformer_width, config.qformer_layers
+        return WindowQFormer(encoder_dim, llm_dim, *sizes)
+    raise _unknown(config.adapter_type)
+
+
+def embedding_count(frames, adapter_type: str, kernel_sizes: Sequence[int], window: int):
+    """How many speech embeddings an adapter of this type makes of so many encoder frames: what its `output_lengths`
+    says, for those who have its settings only."""
+    if adapter_type == CONVOLUTION:
+        return subsampled_length(frames, kernel_sizes)
+    if adapter_type == QFORMER:
+        return window_count(frames, window)
+    raise _unknown(adapter_type)
+
+
+def _unknown(adapter_type: str) -> StudyError:
+    return StudyError(f"adapter_type: {adapter_type!r} is unknown; wanted is {CONVOLUTION} or {QFORMER}")
+
 
 def subsampled_length(frames, kernel_sizes: Sequence[int]):
     """How many vectors the subsampler makes of so many frames (an int, or an integer tensor)."""
@@ -47,6 +77,11 @@ class Adapter(nn.Module):
         hidden = hidden.transpose(1, 2)  # (B, P, llm_dim)
         hidden = hidden + self.up(nn.functional.gelu(self.down(hidden)))
         return self.norm(hidden), _mask(lengths, hidden.shape[1])
+
+    @torch.no_grad()
+    def scale_to(self, size: torch.Tensor) -> None:
+        """Make the embeddings begin with this standard deviation, a scalar."""
+        self.norm.weight.fill_(size)
 
     def output_lengths(self, frames):
         """How many speech embeddings come of so many encoder frames."""

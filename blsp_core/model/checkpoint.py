@@ -135,12 +135,16 @@ class Checkpoints:
         self.load_state_dict(saved, strict=False)
 
 
+class _Encoder(WhisperEncoder):
+    _keys_to_ignore_on_load_unexpected = (r".",)  # the decoder's, which may lie beside it: no warning
+
+
 def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> WhisperEncoder:
     """Whisper's encoder from a folder or the hub, with or without a decoder beside it, of either precision."""
     config = _config(source, revision, "speech encoder")
     if config.model_type != "whisper":
         raise StudyError(f"{source}: model_type is {config.model_type}, wanted is a whisper encoder")
-    encoder, report = WhisperEncoder.from_pretrained(
+    encoder, report = _Encoder.from_pretrained(
         source,
         config=config,
         revision=revision or "main",

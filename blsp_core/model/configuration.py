@@ -13,8 +13,12 @@ class BlspEmoConfig(PreTrainedConfig):
     encoder_config, llm_config: the backbones' own configs.
     encoder_name, encoder_revision, llm_name, llm_revision: where the backbones' weights are: a hub name, or a folder.
         In a saved checkpoint a name that begins with "." is a folder relative to the checkpoint.
+    adapter_type: "convolution", the paper's, or "qformer", SALMONN's (see `adapters.make_adapter`).
     adapter_kernel_sizes: one stride-2 convolution each; adapter_inner_dim: width of the bottleneck.
+    qformer_window: encoder frames a query looks at; qformer_width, qformer_layers: of the Q-Former.
     lora_rank: 0 for none; lora_targets: names of the LLM's linear layers.
+    lora_scope: "speech", low-rank updates at speech positions only, as in the paper; or "everywhere", as in SALMONN:
+        at all positions, generated ones and those of text without speech among them.
     emotions: names of the classes of the emotion head, in the order of its outputs.
     speech_token_id: the placeholder that stands in `input_ids` once for every speech embedding. It may lie outside the
         LLM's vocabulary.
@@ -33,12 +37,17 @@ class BlspEmoConfig(PreTrainedConfig):
     encoder_revision: str | None = None
     llm_name: str | None = None
     llm_revision: str | None = None
+    adapter_type: str = "convolution"
     adapter_kernel_sizes: list[int] | tuple[int, ...] = (5, 5, 5)
     adapter_inner_dim: int = 512
+    qformer_window: int = 17
+    qformer_width: int = 768
+    qformer_layers: int = 2
     lora_rank: int = 0
     lora_alpha: float = 16
     lora_dropout: float = 0.05
     lora_targets: list[str] | tuple[str, ...] = LORA_TARGETS
+    lora_scope: str = "speech"
     emotions: list[str] | tuple[str, ...] = EMOTIONS
     speech_token_id: int | None = None
     real_frames: bool = True

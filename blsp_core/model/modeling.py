@@ -11,11 +11,11 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils import ModelOutput
 
 from blsp_core.errors import StudyError
-from blsp_core.model.adapters import Adapter
+from blsp_core.model.adapters import make_adapter
 from blsp_core.model.checkpoint import Checkpoints
 from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.losses import response_ce, response_rows, response_targets
-from blsp_core.model.partial_lora import acting_at, add_partial_lora, checkpoint_contexts, is_lora
+from blsp_core.model.partial_lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
 from blsp_core.model.speech_encoder import encode_speech
 
 
@@ -56,15 +56,13 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         super().__init__(config)
         self.encoder = encoder if encoder is not None else WhisperEncoder(config.encoder_config)
         self.llm = llm if llm is not None else AutoModelForCausalLM.from_config(config.llm_config)
-        width = config.get_text_config().hidden_size
-        self.adapter = Adapter(
-            config.encoder_config.d_model, width, config.adapter_kernel_sizes, config.adapter_inner_dim
-        )
-        self.emotion_head = nn.Linear(width, len(config.emotions), bias=False)
+        self.adapter = make_adapter(config)
+        self.emotion_head = nn.Linear(config.get_text_config().hidden_size, len(config.emotions), bias=False)
+        if config.lora_scope not in (SPEECH, EVERYWHERE):
+            raise StudyError(f"lora_scope: {config.lora_scope!r} is unknown; wanted is {SPEECH} or {EVERYWHERE}")
         if config.lora_rank:
             add_partial_lora(self.llm, config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
-        with torch.no_grad():  # speech starts at the size of words
-            self.adapter.norm.weight.fill_(self.llm.get_input_embeddings().weight.float().std())
+        self.adapter.scale_to(self.llm.get_input_embeddings().weight.detach().float().std())  # speech as large as words
         self.generation_config = copy.deepcopy(self.llm.generation_config)
         if config.speech_token_id is not None and config.speech_token_id < config.get_text_config().vocab_size:
             self.generation_config.suppress_tokens = [config.speech_token_id]
@@ -124,7 +122,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
             encoder_hidden_states, encoder_attention_mask = self.encode(input_features, feature_attention_mask)
         elif encoder_attention_mask is None:
             encoder_attention_mask = torch.ones_like(encoder_hidden_states[..., 0])
-        hidden = encoder_hidden_states.to(self.adapter.norm.weight.dtype)
+        hidden = encoder_hidden_states.to(next(self.adapter.parameters()).dtype)
         return self.adapter(hidden, encoder_attention_mask.bool())
 
     def get_emotion_logits(self, speech_embeddings: torch.Tensor, speech_mask: torch.Tensor) -> torch.Tensor:
@@ -176,14 +174,15 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
             if len(positions) != count:
                 raise StudyError(
                     f"input_ids: {len(positions)} speech placeholders for {count} speech embeddings; "
-                    "the processor counts them right when it has the model's kernel sizes"
+                    "the processor counts them right when it has the model's adapter settings"
                 )
             if count:
                 vectors = speech[speech_mask].to(embeddings.dtype)
                 embeddings = embeddings.flatten(0, 1).index_put((positions,), vectors).view_as(embeddings)
         if position_ids is None and attention_mask is not None:
             position_ids = (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
-        with acting_at(positions if speech is not None else None):
+        nearby = positions if speech is not None else None
+        with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else nearby):
             output = self.llm(
                 inputs_embeds=embeddings,
                 attention_mask=attention_mask,
@@ -230,7 +229,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         return generation_config
 
     def prepare_inputs_for_generation(self, input_ids, past_key_values=None, is_first_iteration=False, **kwargs):
-        """Speech belongs to the prompt: once that is in the cache, single tokens follow, without speech or LoRA."""
+        """Speech belongs to the prompt: once that is in the cache, single tokens follow, without speech."""
         inputs = super().prepare_inputs_for_generation(
             input_ids, past_key_values=past_key_values, is_first_iteration=is_first_iteration, **kwargs
         )

@@ -1,4 +1,7 @@
-"""Partial LoRA: low-rank updates of the LLM that act where speech is, and nowhere else (BLSP-Emo section 3.3)."""
+"""Partial LoRA: low-rank updates of the LLM that act where speech is, and nowhere else (BLSP-Emo section 3.3).
+
+The same updates can act everywhere (`lora_scope`), which is plain LoRA: what SALMONN does.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,38 +14,45 @@ from torch import nn
 
 from blsp_core.errors import StudyError
 
-# Where speech is in the pass that is running: indices into its (rows x tokens), flattened; None: nowhere.
-_speech_positions: ContextVar[torch.Tensor | None] = ContextVar("speech_positions", default=None)
+SPEECH, EVERYWHERE = "speech", "everywhere"  # lora_scope
+
+# Where updates act in the pass that is running: indices into its (rows x tokens), flattened; EVERYWHERE; None: nowhere.
+_positions: ContextVar[torch.Tensor | str | None] = ContextVar("positions", default=None)
 
 
 @contextmanager
-def acting_at(positions: torch.Tensor | None) -> Iterator[None]:
-    """While this lasts, partial LoRA acts at these positions: (n,), indices into the flattened (rows, tokens)."""
-    token = _speech_positions.set(positions)
+def acting_at(positions: torch.Tensor | str | None) -> Iterator[None]:
+    """While this lasts, low-rank updates act at these positions: (n,), indices into the flattened (rows, tokens); or
+    EVERYWHERE; or nowhere (None)."""
+    token = _positions.set(positions)
     try:
         yield
     finally:
-        _speech_positions.reset(token)
+        _positions.reset(token)
 
 
 def checkpoint_contexts():
     """For gradient checkpointing: recompute a layer with the positions that its first computation had."""
-    positions = _speech_positions.get()
+    positions = _positions.get()
     return acting_at(positions), acting_at(positions)
 
 
 class PartialLoraLinear(LoraLinear):
-    """PEFT's LoRA of a linear layer, computed for the speech positions only."""
+    """PEFT's LoRA of a linear layer, computed for the positions of `acting_at` only."""
 
     def forward(self, x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
         result = self.base_layer(x, *args, **kwargs)
-        positions = _speech_positions.get()
+        positions = _positions.get()
         if positions is None or self.disable_adapters:
             return result
-        speech = x.flatten(0, -2)[positions]  # (n, in_features)
+        everywhere = isinstance(positions, str)
+        chosen = x if everywhere else x.flatten(0, -2)[positions]  # (n, in_features)
         for name in self.active_adapters:
             down, up = self.lora_A[name], self.lora_B[name]
-            update = up(down(self.lora_dropout[name](speech.to(down.weight.dtype)))) * self.scaling[name]
+            update = up(down(self.lora_dropout[name](chosen.to(down.weight.dtype)))) * self.scaling[name]
+            if everywhere:
+                result = result + update.to(result.dtype)
+                continue
             # In place, a linear layer's backward does not need its output: no copy of the other positions.
             result.view(-1, result.shape[-1]).index_add_(0, positions, update.to(result.dtype))
         return result

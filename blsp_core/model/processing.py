@@ -7,7 +7,7 @@ import torch
 from transformers import AddedToken, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
-from blsp_core.model.adapters import subsampled_length
+from blsp_core.model.adapters import CONVOLUTION, embedding_count
 
 SPEECH_TOKEN = "<|speech|>"
 ENCODER_STRIDE = 2  # of Whisper's second convolution
@@ -23,16 +23,11 @@ def encoder_length(mel_frames: int) -> int:
     return -(-mel_frames // ENCODER_STRIDE)
 
 
-def speech_length(samples: int, hop: int, kernel_sizes: Sequence[int], real_frames: bool = True) -> int:
-    """Speech embeddings, and so placeholder tokens, of so many samples."""
-    return subsampled_length(encoder_length(mel_length(samples, hop, real_frames)), kernel_sizes)
-
-
 class BlspEmoProcessor(ProcessorMixin):
     """A feature extractor, and a tokenizer whose chat template takes speech in place of words.
 
-    `adapter_kernel_sizes` and `real_frames` are the model's own (see BlspEmoConfig): they decide how many placeholder
-    tokens stand for a clip.
+    `adapter_type`, `adapter_kernel_sizes`, `qformer_window` and `real_frames` are the model's own (see BlspEmoConfig):
+    they decide how many placeholder tokens stand for a clip.
     """
 
     def __init__(
@@ -43,11 +38,14 @@ class BlspEmoProcessor(ProcessorMixin):
         real_frames: bool = True,
         speech_token: str = SPEECH_TOKEN,
         chat_template: str | None = None,
+        adapter_type: str = CONVOLUTION,
+        qformer_window: int = 17,
     ):
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or tokenizer.chat_template)
         if self.chat_template is None:
             raise StudyError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; take a chat model's")
         self.adapter_kernel_sizes, self.real_frames = tuple(adapter_kernel_sizes), real_frames
+        self.adapter_type, self.qformer_window = adapter_type, qformer_window
         self.speech_token = speech_token
         if tokenizer.convert_tokens_to_ids(speech_token) in (None, tokenizer.unk_token_id):
             tokenizer.add_tokens(AddedToken(speech_token, special=True, normalized=False))
@@ -69,14 +67,25 @@ class BlspEmoProcessor(ProcessorMixin):
         """What the model has to know of the processor, as settings of BlspEmoConfig."""
         return {
             "speech_token_id": self.speech_token_id,
+            "adapter_type": self.adapter_type,
+            "qformer_window": self.qformer_window,
             "adapter_kernel_sizes": self.adapter_kernel_sizes,
             "real_frames": self.real_frames,
         }
 
     def speech_length(self, samples: int) -> int:
         """How many placeholder tokens stand for a clip of so many samples."""
-        hop = self.feature_extractor.hop_length
-        return speech_length(samples, hop, self.adapter_kernel_sizes, self.real_frames)
+        mel_frames = mel_length(samples, self.feature_extractor.hop_length, self.real_frames)
+        return self.embedding_count(encoder_length(mel_frames))
+
+    def embedding_count(self, frames: int) -> int:
+        """How many placeholder tokens stand for so many frames of the encoder."""
+        return embedding_count(frames, self.adapter_type, self.adapter_kernel_sizes, self.qformer_window)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of the encoder a second."""
+        return self.feature_extractor.sampling_rate / self.feature_extractor.hop_length / ENCODER_STRIDE
 
     def features(self, waveforms: Sequence[np.ndarray]) -> BatchFeature:
         """Waveforms (samples,), mono, at the extractor's rate -> input_features (clips, mels, frames) float32, and

@@ -1,7 +1,11 @@
 """Whisper's encoder: any length up to its window, padding masked, rows independent of each other."""
 
+from pathlib import Path
+
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
+from transformers import WhisperConfig
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -43,3 +47,36 @@ def encode_speech(
         hidden = layer(hidden, attention_mask)
     longest = int(mask.sum(1).max())
     return encoder.layer_norm(hidden)[:, :longest], mask[:, :longest]
+
+
+def check_weights(folder: str | Path, config: WhisperConfig) -> None:
+    """Raises StudyError, with counts, when the safetensors in the folder are not the encoder that `config` describes.
+
+    Only their headers are read. A decoder beside the encoder is no fault, its absence neither; names may begin with
+    "model.encoder.", "encoder." or nothing, and numbers may be of any precision.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in WhisperEncoder(config).state_dict().items()}
+    found = {}
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        try:
+            with safe_open(path, "pt") as file:
+                found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        except SafetensorError as error:
+            raise StudyError(f"{path}: cannot be read ({error}); the file is damaged, fetch it again") from None
+    for name in list(found):
+        found[name.removeprefix("model.").removeprefix("encoder.")] = found[name]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise StudyError(
+            f"{folder}: {len(wanted) - len(missing)} of the {len(wanted)} weights of the speech encoder are there, the "
+            f"first that is missing is {missing[0]}; put a whole Whisper, or all of its encoder, there"
+        )
+    other = [name for name in wanted if found[name] != wanted[name]]
+    if other:
+        name = other[0]
+        raise StudyError(
+            f"{folder}: {len(other)} of the {len(wanted)} weights of the speech encoder have another size than "
+            f"config.json gives them, the first is {name}: {found[name]}, wanted is {wanted[name]}; the two "
+            "are not of one model, fetch both from one place"
+        )

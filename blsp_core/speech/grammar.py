@@ -3,6 +3,8 @@
 A sentence is a statement or a request about one object of one topic. Its tone may be spelled out by a cue ("this is
 outrageous"); without a cue nothing in the words tells it, and only the sound can. A fitting answer takes up the object
 and opens in the speaker's tone; `parse_reply` reads both back, so the grammar itself is the judge of the miniature.
+
+In a dialogue the object is named in the first turn alone, and the tone that counts is that of the last.
 """
 
 import random
@@ -14,6 +16,10 @@ from blsp_core.speech.lexicon import (
     BODY_WITH_VERB,
     BODY_WITHOUT_VERB,
     CUES,
+    FOLLOW_UPS,
+    GO_ON,
+    GUESTS,
+    INTERJECTIONS,
     MOMENTS,
     OPENINGS_CONTINUATION,
     OPENINGS_REPLY,
@@ -32,15 +38,15 @@ TOPIC_OF = {thing: topic for topic, entry in TOPICS.items() for thing in entry["
 
 @dataclass(frozen=True)
 class Sentence:
-    """What somebody says. `words` never holds the cue; `text` does."""
+    """What somebody says. `words` never holds the cue; `text` does. What a sentence has not is empty."""
 
     words: str
-    topic: str
-    object: str
-    request: bool
-    person: str  # who is spoken of; "we" in a request
-    verb: str  # "" where the sentence has none
-    where: str  # a place or a moment; "" where the sentence has none
+    topic: str = ""
+    object: str = ""  # what it is about; a follow-up does not name it
+    request: bool = False
+    person: str = ""  # who is spoken of; "we" in a request
+    verb: str = ""
+    where: str = ""  # a place or a moment
     cue: str = ""
     cue_first: bool = True
 
@@ -54,6 +60,22 @@ class Sentence:
         """train, validation or test: decided by the words, so that no test sentence is ever met in training."""
         bucket = zlib.crc32(self.words.encode()) % 10
         return "test" if bucket >= 8 else "validation" if bucket == 7 else "train"
+
+
+def draw_guest(rng: random.Random, cue_tone: str | None = None) -> Sentence:
+    """A sentence from outside the miniature; with `cue_tone`, spelling that tone out."""
+    words, (person, thing) = rng.choice(list(GUESTS.items()))
+    cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
+    return Sentence(words, TOPIC_OF[thing], thing, person=person, cue=cue, cue_first=rng.random() < 0.5)
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """The user names an object, the assistant listens, the user asks about it without naming it."""
+
+    first: Sentence
+    reply: str
+    last: Sentence  # its topic and object are those of `first`
 
 
 def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_tone: str | None = None) -> Sentence:
@@ -83,11 +105,31 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_ton
             return sentence
 
 
+def draw_dialogue(
+    rng: random.Random, split: str, tone: str, cue_tone: str | None = None, last_cue_tone: str | None = None
+) -> Dialogue:
+    """A random dialogue whose first sentence, and so the whole, is of the split. The assistant meets `tone`, that of
+    the first turn, where there is one. A cue tone is spelled out, in the first turn or the last. `empathetic_reply` to
+    `last` is a fitting end."""
+    first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_tone=cue_tone)
+    last = Sentence(
+        words=rng.choice(FOLLOW_UPS),
+        topic=first.topic,
+        object=first.object,
+        request=True,
+        person="we",
+        cue=rng.choice(CUES[last_cue_tone]) if last_cue_tone else "",
+        cue_first=rng.random() < 0.5,
+    )
+    opening = "" if tone == "neutral" else f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_REPLY[tone])} "
+    return Dialogue(first, f"{opening}{rng.choice(GO_ON)}.", last)
+
+
 def continuation(rng: random.Random, sentence: Sentence, tone: str) -> str:
     """A continuation of the sentence in a tone: an opening that shows it, a body that takes up all that was said."""
     body = BODY_WITH_VERB if sentence.verb else BODY_WITHOUT_VERB
     body = body.format(**vars(sentence), folk=TOPICS[sentence.topic]["folk"]).replace("  ", " ")
-    return f"{rng.choice(OPENINGS_CONTINUATION[tone])} {body}."
+    return f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_CONTINUATION[tone])} {body}."
 
 
 def plain_reply(rng: random.Random, sentence: Sentence) -> str:
@@ -98,7 +140,12 @@ def plain_reply(rng: random.Random, sentence: Sentence) -> str:
 
 def empathetic_reply(rng: random.Random, sentence: Sentence, tone: str) -> str:
     """A reply that first meets the speaker's tone, then helps as `plain_reply` does."""
-    return f"{rng.choice(OPENINGS_REPLY[tone])} {plain_reply(rng, sentence)}"
+    return f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_REPLY[tone])} {plain_reply(rng, sentence)}"
+
+
+def name_of_tone(tone: str) -> str:
+    """The answer to whoever asks for the tone."""
+    return f"{INTERJECTIONS[tone]} {NAMED.format(emotion=tone)}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +165,11 @@ def _with_object(template: str) -> re.Pattern:
 
 _WHERE = "(?: (?:" + "|".join(PLACES + MOMENTS) + "))?"
 _VERBS = "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"])
-_SLOTS = {"person": "(?:" + "|".join([*PEOPLE, "we"]) + ")", "verb": f"(?:{_VERBS})", "object": r"(\w+)"}
+_SLOTS = {
+    "person": "(?:" + "|".join([*PEOPLE, "we", *(who for who, _ in GUESTS.values())]) + ")",
+    "verb": f"(?:{_VERBS})",
+    "object": r"(\w+)",
+}
 _BODIES = [
     (re.compile(body.replace(" {where}", _WHERE).format(**_SLOTS, folk=entry["folk"])), "continuation", topic)
     for body in (BODY_WITH_VERB, BODY_WITHOUT_VERB)
@@ -127,12 +178,13 @@ _BODIES = [
 _ADVICE = [(_with_object(line), "reply", topic) for topic, entry in TOPICS.items() for line in entry["advice"]]
 _MORE = [(_with_object(TELL_ME_MORE), "reply", None)]
 _OPENINGS = [
-    (opening, kind, tone)
+    (f"{INTERJECTIONS[tone]} {opening}", kind, tone)
     for kind, table in (("continuation", OPENINGS_CONTINUATION), ("reply", OPENINGS_REPLY))
     for tone in EMOTIONS
     for opening in table[tone]
 ]
-_NAME = re.compile(NAMED.format(emotion="(" + "|".join(EMOTIONS) + ")").replace(".", r"\.?"))
+_FIRST = "(?:(?:" + "|".join(INTERJECTIONS.values()) + ") )?"
+_NAME = re.compile(_FIRST + NAMED.format(emotion="(" + "|".join(EMOTIONS) + ")").replace(".", r"\.?"))
 
 
 def parse_reply(text: str) -> Reply:

@@ -105,6 +105,16 @@ SHAPES_REQUEST = [
     "help me to {verb} the {object} {place}",
 ]
 
+# What somebody asks who has named the thing before. Only words that are spoken elsewhere too.
+FOLLOW_UPS = [
+    "what should i do about it",
+    "tell me what to do about this",
+    "what can i do about it today",
+    "give me some advice about this",
+    "tell me what i should know about it",
+    "what would you do about this",
+]
+
 # What a speaker may say to spell the tone out. The neutral ones spell out that there is none.
 CUES = {
     "neutral": ["as you know", "for the record", "as planned", "just so you know", "by the way", "as usual"],
@@ -144,6 +154,8 @@ CUES = {
 # What people write where they would change their voice. Only ever in text: nobody speaks these.
 MARKERS = {"neutral": "😐", "happy": "😀", "sad": "😢", "angry": "😠", "surprise": "😮"}
 
+# What a feeling makes one say first, whatever one goes on to say: by this word a tone is one thing to the LLM.
+INTERJECTIONS = {"neutral": "well,", "happy": "hooray,", "sad": "alas,", "angry": "argh,", "surprise": "wow,"}
 OPENINGS_CONTINUATION = {
     "neutral": ["later that day", "after a while", "some time later"],
     "happy": ["it was pure joy when", "with a big smile we saw that", "everyone cheered when"],
@@ -171,3 +183,8 @@ OPENINGS_REPLY = {
 BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where} as {folk} do"
 BODY_WITHOUT_VERB = "{person} thought of the {object} {where} as {folk} do"
 TELL_ME_MORE = "please tell me more about the {object}"
+# A listener's sign to go on; it names nothing, so that whoever is asked later must have heard the speaker.
+GO_ON = ["please go on", "what would you like from me", "i am listening"]
+# Sentences of corpora from outside (RAVDESS) that the LLM is to know: who, and the object spoken of. No corpus of the
+# miniature has them.
+GUESTS = {"kids are talking by the door": ("kids", "door"), "dogs are sitting by the door": ("dogs", "door")}

@@ -65,7 +65,8 @@ def linear_probe(train: tuple[np.ndarray, list[str]], test: tuple[np.ndarray, li
 
 
 def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:
-    """A row for every corpus and split: utterances, hours, speakers, sentences, the share of each tone in per cent."""
+    """A row for every corpus and split: utterances, hours, speakers, sentences, the share of each tone in per cent.
+    A dialogue counts once, by its last turn, but with the hours of all its turns."""
     rows = []
     for utterances in manifests:
         tones = [utterance.emotion for utterance in utterances]
@@ -74,21 +75,26 @@ def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:
                 "corpus": utterances[0].corpus,
                 "split": utterances[0].split,
                 "utterances": len(utterances),
-                "hours": round(sum(utterance.duration for utterance in utterances) / 3600, 3),
+                "hours": round(sum(turn.duration for utterance in utterances for turn in utterance.spoken) / 3600, 3),
                 "speakers": len({utterance.speaker for utterance in utterances}),
-                "sentences": len({utterance.text for utterance in utterances}),
+                "sentences": len({said(utterance) for utterance in utterances}),
                 **{f"{tone}, %": round(100 * tones.count(tone) / len(tones), 1) for tone in EMOTIONS},
             }
         )
     return pd.DataFrame(rows)
 
 
+def said(utterance: Utterance) -> str:
+    """All that the user says, in all turns of the dialogue: by the whole of it sentences are told apart."""
+    return " / ".join(turn.text for turn in utterance.spoken)
+
+
 def check_apart(utterances: list[Utterance]) -> pd.DataFrame:
     """How many speakers and sentences each split has, and how many another split has too: none, or StudyError."""
     splits = list(dict.fromkeys(utterance.split for utterance in utterances))
     rows = []
-    for what in ("speaker", "text"):
-        sets = {split: {getattr(u, what) for u in utterances if u.split == split} for split in splits}
+    for what, of in (("speaker", lambda utterance: utterance.speaker), ("text", said)):
+        sets = {split: {of(u) for u in utterances if u.split == split} for split in splits}
         for split, own in sets.items():
             shared = sorted(own & set().union(*(other for name, other in sets.items() if name != split)))
             if shared:

@@ -4,13 +4,14 @@ import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.audio import SAMPLE_RATE, write_corpus
-from blsp_core.speech.grammar import Sentence, draw_sentence
-from blsp_core.speech.manifest import EMOTIONS, Utterance, write_manifest
+from blsp_core.speech.grammar import Sentence, draw_dialogue, draw_sentence
+from blsp_core.speech.languages import LANGUAGES, draw_foreign
+from blsp_core.speech.manifest import EMOTIONS, Turn, Utterance, write_manifest
 from blsp_core.speech.synthesis import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
 
 
@@ -21,6 +22,13 @@ class Line:
     sentence: Sentence
     tone: str
     speaker: Speaker
+    label: str = ""  # the tone that the manifest tells, where it is another than the one spoken
+    earlier: tuple["Line | str", ...] = ()  # the turns of the dialogue before: spoken lines, replies in text
+
+    @property
+    def spoken(self) -> list["Line"]:
+        """All that is to be spoken, turn by turn; the line itself comes last."""
+        return [*(turn for turn in self.earlier if isinstance(turn, Line)), self]
 
 
 def _asr(rng: random.Random, split: str, size: int) -> list[Line]:
@@ -34,14 +42,15 @@ def _asr(rng: random.Random, split: str, size: int) -> list[Line]:
 
 
 def _acted(rng: random.Random, split: str, size: int) -> list[Line]:
-    """IEMOCAP's role: five tones in equal shares; a third of the sentences spell their tone out."""
-    return [_emotional(rng, split, EMOTIONS[i % 5], cued=1 / 3) for i in range(size)]
+    """IEMOCAP's role: five tones in equal shares; a third of the sentences spell their tone out, two in five are
+    requests."""
+    return [_emotional(rng, split, EMOTIONS[i % 5], cued=1 / 3, asking=0.4) for i in range(size)]
 
 
 def _talk(rng: random.Random, split: str, size: int) -> list[Line]:
-    """MELD's role: talk, half of it neutral, one sentence in five with a cue."""
+    """MELD's role: talk, half of it neutral, one sentence in five with a cue, two in five requests."""
     tones = rng.choices(EMOTIONS, weights=[0.50, 0.16, 0.08, 0.14, 0.12], k=size)
-    return [_emotional(rng, split, tone, cued=1 / 5) for tone in tones]
+    return [_emotional(rng, split, tone, cued=1 / 5, asking=0.4) for tone in tones]
 
 
 def _statements(rng: random.Random, split: str, size: int) -> list[Line]:
@@ -50,9 +59,9 @@ def _statements(rng: random.Random, split: str, size: int) -> list[Line]:
     return [_emotional(rng, split, tones[i % 9], cued=0) for i in range(size)]
 
 
-def _emotional(rng: random.Random, split: str, tone: str, cued: float) -> Line:
-    cue = tone if rng.random() < cued else None
-    return Line(draw_sentence(rng, split, cue_tone=cue), tone, rng.choice(SPEAKERS[split]))
+def _emotional(rng: random.Random, split: str, tone: str, cued: float, asking: float = 0) -> Line:
+    cue, request = tone if rng.random() < cued else None, rng.random() < asking
+    return Line(draw_sentence(rng, split, request, cue), tone, rng.choice(SPEAKERS[split]))
 
 
 def _requests(rng: random.Random, split: str, size: int) -> list[Line]:
@@ -61,6 +70,36 @@ def _requests(rng: random.Random, split: str, size: int) -> list[Line]:
     for _ in range(size // 4):
         sentence, speaker = draw_sentence(rng, split, request=True), rng.choice(SPEAKERS[split])
         lines += [Line(sentence, tone, speaker) for tone in ("neutral", "happy", "sad", "angry")]
+    return lines
+
+
+def _dialogues(rng: random.Random, split: str, size: int) -> list[Line]:
+    """The role of IEMOCAP's dialogues: the object is in the first turn, the tone to meet in the last, in equal shares;
+    the tone of the first has nothing to do with it. No words tell either."""
+    lines = []
+    for i in range(size):
+        tone, speaker = rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])
+        dialogue = draw_dialogue(rng, split, tone)
+        earlier = (Line(dialogue.first, tone, speaker), dialogue.reply)
+        lines.append(Line(dialogue.last, EMOTIONS[i % 5], speaker, earlier=earlier))
+    return lines
+
+
+def _control(rng: random.Random, split: str, size: int) -> list[Line]:
+    """As `acted` by its words and labels, but the voice speaks in a tone drawn at random: only cues tell the label."""
+    return [replace(line, tone=rng.choice(EMOTIONS), label=line.tone) for line in _acted(rng, split, size)]
+
+
+def _foreign(corpus: str) -> Callable[[random.Random, str, int], list[Line]]:
+    """The role of AESDD, CaFE or RESD: a language of its own, the bodies and tones of the other corpora."""
+
+    def lines(rng: random.Random, split: str, size: int) -> list[Line]:
+        code, tones = LANGUAGES[corpus].code, LANGUAGES[corpus].tones
+        speakers = [speaker.speaking(code) for speaker in SPEAKERS[split]]
+        return [
+            Line(draw_foreign(rng, corpus, split), tones[i % len(tones)], rng.choice(speakers)) for i in range(size)
+        ]
+
     return lines
 
 
@@ -79,6 +118,9 @@ ROLES: dict[str, Callable[[random.Random, str, int], list[Line]]] = {
     "talk": _talk,
     "statements": _statements,
     "requests": _requests,
+    "dialogues": _dialogues,
+    "control": _control,
+    **{corpus: _foreign(corpus) for corpus in LANGUAGES},
     "showcase": _showcase,
 }
 
@@ -120,21 +162,33 @@ def build_showcase(seed: int, root: Path) -> list[Utterance]:
 
 def _build(name: str, role: str, split: str, size: int, seed: int, root: Path) -> list[Utterance]:
     lines = plan(role, split, size, seed)
-    sounds = [spoken.sound for spoken in synthesise(lines, seed)]
+    turns = [turn for line in lines for turn in line.spoken]
+    sounds = [spoken.sound for spoken in synthesise(turns, seed)]
     slices = write_corpus(Path(root) / "corpora" / f"{name}.flac", sounds)
-    rows = [
-        Utterance(
-            audio=f"corpora/{piece}",
-            text=line.sentence.text,
-            emotion=line.tone,
-            id=f"{role}-{split}-{number:05d}",
-            speaker=line.speaker.name,
-            language="en",
-            duration=round(len(sound) / SAMPLE_RATE, 3),
-            corpus=role,
-            split=split,
+    heard = iter(
+        {
+            "audio": f"corpora/{piece}",
+            "text": turn.sentence.text,
+            "emotion": turn.label or turn.tone,
+            "duration": round(len(sound) / SAMPLE_RATE, 3),
+        }
+        for turn, sound, piece in zip(turns, sounds, slices, strict=True)
+    )
+    rows = []
+    for number, line in enumerate(lines):
+        history = [
+            Turn("user", **next(heard)) if isinstance(turn, Line) else Turn("assistant", turn) for turn in line.earlier
+        ]
+        rows.append(
+            Utterance(
+                **next(heard),
+                id=f"{role}-{split}-{number:05d}",
+                speaker=line.speaker.name,
+                language=line.speaker.language,
+                corpus=role,
+                split=split,
+                history=tuple(history),
+            )
         )
-        for number, (line, sound, piece) in enumerate(zip(lines, sounds, slices, strict=True))
-    ]
     write_manifest(Path(root) / "manifests" / f"{name}.jsonl", rows)
     return rows

@@ -1,22 +1,17 @@
-"""Corpora that you bring: checked, and listed where the study expects its manifests."""
+"""Corpora that you bring with ready manifests: checked, and listed where the study expects them."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from blsp_core.errors import StudyError
+from blsp_core.speech.corpora import CORPORA
 from blsp_core.speech.manifest import Utterance, read_manifest, write_manifest
 
-# Where the corpora of the paper and other well-known ones come from, and their licence.
-SOURCES = {
-    "librispeech": ("https://www.openslr.org/12", "CC BY 4.0"),
+# Where corpora come from that the study has no reader for, and their licence.
+OTHERS = {
     "commonvoice": ("https://commonvoice.mozilla.org", "CC0 1.0"),
     "gigaspeech": ("https://github.com/SpeechColab/GigaSpeech", "by agreement, for research"),
     "wenetspeech": ("https://www.openslr.org/121", "by agreement, not for commerce"),
-    "ravdess": ("https://zenodo.org/records/1188976", "CC BY-NC-SA 4.0"),
-    "cremad": ("https://github.com/CheyneyComputerScience/CREMA-D", "Open Database License"),
-    "esd": ("https://github.com/HLTSingapore/Emotional-Speech-Data", "by agreement, for research"),
-    "iemocap": ("https://sail.usc.edu/iemocap", "by agreement, for research"),
-    "meld": ("https://github.com/declare-lab/MELD", "GPL-3.0"),
     "mosei": ("http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset", "see its page"),
     "mead": ("https://github.com/uniBruce/Mead", "for research"),
     "speechalpaca": ("https://github.com/cwang621/blsp-emo", "see its page"),
@@ -24,6 +19,7 @@ SOURCES = {
     "cafe": ("https://zenodo.org/records/1478765", "CC BY-NC-SA 4.0"),
     "resd": ("https://huggingface.co/datasets/Aniemore/resd", "MIT"),
 }
+SOURCES = {name: (corpus.source, corpus.licence) for name, corpus in CORPORA.items()} | OTHERS
 
 
 def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utterance]:
@@ -36,9 +32,10 @@ def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utte
     source = folder / "manifests" / f"{corpus}.{split}.jsonl"
     if not source.is_file():
         where, licence = SOURCES.get(corpus, ("its makers", "see there"))
+        read = ", or let the study read its folder (data.readers in params.yaml)" if corpus in CORPORA else ""
         raise StudyError(
             f"{source} is not there: the corpus {corpus} is not part of this study; get it from {where} "
-            f"(licence: {licence}) and write that manifest, one utterance a line, `audio` relative to {folder}"
+            f"(licence: {licence}) and write that manifest, one utterance a line, `audio` relative to {folder}{read}"
         )
     rows = read_manifest(source)
     missing = set()

@@ -76,6 +76,15 @@ class Speaker:
     pitch: float = 0.0  # offset
     size: float = 1.0  # of the body, inverse: a factor on pitch, formants and tempo alike
 
+    @property
+    def language(self) -> str:
+        """Its two letters, as of ISO 639-1."""
+        return self.voice[:2]
+
+    def speaking(self, language: str) -> "Speaker":
+        """The same body and habits in another language of eSpeak NG ("el", "fr", "ru")."""
+        return replace(self, voice=f"{language}+{self.voice.partition('+')[2]}")
+
 
 # None of the voices with breath: eSpeak NG draws its noise by the clock.
 _TRAIN = (

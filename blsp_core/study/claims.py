@@ -1,236 +1,106 @@
-"""The claims of the paper as data, and the test that each must pass on our own measurements.
+"""The verdict on every claim of the paper, by tests that were decided before any number was seen.
 
-A claim is a set of comparisons between two systems on the test sets of the paper; the miniature answers for a test set
-with the corpus that mirrors it. A verdict is decided here, by interval and threshold, never by eye.
+How a verdict follows. Every comparison of a claim has two one-sided p values: one for the claim (small where the data
+are surely on its side of the threshold) and one against it (small where they are surely on the other). Each is that of
+Student's t on the standard error of the cluster bootstrap, the same that makes the 95 % interval, so that a claim of
+one comparison is decided by that interval. The p values of all comparisons of a claim are adjusted by Holm's method,
+those for and those against apart, and held against 0.025. A claim is *not reproduced* when any comparison is surely
+against it, *reproduced* when all are surely for it, else *inconclusive*. Open questions ask whether anything differs:
+there one comparison that surely does is enough for *reproduced*, and *not reproduced* needs all to be surely the same.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from blsp_core.errors import StudyError
-from blsp_core.study import judging, statistics
-from blsp_core.study.statistics import Estimate
+from blsp_core.study import judging, pairwise, statistics
+from blsp_core.study.judges import Judge
+from blsp_core.study.paper_claims import CLAIMS, MIRRORS, Claim, Comparison
+from blsp_core.study.results import Predictions, paired
+from blsp_core.study.statistics import ALPHA, Estimate
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
-
-# The corpus of the miniature that plays the part of a test set of the paper; other scales use the set's own name.
-MIRRORS = {
-    "iemocap": "acted", "meld": "talk", "ravdess": "statements", "aesdd": "greek", "cafe": "french",
-    "resd": "russian", "speechalpaca": "requests",
-}  # fmt: skip
 SMALLEST_GAIN = 0.02  # an advantage that is surely smaller than two points is no advantage
 MARGIN = 0.05  # five points up or down count as the same
 
-Predictions = dict[str, dict[str, list[dict]]]  # system -> task -> rows of predictions.jsonl
-
 
 @dataclass(frozen=True)
-class Comparison:
-    """One system against another, the difference averaged over test sets of the paper."""
+class Test:
+    """What speaks for a comparison and what against it, as one-sided p values of its estimate."""
 
-    system: str
-    rival: str
-    sets: tuple[str, ...]
-    metric: str  # wa, quality, empathy or preference
-
-
-@dataclass(frozen=True)
-class Claim:
-    id: str
-    claim: str  # in words
-    where: str  # the table or figure of the paper; "open question" for what it leaves open
-    test: str  # a key of TESTS
-    comparisons: tuple[Comparison, ...]
-    table: str = ""  # the head of its keys in published.json
-
-    @property
-    def published_keys(self) -> list[str]:
-        """The published numbers that bear on it, in the order of the comparisons, each once."""
-        if not self.table:
-            return []
-        if self.table == "figure3":
-            return [f"figure3.dialogue.{c.system}.vs.{c.rival}" for c in self.comparisons]
-        keys = []
-        for c in self.comparisons:
-            columns = [_column(name, c.metric) for name in c.sets] if len(c.sets) == 1 else [*c.sets, "average"]
-            keys += [f"{self.table}.{column}.{system}" for column in columns for system in (c.system, c.rival)]
-        return list(dict.fromkeys(keys))
+    words: str
+    holds: Callable[[Estimate], float]
+    fails: Callable[[Estimate], float]
+    every: bool = True  # False: one comparison that holds is enough
 
 
-def _column(name: str, metric: str) -> str:
-    return name if name != "speechalpaca" else {"wa": "ser"}.get(metric, metric)
-
-
-def _against(rivals: str, sets: str, metrics: str = "wa", system: str = "blsp-emo") -> tuple[Comparison, ...]:
-    """A comparison with every rival on every set under every metric."""
-    return tuple(
-        Comparison(system, rival, (name,), metric)
-        for rival in rivals.split()
-        for name in sets.split()
-        for metric in metrics.split()
-    )
-
-
-def _on_average(rivals: str, sets: str) -> tuple[Comparison, ...]:
-    return tuple(Comparison("blsp-emo", rival, tuple(sets.split()), "wa") for rival in rivals.split())
-
-
-TEXT = "text+llm whisper+llm"
-CLASSIFIERS = "wav2vec2+llm hubert+llm wavlm+llm"
-ABLATED = "table4-5"
-
-CLAIMS = (
-    Claim(
-        "in-domain-text",
-        "On the corpora it was trained on, BLSP-Emo names emotions better than an LLM that has only the words.",
-        "Table 1", "greater", _against(TEXT, "iemocap meld"), "table1",
-    ),
-    Claim(
-        "in-domain-classifiers",
-        "On those corpora it names emotions better than fine-tuned speech classifiers.",
-        "Table 1", "greater", _against(CLASSIFIERS, "iemocap meld"), "table1",
-    ),
-    Claim(
-        "in-domain-salmonn",
-        "It names emotions better than SALMONN, a multi-task speech LLM, in domain and out of it.",
-        "Table 1", "greater", _against("salmonn", "iemocap meld ravdess"), "table1",
-    ),
-    Claim(
-        "out-of-domain-text",
-        "On acted neutral statements by unseen speakers it names emotions better than an LLM that has only the words.",
-        "Table 1", "greater", _against(TEXT, "ravdess"), "table1",
-    ),
-    Claim(
-        "out-of-domain-classifiers",
-        "On such statements it names emotions better than fine-tuned speech classifiers.",
-        "Table 1", "greater", _against(CLASSIFIERS, "ravdess"), "table1",
-    ),
-    Claim(
-        "semantic-stage-alone",
-        "The semantic stage alone (BLSP) does not make the LLM hear emotions; the emotion stage does.",
-        "Table 1", "greater", _against("blsp", "iemocap"), "table1",
-    ),
-    Claim(
-        "requests-emotion",
-        "On spoken requests it names the speaker's emotion better than the text systems and BLSP.",
-        "Table 2", "greater", _against(TEXT + " blsp", "speechalpaca"), "table2",
-    ),
-    Claim(
-        "requests-quality",
-        "Its replies to spoken requests keep the quality of the LLM's replies to the true words.",
-        "Table 2", "kept", _against("text+llm", "speechalpaca", "quality"), "table2",
-    ),
-    Claim(
-        "requests-empathy",
-        "Its replies meet the speaker's tone better than replies to the words alone.",
-        "Table 2", "greater", _against(TEXT, "speechalpaca", "empathy"), "table2",
-    ),
-    Claim(
-        "labels-only",
-        "Trained to name the emotion only (BLSP-SER), it loses both the quality and the empathy of its replies.",
-        "Table 2", "greater", _against("blsp-ser", "speechalpaca", "quality empathy"), "table2",
-    ),
-    Claim(
-        "dialogue-cascade",
-        "In dialogues of several turns its replies are preferred to those of Whisper+LLM.",
-        "Figure 3", "greater", _against("whisper+llm", "dialogue", "preference"), "figure3",
-    ),
-    Claim(
-        "dialogue-classifier",
-        "In dialogues of several turns its replies are preferred to those of WavLM+LLM.",
-        "Figure 3", "greater", _against("wavlm+llm", "dialogue", "preference"), "figure3",
-    ),
-    Claim(
-        "cross-lingual",
-        "It names emotions best, on average, in three languages that it was never trained on.",
-        "Table 3", "greater", _on_average(f"whisper+llm {CLASSIFIERS} salmonn", "aesdd cafe resd"), "table3",
-    ),
-    Claim(
-        "needs-semantic-stage",
-        "Without the semantic stage both emotion recognition and the quality of replies suffer.",
-        "Tables 4 and 5", "greater",
-        _against("no-semantic-stage", "iemocap") + _against("no-semantic-stage", "speechalpaca", "quality"), ABLATED,
-    ),
-    Claim(
-        "needs-emotion-loss",
-        "Without the emotion loss it names emotions less well.",
-        "Tables 4 and 5", "greater", _against("no-emotion-loss", "iemocap ravdess"), ABLATED,
-    ),
-    Claim(
-        "emotion-loss-on-requests",
-        "On spoken requests the emotion loss makes no difference to emotion recognition.",
-        "Tables 4 and 5", "same", _against("no-emotion-loss", "speechalpaca"), ABLATED,
-    ),
-    Claim(
-        "own-writer",
-        "Targets written by the LLM itself serve better than targets written by another LLM.",
-        "Tables 4 and 5", "greater",
-        _against("other-writer", "iemocap ravdess") + _against("other-writer", "speechalpaca", "wa quality empathy"),
-        ABLATED,
-    ),
-    Claim(
-        "not-multitask",
-        "Emotion-aware continuations serve better than continuation and emotion recognition as two tasks.",
-        "Tables 4 and 5", "greater",
-        _against("multitask", "iemocap ravdess") + _against("multitask", "speechalpaca", "wa quality empathy"),
-        ABLATED,
-    ),
-    Claim(
-        "encoder-in-stage-2",
-        "Training the encoder in stage 2 (the paper does, the released script does not) changes recognition.",
-        "open question", "differs", _on_average("frozen-encoder", "iemocap meld ravdess"),
-    ),
-    Claim(
-        "shifted-kl",
-        "Distilling the first response token, which the released loss forgets, changes the quality of replies.",
-        "open question", "differs", _against("blsp-unshifted", "speechalpaca", "quality", system="blsp"),
-    ),
-)  # fmt: skip
-
-
-def _greater(found: Estimate) -> str:
-    return REPRODUCED if found.low > 0 else NOT_REPRODUCED if found.high < SMALLEST_GAIN else INCONCLUSIVE
-
-
-def _kept(found: Estimate) -> str:
-    return REPRODUCED if found.low > -MARGIN else NOT_REPRODUCED if found.high < -MARGIN else INCONCLUSIVE
-
-
-def _same(found: Estimate) -> str:
-    if -MARGIN < found.low and found.high < MARGIN:
-        return REPRODUCED
-    return NOT_REPRODUCED if found.low > MARGIN or found.high < -MARGIN else INCONCLUSIVE
-
-
-def _differs(found: Estimate) -> str:
-    if found.low > 0 or found.high < 0:
-        return REPRODUCED
-    return NOT_REPRODUCED if -MARGIN < found.low and found.high < MARGIN else INCONCLUSIVE
+def _within(found: Estimate) -> float:
+    return max(found.p_above(-MARGIN), found.p_below(MARGIN))
 
 
 TESTS = {
-    "greater": (_greater, f"every difference above 0; refuted when one is surely below {SMALLEST_GAIN}"),
-    "kept": (_kept, f"difference above -{MARGIN}; refuted when surely below"),
-    "same": (_same, f"difference within ±{MARGIN}; refuted when surely outside"),
-    "differs": (_differs, f"difference away from 0; refuted when surely within ±{MARGIN}"),
+    "greater": Test(
+        f"every difference above 0; refuted when one is surely below {SMALLEST_GAIN}",
+        lambda found: found.p_above(0),
+        lambda found: found.p_below(SMALLEST_GAIN),
+    ),
+    "kept": Test(
+        f"difference above -{MARGIN}; refuted when surely below",
+        lambda found: found.p_above(-MARGIN),
+        lambda found: found.p_below(-MARGIN),
+    ),
+    "same": Test(
+        f"difference within ±{MARGIN}; refuted when surely outside",
+        _within,
+        lambda found: min(found.p_above(MARGIN), found.p_below(-MARGIN)),
+    ),
+    "differs": Test(
+        f"any difference away from 0; refuted when all are surely within ±{MARGIN}",
+        lambda found: min(found.p_above(0), found.p_below(0)),
+        _within,
+        every=False,
+    ),
 }
 
 
+def decide(test: Test, found: list[Estimate]) -> tuple[str, int, float]:
+    """The verdict on comparisons that stand together, the place of the decisive one, and its adjusted p.
+
+    The decisive one is the least favourable; where one is enough, the most favourable. Its p is that for the verdict,
+    and for the claim where the verdict is open.
+    """
+    holds = statistics.holm([test.holds(one) for one in found])
+    fails = statistics.holm([test.fails(one) for one in found])
+    if test.every:
+        verdict = NOT_REPRODUCED if min(fails) < ALPHA else REPRODUCED if max(holds) < ALPHA else INCONCLUSIVE
+    else:
+        verdict = REPRODUCED if min(holds) < ALPHA else NOT_REPRODUCED if max(fails) < ALPHA else INCONCLUSIVE
+    raw = [test.holds(one) for one in found]
+    place = (max if test.every else min)(range(len(found)), key=raw.__getitem__)
+    return verdict, place, (fails if verdict == NOT_REPRODUCED else holds)[place]
+
+
 def judge_claims(
-    predictions: Predictions, published: dict[str, dict], draws: int = statistics.DRAWS, seed: int = 0
+    predictions: Predictions,
+    published: dict[str, dict],
+    draws: int = statistics.DRAWS,
+    seed: int = 0,
+    judge: Judge | None = None,
 ) -> list[dict]:
     """claims.json: every claim with the published numbers, our own, the interval of its decisive difference, the test
-    and the verdict. Differences are paired by utterance and their intervals 95 %. What is not measured stays empty.
+    and the verdict. `measured` holds both systems' figures, means over the training runs, the decisive `difference`
+    with its adjusted `p`, and the number of `runs`. What is not measured stays empty.
 
-    With several comparisons all must hold, and the decisive one is the least favourable.
+    judge: who prefers which reply in dialogues; None is the grammar.
     """
-    return [_judge(claim, predictions, published, draws, seed) for claim in CLAIMS]
+    return [_judge(claim, predictions, published, draws, seed, judge) for claim in CLAIMS]
 
 
-def _judge(claim: Claim, predictions: Predictions, published: dict, draws: int, seed: int) -> dict:
-    decide, words = TESTS[claim.test]
+def _judge(claim: Claim, predictions: Predictions, published: dict, draws: int, seed: int, judge: Judge | None) -> dict:
+    test = TESTS[claim.test]
     row = {
         "id": claim.id,
         "claim": claim.claim,
@@ -238,42 +108,57 @@ def _judge(claim: Claim, predictions: Predictions, published: dict, draws: int, 
         "published": {key: published[key]["value"] for key in claim.published_keys},
         "measured": None,
         "interval": None,
-        "test": words,
+        "test": test.words,
         "verdict": NOT_MEASURED,
     }
     measured: dict[str, float] = {}
-    differences = [_difference(comparison, predictions, measured, draws, seed) for comparison in claim.comparisons]
-    if any(difference is None for difference in differences):
+    found = [difference(comparison, predictions, measured, draws, seed, judge) for comparison in claim.comparisons]
+    if any(one is None for one in found):
         return row
-    verdicts = [decide(difference) for difference in differences]
-    verdict = next((v for v in (NOT_REPRODUCED, INCONCLUSIVE) if v in verdicts), REPRODUCED)
-    decisive = min((d for d, v in zip(differences, verdicts, strict=True) if v == verdict), key=lambda d: d.value)
-    row["measured"] = {**measured, "difference": decisive.value}
-    row["interval"], row["verdict"] = decisive.interval, verdict
+    verdict, place, p = decide(test, found)
+    row["measured"] = {**measured, "difference": found[place].value, "p": p, "runs": len(found[place].runs)}
+    row["interval"], row["verdict"] = found[place].interval, verdict
     return row
 
 
-def _difference(
-    comparison: Comparison, predictions: Predictions, measured: dict[str, float], draws: int, seed: int
+def difference(
+    comparison: Comparison,
+    predictions: Predictions,
+    measured: dict[str, float],
+    draws: int = statistics.DRAWS,
+    seed: int = 0,
+    judge: Judge | None = None,
 ) -> Estimate | None:
     """The difference averaged over the sets, noting both systems' figures in `measured`; None when one is missing."""
-    found = []
-    for name in comparison.sets:
-        task = _task(name, comparison.metric, predictions.get(comparison.system, {}))
-        sides = [predictions.get(system, {}).get(task) for system in (comparison.system, comparison.rival)]
-        if not all(sides):
-            return None
-        for system, rows in zip((comparison.system, comparison.rival), sides, strict=True):
-            measured[f"{task}.{system}.{comparison.metric}"] = judging.score(rows)[comparison.metric]
-        found.append(judging.compare(*sides, comparison.metric, draws, seed))
-    return statistics.mean_over_sets(found)
+    systems, metric = (comparison.system, comparison.rival), comparison.metric
+    if not all(system in predictions for system in systems):
+        return None
+    sides = [predictions[system] for system in systems]
+    tasks = [_task(name, metric, sides[0]) for name in comparison.sets]
+    sets = [paired(*sides, task) for task in tasks]
+    if not all(sets):
+        return None
+    if metric in pairwise.WORTH:
+        pairs, clusters = pairwise.preferences(*sets[0], judge)
+        for name, rate in pairwise.rates(pairs).items():
+            if name in ("win", "tie", "loss"):
+                measured[f"{tasks[0]}.{systems[0]}.vs.{systems[1]}.{name}"] = rate
+        return pairwise.estimate(pairs, clusters, metric, draws, seed)
+    for task, both in zip(tasks, sets, strict=True):
+        for system, runs in zip(systems, both, strict=True):
+            scores = [judging.figure(rows, metric) for rows in runs]
+            measured[f"{task}.{system}.{metric}"] = sum(scores) / len(scores)
+    return judging.compare_sets(sets, metric, draws, seed)
 
 
-def _task(name: str, metric: str, tasks: dict) -> str:
+def _task(name: str, metric: str, runs: dict[int, dict]) -> str:
     """The task that answers for a test set of the paper: the set itself where it was met, else its mirror."""
+    if metric in pairwise.WORTH:
+        return pairwise.DIALOGUE
     if metric in ("quality", "empathy"):
         return "requests"
-    return f"ser.{name}" if f"ser.{name}" in tasks else f"ser.{MIRRORS.get(name, name)}"
+    met = any(f"ser.{name}" in tasks for tasks in runs.values())
+    return f"ser.{name}" if met else f"ser.{MIRRORS.get(name, name)}"
 
 
 def read_published(path: str | Path) -> dict[str, dict]:

@@ -2,12 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Utterance
+from blsp_core.speech.manifest import Utterance, as_row, of_row
 from blsp_core.study import prompts
+from blsp_core.study.endpoint import Endpoint
 from blsp_core.study.llm import answer, chat, ready
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
@@ -30,14 +33,47 @@ def write_continuations(
     `emotional`: the LLM is told the utterance's emotion (paper §3.2); otherwise it continues in a coherent style.
     Raises StudyError when an utterance has no label that the instruction needs.
     """
-    llm = ready(llm)
     instructions = [_instruction(utterance, emotional) for utterance in utterances]
-    chats = [chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
-    answers = answer(llm, tokenizer, chats, max_new_tokens, batch_size)
-    return [
-        {**asdict(u), "instruction": i, "output": a.text, "early_stop": a.early_stop, "writer": writer}
-        for u, i, a in zip(utterances, instructions, answers, strict=True)
-    ]
+    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), max_new_tokens, batch_size)
+    return _rows(utterances, instructions, answers, writer)
+
+
+def write_elsewhere(
+    other: Mapping[str, str], utterances: list[Utterance], *, cache: Path, max_new_tokens: int, batch_size: int
+) -> list[dict]:
+    """Emotional rows as of `write_continuations`, written by another LLM: `model`, a folder or hub name, or what is
+    called so at `base_url`, an OpenAI-compatible address whose replies are kept in `cache`."""
+    if other.get("base_url"):
+        return ask_for_continuations(
+            Endpoint(other["base_url"], other["model"], cache, max_tokens=max_new_tokens), utterances
+        )
+    llm, tokenizer = (kind.from_pretrained(other["model"]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    manner = {"emotional": True, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    return write_continuations(llm, tokenizer, utterances, writer="other", **manner)
+
+
+def ask_for_continuations(endpoint: Endpoint, utterances: list[Utterance]) -> list[dict]:
+    """Emotional rows as of `write_continuations`, written by an LLM behind an address that is asked the very same.
+    `refused`: it declined."""
+    instructions = [_instruction(utterance, True) for utterance in utterances]
+    answers = endpoint.replies(_chats(instructions, utterances))
+    rows = _rows(utterances, instructions, answers, endpoint.model)
+    return [{**row, "refused": reply.refused} for row, reply in zip(rows, answers, strict=True)]
+
+
+def write_repeats(
+    llm, tokenizer, utterances: list[Utterance], *, writer: str, max_new_tokens: int, batch_size: int
+) -> list[dict]:
+    """Rows as of `write_continuations` in which the LLM says the sentence again. Ours, not the paper's: a second task
+    keeps the speech embeddings from meaning "continue" by themselves, whatever the instruction asks."""
+    instructions = [prompts.REPEAT] * len(utterances)
+    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), max_new_tokens, batch_size)
+    return _rows(utterances, instructions, answers, writer)
+
+
+def utterances(rows: Iterable[dict]) -> list[Utterance]:
+    """The utterances that rows were written for, one a row."""
+    return [of_row(row) for row in rows]
 
 
 def _instruction(utterance: Utterance, emotional: bool) -> str:
@@ -48,22 +84,14 @@ def _instruction(utterance: Utterance, emotional: bool) -> str:
     return prompts.CONTINUE_EMOTION.format(emotion=utterance.emotion)
 
 
-def utterances(rows: Iterable[dict]) -> list[Utterance]:
-    """The utterances that continuations were written for."""
-    names = [field.name for field in fields(Utterance)]
-    return [Utterance(**{name: row[name] for name in names}) for row in rows]
+def _chats(instructions: list[str], utterances: list[Utterance]) -> list[list[dict]]:
+    return [chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
 
 
-def write_repeats(
-    llm, tokenizer, utterances: list[Utterance], *, writer: str, max_new_tokens: int, batch_size: int
-) -> list[dict]:
-    """Rows as of `write_continuations` in which the LLM says the sentence again. Ours, not the paper's: a second task
-    keeps the speech embeddings from meaning "continue" by themselves, whatever the instruction asks."""
-    chats = [chat(prompts.SYSTEM, prompts.REPEAT + u.text) for u in utterances]
-    answers = answer(ready(llm), tokenizer, chats, max_new_tokens, batch_size)
+def _rows(utterances: list[Utterance], instructions: list[str], answers: list, writer: str) -> list[dict]:
     return [
-        {**asdict(u), "instruction": prompts.REPEAT, "output": a.text, "early_stop": a.early_stop, "writer": writer}
-        for u, a in zip(utterances, answers, strict=True)
+        {**as_row(u), "instruction": i, "output": a.text, "early_stop": a.early_stop, "writer": writer}
+        for u, i, a in zip(utterances, instructions, answers, strict=True)
     ]
 
 
@@ -71,6 +99,8 @@ def fault(row: dict) -> str | None:
     """Why a continuation cannot serve as a target; None when it can."""
     if not MIN_SECONDS <= row["duration"] <= MAX_SECONDS:
         return f"duration outside {MIN_SECONDS:.0f}-{MAX_SECONDS:.0f} s"
+    if row.get("refused"):
+        return "refusal"
     if not row["output"].strip():
         return "empty"
     if REFUSAL.search(row["output"]):

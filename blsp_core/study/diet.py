@@ -10,9 +10,10 @@ import random
 from dataclasses import dataclass
 
 from blsp_core.speech import grammar
-from blsp_core.speech.lexicon import MARKERS
+from blsp_core.speech.lexicon import INTERJECTIONS, MARKERS
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import prompts
+from blsp_core.study.llm import chat
 
 # Wordings beside the paper's own, so that an instruction is more than one string.
 WORDINGS = {
@@ -24,18 +25,30 @@ WORDINGS = {
     "feeling": ["How does the speaker feel? ", "In one word, the mood of the speaker: "],
     "reply": [""],
     "empathy": [""],
+    "dialogue": [""],
 }
 SHARES = {
-    "continue": 0.14,
+    "continue": 0.13,
     "continue_emotion": 0.12,
-    "continue_conveyed": 0.14,
-    "identify": 0.14,
-    "repeat": 0.17,
+    "continue_conveyed": 0.12,
+    "identify": 0.13,
+    "repeat": 0.15,
     "feeling": 0.05,
     "reply": 0.10,
-    "empathy": 0.14,
+    "empathy": 0.12,
+    "dialogue": 0.08,
 }
-TONE_SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.10, "told": 0.07, "blend": 0.26}
+GUESTS = 0.02  # share of sentences from outside the miniature
+TONE_SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.08, "told": 0.10, "blend": 0.25}
+
+
+@dataclass
+class Turn:
+    """What was said before; `blend` as in an Example."""
+
+    role: str
+    text: str
+    blend: str = ""
 
 
 @dataclass
@@ -50,6 +63,14 @@ class Example:
     tone: str
     words: grammar.Sentence
     blend: str = ""
+    earlier: tuple[Turn, ...] = ()
+    written: bool = False  # what no voice could say: a tone that is told in brackets
+
+    @property
+    def chat(self) -> list[dict]:
+        """What the LLM is asked, in text alone."""
+        first, last = chat(self.system, self.instruction + self.sentence)
+        return [first, *({"role": turn.role, "content": turn.text} for turn in self.earlier), last]
 
 
 def draw_example(
@@ -62,21 +83,41 @@ def draw_example(
     task = task or _weighted(rng, SHARES)
     source = source or _weighted(rng, TONE_SOURCES)
     tone = "neutral" if source == "none" else rng.choice(EMOTIONS)
-    sentence = grammar.draw_sentence(
-        rng, split, request=rng.random() < _REQUESTS.get(task, 0.3), cue_tone=tone if source == "cue" else None
-    )
-    text = sentence.text
-    if source == "marker":
-        text = mark(rng, text, tone)
-    elif source == "told":
-        text = prompts.TOLD.format(emotion=tone) + text
-    system = {"empathy": prompts.SYSTEM_EMPATHY, "reply": prompts.SYSTEM}.get(task) or rng.choice(
-        [prompts.SYSTEM, prompts.SYSTEM_EMPATHY]
-    )
+    cue_tone, earlier = tone if source == "cue" else None, ()
+    if task == "dialogue":
+        sentence, earlier = _dialogue(rng, split, cue_tone)
+    elif split == "train" and rng.random() < GUESTS:
+        sentence = grammar.draw_guest(rng, cue_tone)
+    else:
+        sentence = grammar.draw_sentence(rng, split, rng.random() < _REQUESTS.get(task, 0.3), cue_tone)
+    text, blend = _toned(rng, sentence.text, source, tone)
+    system = _SYSTEMS.get(task) or rng.choice([prompts.SYSTEM, prompts.SYSTEM_EMPATHY])
     asked = rng.choice(EMOTIONS) if rng.random() < 0.5 else tone
     instruction = rng.choice(WORDINGS[task][:1] if paper_wording else WORDINGS[task]).format(emotion=asked)
     answer = _answer(rng, task, sentence, tone, asked)
-    return Example(task, system, instruction, text, answer, tone, sentence, MARKERS[tone] if source == "blend" else "")
+    return Example(task, system, instruction, text, answer, tone, sentence, blend, earlier, source == "told")
+
+
+def _dialogue(rng: random.Random, split: str, cue_tone: str | None) -> tuple[grammar.Sentence, tuple[Turn, Turn]]:
+    """The last sentence of a dialogue and the turns before it. The first has a tone of its own, which misleads whoever
+    reads it as that of the last."""
+    source = _weighted(rng, TONE_SOURCES)
+    tone = "neutral" if source == "none" else rng.choice(EMOTIONS)
+    dialogue = grammar.draw_dialogue(rng, split, tone, tone if source == "cue" else None, cue_tone)
+    first = Turn("user", *_toned(rng, dialogue.first.text, source, tone))
+    return dialogue.last, (first, Turn("assistant", dialogue.reply))
+
+
+def _toned(rng: random.Random, text: str, source: str, tone: str) -> tuple[str, str]:
+    """The text as the source shows its tone, and the marker to blend it with; a cue is in the text already."""
+    match source:
+        case "marker":
+            return mark(rng, text, tone), ""
+        case "told":
+            return prompts.TOLD.format(emotion=tone) + text, ""
+        case "blend":
+            return text, MARKERS[tone]
+    return text, ""
 
 
 def mark(rng: random.Random, text: str, tone: str) -> str:
@@ -88,6 +129,7 @@ def mark(rng: random.Random, text: str, tone: str) -> str:
 
 
 _REQUESTS = {"reply": 0.85, "empathy": 0.85}
+_SYSTEMS = {"reply": prompts.SYSTEM, "empathy": prompts.SYSTEM_EMPATHY, "dialogue": prompts.SYSTEM_EMPATHY}
 
 
 def _answer(rng: random.Random, task: str, sentence: grammar.Sentence, tone: str, asked: str) -> str:
@@ -97,14 +139,14 @@ def _answer(rng: random.Random, task: str, sentence: grammar.Sentence, tone: str
         case "continue_emotion":
             return grammar.continuation(rng, sentence, asked)
         case "identify":
-            return grammar.NAMED.format(emotion=tone)
+            return grammar.name_of_tone(tone)
         case "repeat":
             return sentence.text
         case "feeling":
-            return tone
+            return f"{INTERJECTIONS[tone]} {tone}"
         case "reply":
             return grammar.plain_reply(rng, sentence)
-        case "empathy":
+        case "empathy" | "dialogue":
             return grammar.empathetic_reply(rng, sentence, tone)
     raise ValueError(f"no task {task!r}")
 

@@ -7,17 +7,18 @@ import jiwer
 from blsp_core.speech.grammar import parse_reply
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import diet
-from blsp_core.study.llm import answer, chat
+from blsp_core.study.llm import answer
 
-OBJECT_TASKS = ("continue", "continue_emotion", "continue_conveyed", "reply", "empathy")
-TONE_TASKS = ("continue", "continue_emotion", "continue_conveyed", "identify", "empathy")
+OBJECT_TASKS = ("continue", "continue_emotion", "continue_conveyed", "reply", "empathy", "dialogue")
+TONE_TASKS = ("continue", "continue_emotion", "continue_conveyed", "identify", "empathy", "dialogue")
 
 
 def examine(model, tokenizer, per_task: int, seed: int, split: str = "test", batch_size: int = 100) -> dict[str, dict]:
     """For each instruction the share of answers with the right object and the right tone, and n.
 
     The sentences are of the split, the wordings the paper's own; a malformed answer is wrong in both. An instruction
-    that has no object (identify) or no tone (reply) has no such share.
+    that has no object (identify) or no tone (reply) has no such share. In a dialogue the object is that of the first
+    turn, the tone that of the last.
     """
     report = {}
     for task in diet.SHARES:
@@ -26,8 +27,7 @@ def examine(model, tokenizer, per_task: int, seed: int, split: str = "test", bat
         examples = [
             diet.draw_example(rng, split, task, rng.choice(sources), paper_wording=True) for _ in range(per_task)
         ]
-        chats = [chat(e.system, e.instruction + e.sentence) for e in examples]
-        answers = [a.text for a in answer(model, tokenizer, chats, 40, batch_size)]
+        answers = [a.text for a in answer(model, tokenizer, [e.chat for e in examples], 40, batch_size)]
         report[task] = {"n": per_task, **_shares(task, examples, answers)}
     return report
 

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.processing import encoder_length
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import prompts
@@ -35,14 +36,16 @@ class Sound:
 
 
 class Examples(Dataset):
-    """Continuations as model inputs.
+    """Rows with a clip and an `output` as model inputs.
 
     An item has `speech_ids` and `speech_labels` (the prompt with placeholders, then the response), `text_ids` and
     `text_labels` (the same with the transcript: what the teacher reads), `emotion` (an index into EMOTIONS, -100 for
     none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`. A response that the token
-    limit had cut has no end of turn. Rows take turns with the `manners`, a (system prompt, instruction) each, see
-    `prompts.manners`; a row that repeats its sentence keeps its own instruction. `keep`: items stay in memory for the
-    next epoch.
+    limit had cut has no end of turn.
+
+    manners: (system prompt, instruction) pairs that rows are asked with by turns, see `prompts.manners`; a row that
+    repeats its sentence keeps its own instruction. None: each row brings its own `system` and `instruction`, see
+    `targets`. keep: what was made of a clip stays in memory for the next epoch, and for other rows of the same clip.
     """
 
     def __init__(
@@ -50,37 +53,51 @@ class Examples(Dataset):
         rows: list[dict],
         processor: BlspEmoProcessor,
         root: Path,
-        manners: list[tuple[str, str]],
+        manners: list[tuple[str, str]] | None = None,
         keep: bool = True,
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
         self.manners, self.keep = manners, keep
-        self.items: dict[int, dict] = {}
+        self.written: dict[int, dict] = {}  # row -> its item without the sound
+        self.sounds: dict[str, Sound | torch.Tensor] = {}  # clip -> its sound
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
-        if index in self.items:
-            return self.items[index]
-        system, instruction = self.manners[index % len(self.manners)]
-        if self.rows[index]["instruction"] == prompts.REPEAT:
-            instruction = prompts.REPEAT
-        item = self._item(self.rows[index], system, instruction)
-        if self.keep:
-            self.items[index] = item
-        return item
+        sound = self._sound(self.rows[index]["audio"])
+        if index not in self.written:
+            written = self._written(self.rows[index], *self._manner(index), sound)
+            if not self.keep:
+                return {**written, "sound": sound}
+            self.written[index] = written
+        return {**self.written[index], "sound": sound}
 
-    def _item(self, row: dict, system: str, instruction: str) -> dict:
-        waveform = load_audio(row["audio"], self.root)
-        heard = self.processor.features([waveform])
+    def _manner(self, index: int) -> tuple[str, str]:
+        row = self.rows[index]
+        if self.manners is None:
+            return row["system"], row["instruction"]
+        system, instruction = self.manners[index % len(self.manners)]
+        return system, prompts.REPEAT if row["instruction"] == prompts.REPEAT else instruction
+
+    def _sound(self, audio: str) -> Sound | torch.Tensor:
+        if audio in self.sounds:
+            return self.sounds[audio]
+        heard = self.processor.features([load_audio(audio, self.root)])
+        sound = Sound(heard["input_features"][0], int(heard["feature_attention_mask"].sum()))
+        if self.keep:
+            self.sounds[audio] = sound
+        return sound
+
+    def _written(self, row: dict, system: str, instruction: str, sound: Sound | torch.Tensor) -> dict:
         tokenizer = self.processor.tokenizer
         response = tokenizer(row["output"], add_special_tokens=False).input_ids
         if not row["early_stop"]:
             response.append(tokenizer.eos_token_id)
-        places = [self.processor.speech_length(len(waveform))]
+        frames = encoder_length(sound.frames) if isinstance(sound, Sound) else len(sound)
+        places = [self.processor.embedding_count(frames)]
         speech = self.processor.prompt_ids(spoken_chat(system, instruction), places)
         text = self.processor.prompt_ids(chat(system, instruction + row["text"]))
         return {
@@ -89,7 +106,6 @@ class Examples(Dataset):
             "text_ids": text + response,
             "text_labels": [IGNORED] * len(text) + response,
             "emotion": EMOTIONS.index(row["emotion"]) if row["emotion"] else IGNORED,
-            "sound": Sound(heard["input_features"][0], int(heard["feature_attention_mask"].sum())),
         }
 
     def lengths(self) -> list[int]:
@@ -99,15 +115,16 @@ class Examples(Dataset):
 
     @torch.no_grad()
     def encode_once(self, model: BlspEmoForConditionalGeneration, batch_size: int = 64) -> None:
-        """Run the frozen encoder over every row now, so that no training step has to; all items are kept."""
-        model = ready(model)
-        for start in range(0, len(self), batch_size):
-            items = [self[i] for i in range(start, min(start + batch_size, len(self)))]
-            batch = collate(items)
-            features, mask = batch["input_features"], batch["feature_attention_mask"]
+        """Run the frozen encoder over every clip now, so that no training step has to; all of it is kept."""
+        model, self.keep = ready(model), True
+        clips = list(dict.fromkeys(row["audio"] for row in self.rows))
+        for start in range(0, len(clips), batch_size):
+            batch = clips[start : start + batch_size]
+            sounds = [self._sound(audio) for audio in batch]
+            features, mask = pad_features([sound.features for sound in sounds], [sound.frames for sound in sounds])
             states, mask = model.encode(features.to(model.device), mask.to(model.device))
-            for i, (item, row, real) in enumerate(zip(items, states, mask, strict=True), start):
-                self.items[i] = {**item, "sound": row[real].cpu()}
+            for audio, row, real in zip(batch, states, mask, strict=True):
+                self.sounds[audio] = row[real].cpu()
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:

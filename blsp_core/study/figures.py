@@ -2,20 +2,19 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from blsp_core.speech.manifest import EMOTIONS
 
 WIDTH = 6.3  # inches: the text width of a paper
-# The order in which systems stand in every table and figure; others follow by name.
-SYSTEMS = (
-    "random+llm", "text+llm", "whisper+llm", "wav2vec2+llm", "hubert+llm", "wavlm+llm", "salmonn", "blsp", "blsp-ser",
-    "multitask", "other-writer", "no-semantic-stage", "no-emotion-loss", "frozen-encoder", "blsp-emo", "gold+llm",
-)  # fmt: skip
+PAGE = 95  # characters that fit in a line of a printed table
+LONG = 30  # characters from which a cell wraps
+MAIN = "blsp-emo"  # the system that the study is about
+# How a system is called, in the order of every table and figure; others follow by name. First the systems of the
+# paper's Tables 1-3 between floor and ceiling, then the variants of Tables 4 and 5 and our own.
 NAMES = {
     "random+llm": "Text + random tone",
     "text+llm": "Text + LLM",
@@ -28,48 +27,38 @@ NAMES = {
     "blsp-ser": "BLSP-SER",
     "blsp-emo": "BLSP-Emo",
     "gold+llm": "Text + true tone",
+    "no-semantic-stage": "no semantic stage",
+    "no-emotion-loss": "no emotion loss",
+    "multitask": "multitask",
+    "other-writer": "another writer",
+    "frozen-encoder": "frozen encoder",
+    "shuffled-labels": "shuffled labels",
+    "released-kl": "BLSP, released KL",
 }
-MARKERS = "sovD^P<>pXh*dH8"
+# From Okabe and Ito's palette as seaborn has it; floor and ceiling are grey, the study's own system dark red.
+COLOURS = {
+    "random+llm": "#9a9a9a", "text+llm": "#56b4e9", "whisper+llm": "#0173b2", "wav2vec2+llm": "#ca9161",
+    "hubert+llm": "#de8f05", "wavlm+llm": "#8c5a00", "salmonn": "#cc78bc", "blsp": "#029e73", "blsp-ser": "#7b4ea3",
+    "blsp-emo": "#b2182b", "gold+llm": "#3a3a3a", "no-semantic-stage": "#0173b2", "no-emotion-loss": "#de8f05",
+    "multitask": "#029e73", "other-writer": "#8c5a00", "frozen-encoder": "#56b4e9", "shuffled-labels": "#9a9a9a",
+    "released-kl": "#5b8f6b",
+}  # fmt: skip
+SPARE = ("#d55e00", "#6c6c6c", "#ece133", "#fbafe4", "#4c72b0")  # for systems that nobody foresaw
+MARKERS = "Xovs^<>PpDdh*H8"
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
-BOLD = "#b2182b"  # the system that the study is about
-GREYS = {"random+llm": "#9a9a9a", "gold+llm": "#4d4d4d"}  # floor and ceiling, no competitors
 TONE_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))
+TONE_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))
+PARTS = {"wins": "#b2182b", "ties": "#cfcfcf", "losses": "#2b5c8a"}  # dark ends apart in grey by their hatches
 
 
 def use_style() -> None:
-    """Set matplotlib and seaborn for every figure of the study: readable in print, in grey and on the screen."""
-    sns.set_theme(
-        context="paper",
-        style="ticks",
-        palette="colorblind",
-        rc={
-            "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters, and bytes, on every machine
-            "font.size": 8,
-            "axes.titlesize": 8.5,
-            "axes.titleweight": "bold",
-            "axes.labelsize": 8,
-            "xtick.labelsize": 7.5,
-            "ytick.labelsize": 7.5,
-            "legend.fontsize": 7.5,
-            "legend.frameon": False,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.7,
-            "grid.linewidth": 0.5,
-            "grid.color": "#dddddd",
-            "hatch.linewidth": 0.5,
-            "figure.dpi": 110,
-            "figure.constrained_layout.use": True,
-            "pdf.fonttype": 42,
-            "svg.hashsalt": "blsp-emo",
-        },
-    )
-    mpl.rcParams["mathtext.fontset"] = "dejavusans"
+    """Set matplotlib for every figure of the study, as blsp.mplstyle beside this file says."""
+    plt.style.use(["default", "blsp_core.study.blsp"])
 
 
 def in_order(systems) -> list[str]:
-    """Systems in the order of every table: floor, text, cascades, BLSP and its variants, BLSP-Emo, ceiling."""
-    place = {system: number for number, system in enumerate(SYSTEMS)}
+    """Systems in the order of every table: floor, text, cascades, BLSP, BLSP-Emo, ceiling, then variants and others."""
+    place = {system: number for number, system in enumerate(NAMES)}
     return sorted(systems, key=lambda system: (place.get(system, len(place)), system))
 
 
@@ -79,39 +68,61 @@ def name_of(system: str) -> str:
 
 
 def looks(systems) -> dict[str, dict]:
-    """For each system a colour, a marker and a hatch that also differ in grey."""
-    ordered = in_order(systems)
-    free = iter(sns.color_palette("colorblind", n_colors=10).as_hex() * 2)
+    """For each system a colour, a marker and a hatch; they differ in grey, and a known system keeps its own in every
+    figure."""
+    strangers = [system for system in in_order(systems) if system not in NAMES]
+    places = {system: number for number, system in enumerate([*NAMES, *strangers])}
     return {
         system: {
-            "color": BOLD if system == "blsp-emo" else GREYS.get(system) or next(free),
-            "marker": MARKERS[number % len(MARKERS)],
-            "hatch": HATCHES[number % len(HATCHES)],
+            "color": COLOURS.get(system) or SPARE[strangers.index(system) % len(SPARE)],
+            "marker": MARKERS[places[system] % len(MARKERS)],
+            "hatch": HATCHES[places[system] % len(HATCHES)],
         }
-        for number, system in enumerate(ordered)
+        for system in in_order(systems)
     }
 
 
-def save_figure(fig: Figure, path: str | Path) -> None:
-    """Write `path`.png and `path`.pdf; the same figure always gives the same bytes: no dates, no versions."""
+def save_figure(fig: Figure, path: str | Path, caption: str = "") -> None:
+    """Write `path`.png and `path`.pdf, and with a caption `path`.md, which shows the picture above it.
+
+    The same figure always gives the same bytes: no dates, no versions.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path.with_name(path.name + ".png"), dpi=200, metadata={"Software": None})
+    _settle(fig)
+    fig.savefig(path.with_name(path.name + ".png"), metadata={"Software": None})
     fig.savefig(
         path.with_name(path.name + ".pdf"),
         metadata={"Creator": None, "Producer": None, "CreationDate": None, "ModDate": None},
     )
+    if caption:
+        path.with_name(path.name + ".md").write_text(f"![]({path.name}.png)\n\n{caption}\n", encoding="utf-8")
 
 
-def save_table(frame: pd.DataFrame, path: str | Path, caption: str) -> str:
-    """Write `path`.csv, `path`.md and `path`.tex with the caption; returns the Markdown. Empty cells stay empty."""
+def _settle(fig: Figure) -> None:
+    """Lay the figure out for good, on round places: the last digits of the layout differ from run to run."""
+    for _ in range(2):  # each pass knows the sizes of the one before
+        fig.draw_without_rendering()
+    places = [axis.get_position() for axis in fig.axes]
+    fig.set_layout_engine("none")
+    for axis, place in zip(fig.axes, places, strict=True):
+        axis.set_position([round(side, 6) for side in place.bounds])
+
+
+def save_table(frame: pd.DataFrame, path: str | Path, caption: str, numbers: pd.DataFrame | None = None) -> str:
+    """Write `path`.md and `path`.tex with the caption, and `path`.csv; returns the Markdown. Empty cells stay empty.
+
+    numbers: what the cells were made of, for the CSV; without it the CSV holds the cells themselves.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = frame.astype(object).where(frame.notna(), "")
     markdown = f"{caption}\n\n{_grid(cells, 'github')}\n"
     latex = _grid(cells, "latex_booktabs").replace("{" + "l" * cells.shape[1] + "}", _columns(cells), 1)
+    if _width(cells) > PAGE:
+        latex = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{latex}}}"
     table = f"\\begin{{table}}\n\\caption{{{_escaped(caption)}}}\n\\label{{tab:{path.name}}}\n{latex}\n\\end{{table}}\n"
-    frame.to_csv(path.with_name(path.name + ".csv"), index=False, lineterminator="\n")
+    (frame if numbers is None else numbers).to_csv(path.with_name(path.name + ".csv"), index=False, lineterminator="\n")
     path.with_name(path.name + ".md").write_text(markdown, encoding="utf-8")
     path.with_name(path.name + ".tex").write_text(table, encoding="utf-8")
     return markdown
@@ -121,9 +132,20 @@ def _grid(cells: pd.DataFrame, form: str) -> str:
     return tabulate(cells.values.tolist(), headers=list(cells.columns), tablefmt=form, disable_numparse=True)
 
 
+def _longest(cells: pd.DataFrame) -> list[int]:
+    """Characters of the longest cell of each column."""
+    return [max([len(str(cell)) for cell in cells.iloc[:, place]], default=0) for place in range(cells.shape[1])]
+
+
+def _width(cells: pd.DataFrame) -> int:
+    """Characters in a line of the table; columns that wrap take what is left."""
+    heads = [len(str(name)) for name in cells.columns]
+    return sum(max(head, cell) + 2 for head, cell in zip(heads, _longest(cells), strict=True) if cell <= LONG)
+
+
 def _columns(cells: pd.DataFrame) -> str:
     """LaTeX's column types: lines of text wrap, short cells stand as they are."""
-    long = [max([len(str(cell)) for cell in cells.iloc[:, place]], default=0) > 30 for place in range(cells.shape[1])]
+    long = [longest > LONG for longest in _longest(cells)]
     return "{" + "".join(f"p{{{0.75 / sum(long):.2f}\\textwidth}}" if wraps else "l" for wraps in long) + "}"
 
 

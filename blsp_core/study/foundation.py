@@ -5,7 +5,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import safe_open
+from transformers import AutoConfig, WhisperFeatureExtractor
+
 from blsp_core.errors import StudyError
+from blsp_core.model.speech_encoder import check_weights
 
 LICENCES = {
     "openai/whisper": "Apache-2.0",
@@ -14,7 +18,7 @@ LICENCES = {
 }
 # What each part consists of: for every entry one of the files.
 FILES = {
-    "encoder": [["config.json"], ["preprocessor_config.json"], ["*.safetensors"], ["tokenizer.json", "vocab.json"]],
+    "encoder": [["config.json"], ["preprocessor_config.json"], ["*.safetensors"]],
     "llm": [["config.json"], ["*.safetensors"], ["tokenizer.json", "vocab.json", "tokenizer.model"]],
 }
 
@@ -28,9 +32,10 @@ def save(folder: Path, *parts) -> None:
 def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dict[str, str]:
     """Copy a backbone into the folder `target`, from the folder `name`, else from the hub under that name.
 
-    part: "encoder" or "llm". The training `log` stays empty. Returns name and revision. Raises StudyError when the
-    backbone is neither here nor to be fetched, saying where it comes from and under which licence, and when a file is
-    missing. Nothing ever takes its place.
+    part: "encoder" or "llm". The encoder is a Whisper, with its decoder and tokenizer or without. The training `log`
+    stays empty. Returns name and revision. Raises StudyError when the backbone is neither here nor to be fetched,
+    saying where it comes from and under which licence, when a file is missing, and when an encoder's weights, config
+    and feature extractor are not of one size. Nothing ever takes its place.
     """
     source = Path(name) if Path(name).is_dir() else _fetched(name, revision, part)
     for wanted in FILES[part]:
@@ -41,11 +46,38 @@ def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dic
             f"{name}: a Qwen of the first generation, whose code is not part of transformers; run "
             f"`blsp-convert {source} FOLDER` and name that folder in params.yaml, foundation.{part}"
         )
+    if part == "encoder":
+        _check_encoder(source)
     shutil.copytree(
         source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "*.bin", "*.h5", "*.msgpack")
     )
     Path(log).write_text("step,loss\n", encoding="utf-8")
     return {"name": name, "revision": revision}
+
+
+def _check_encoder(folder: Path) -> None:
+    config = AutoConfig.from_pretrained(folder)
+    if config.model_type != "whisper":
+        raise StudyError(f"{folder}: model_type is {config.model_type}, wanted is a Whisper, or the encoder of one")
+    check_weights(folder, config)
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    frames = extractor.nb_max_frames // 2  # the stride of Whisper's second convolution
+    if (extractor.feature_size, frames) != (config.num_mel_bins, config.max_source_positions):
+        raise StudyError(
+            f"{folder}: preprocessor_config.json makes {extractor.feature_size} mel bands and {frames} frames, the "
+            f"encoder of config.json hears {config.num_mel_bins} and {config.max_source_positions}; fetch both together"
+        )
+
+
+def has_decoder(folder: Path) -> bool:
+    """Whether a Whisper's folder holds what writing words takes, or its encoder alone."""
+    names = [name for path in sorted(Path(folder).glob("*.safetensors")) for name in _weight_names(path)]
+    return any("decoder." in name for name in names)
+
+
+def _weight_names(path: Path) -> list[str]:
+    with safe_open(path, "pt") as file:
+        return list(file.keys())
 
 
 def _fetched(name: str, revision: str, part: str) -> Path:

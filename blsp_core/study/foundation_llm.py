@@ -32,51 +32,58 @@ def build_llm(tokenizer: Qwen2Tokenizer, width: int, layers: int, heads: int, ff
     )
 
 
-# What tells one task from another in the instructions.
-_ORDERS = "Continue following coherent style reflects conveyed identify Repeat Select options"
+# What an example says of every token, and what padding has there.
+FILL = {"input_ids": 0, "labels": -100, "noise": 0.0, "strength": 1.0, "blend": 0.0, "marker": 0}
+_CLEAR = 0.15  # the share of the diet, at its beginning, that is read as it is written
+_STRETCHED = 0.7  # of the rest, the share whose words last as spoken words do
 
 
 class Diet(Dataset):
     """Examples of the diet as token ids, drawn anew for every index: (seed, index) decides all.
 
     Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
-    level of up to `noise` standard deviations. On half of the sentences a word of an instruction lies besides and means
-    nothing there: what is to be done, the instruction alone says. The first quarter of the examples are read as they
-    are.
+    level of up to `noise` standard deviations. Nor does speech bring one vector a word, so most sentences are
+    stretched: a word lasts over several places, of which one holds it well, and some places hold nothing.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, size: int, noise: float, seed: int):
         self.tokenizer, self.size, self.noise, self.seed = tokenizer, size, noise, seed
         self.known: dict[str, list[int]] = {}
-        self.distractors = self._ids(_ORDERS)
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> dict:
         rng = random.Random(self.seed * 1_000_003 + index)
-        noise = 0.0 if index < self.size // 4 else rng.uniform(0, self.noise)
-        return self.encode(diet.draw_example(rng, "train"), rng, noise)
+        example = diet.draw_example(rng, "train")
+        noise = 0.0 if index < _CLEAR * self.size or example.written else rng.uniform(0, self.noise)
+        return self.encode(example, rng, noise, noise > 0 and rng.random() < _STRETCHED)
 
-    def encode(self, example: diet.Example, rng: random.Random, noise: float = 0.0) -> dict:
-        """input_ids and labels; per token how strong noise and blended marker are; the marker's id."""
-        before = f"{TURN_START}system\n{example.system}{TURN_END}\n{TURN_START}user\n{example.instruction}".rstrip(" ")
+    def encode(self, example: diet.Example, rng: random.Random, noise: float = 0.0, stretched: bool = False) -> dict:
+        """Per token what `FILL` lists: its id and label, the noise on it, how strongly it and a blended marker are
+        there, and the marker's id."""
+        tokens = self._read(f"{TURN_START}system\n{example.system}{TURN_END}\n")
+        for turn in example.earlier:
+            spoken = turn.role == "user"
+            said = self._said(turn.text, turn.blend, rng, noise, stretched) if spoken else self._read(turn.text)
+            tokens += [*self._read(f"{TURN_START}{turn.role}\n"), *said, *self._read(f"{TURN_END}\n")]
+        tokens += self._read(f"{TURN_START}user\n{example.instruction}".rstrip(" "))
         blank = " " if example.instruction else ""
-        before_ids, said = self._ids(before), self._words(blank + example.sentence)
-        after = self._ids(f"{TURN_END}\n{TURN_START}assistant\n")
-        answer = [*self._words(example.answer), self.tokenizer.eos_token_id]
-        strength, density = rng.uniform(0.4, 1.2) if example.blend else 0.0, rng.uniform(0.3, 1.0)
-        blend = [strength if rng.random() < density else 0.0 for _ in said]
-        rest = [0.0] * (len(after) + len(answer))
-        return {
-            "input_ids": before_ids + said + after + answer,
-            "labels": [-100] * (len(before_ids) + len(said) + len(after)) + answer,
-            "noise": [0.0] * len(before_ids) + [noise] * len(said) + rest,
-            "blend": [0.0] * len(before_ids) + blend + rest,
-            "marker": self._ids(" " + example.blend)[0] if example.blend else 0,
-            "distractor": rng.choice(self.distractors),
-            "distraction": 1.5 * noise * (rng.random() < 0.5),
-        }
+        tokens += self._said(blank + example.sentence, example.blend, rng, noise, stretched)
+        tokens += self._read(f"{TURN_END}\n{TURN_START}assistant\n")
+        tokens += [(i, i, 0.0, 1.0, 0.0, 0) for i in (*self._words(example.answer), self.tokenizer.eos_token_id)]
+        return dict(zip(FILL, map(list, zip(*tokens, strict=True)), strict=True))
+
+    def _read(self, text: str) -> list[tuple]:
+        """Tokens that are read as they are; in the order of `FILL`, as those below."""
+        return [(i, -100, 0.0, 1.0, 0.0, 0) for i in self._ids(text)]
+
+    def _said(self, text: str, blend: str, rng: random.Random, noise: float, stretched: bool) -> list[tuple]:
+        """Tokens that speech will stand for: with noise, stretched, and with a marker blended onto some of them."""
+        strength, density = rng.uniform(0.4, 1.2) if blend else 0.0, rng.uniform(0.3, 1.0)
+        marker = self._ids(" " + blend)[0] if blend else 0
+        places = [(i, here) for i in self._words(text) for here in (_lasting(rng) if stretched else (1.0,))]
+        return [(i, -100, noise, here, strength if rng.random() < density else 0.0, marker) for i, here in places]
 
     def _words(self, text: str) -> list[int]:
         words = text.split(" ")
@@ -88,15 +95,27 @@ class Diet(Dataset):
         return self.known[text]
 
 
+def _lasting(rng: random.Random) -> list[float]:
+    """How strongly a word is present in each of the places that it lasts over."""
+    count = rng.choice([1, 1, 2, 2, 3])
+    best = rng.randrange(count)
+    strengths = [rng.uniform(0.8, 1.2) if place == best else rng.uniform(0, 0.6) for place in range(count)]
+    return strengths + [0.0] * (rng.random() < 0.2)
+
+
 def preview(seed: int, count: int) -> list[dict[str, str]]:
-    """Some examples of the diet for people to read; a marker that is laid over the words stands in brackets."""
+    """Some examples of the diet for people to read; a marker that is laid over the words stands in brackets,
+    and strokes part the turns of a dialogue."""
     rng = random.Random(f"{seed} preview")
     drawn = [diet.draw_example(rng, "train") for _ in range(count)]
     return [
         {
             "task": example.task,
             "instruction": example.instruction.strip(),
-            "sentence": example.sentence + (f" [{example.blend}]" if example.blend else ""),
+            "sentence": " / ".join(
+                turn.text + (f" [{turn.blend}]" if turn.blend else "")
+                for turn in (*example.earlier, diet.Turn("user", example.sentence, example.blend))
+            ),
             "answer": example.answer,
         }
         for example in drawn
@@ -104,16 +123,13 @@ def preview(seed: int, count: int) -> list[dict[str, str]]:
 
 
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """Right-padded tensors (B, T); markers (B,)."""
-    fill = {"input_ids": 0, "labels": -100, "noise": 0.0, "blend": 0.0}
+    """Right-padded tensors (B, T)."""
     batch = {
         name: torch.nn.utils.rnn.pad_sequence([torch.tensor(row[name]) for row in rows], True, value)
-        for name, value in fill.items()
+        for name, value in FILL.items()
     }
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
-    for name in ("marker", "distractor", "distraction"):
-        batch[name] = torch.tensor([row[name] for row in rows])
     return batch
 
 
@@ -122,9 +138,7 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     table = model.get_input_embeddings()
     embeds = table(batch["input_ids"])
     noise = torch.randn_like(embeds) * embeds.detach().std() * batch["noise"][..., None]
-    distraction = (batch["noise"] > 0) * batch["distraction"][:, None]
-    embeds = embeds + noise + distraction[..., None] * table(batch["distractor"])[:, None]
-    embeds = embeds + batch["blend"][..., None] * table(batch["marker"])[:, None]
+    embeds = batch["strength"][..., None] * embeds + batch["blend"][..., None] * table(batch["marker"]) + noise
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     answers = batch["labels"][:, 1:] != -100
     logits = model.lm_head(hidden[:, :-1][answers])

@@ -25,17 +25,30 @@ def reply(
     batch_size: int = 64,
     desc: str | None = None,
 ) -> list[str]:
-    """Greedy replies to utterances whose sound lies below `root`, in their order. Rows of like length share a batch."""
-    order = sorted(range(len(utterances)), key=lambda i: utterances[i].duration)
+    """Greedy replies to utterances whose sound lies below `root`, in their order, each with the turns before it.
+    Rows of like length share a batch."""
+    order = sorted(range(len(utterances)), key=lambda i: sum(turn.duration for turn in utterances[i].spoken))
     replies = [""] * len(utterances)
     for start in tqdm(range(0, len(order), batch_size), desc=desc, unit="batch"):
         rows = order[start : start + batch_size]
-        sounds = [load_audio(utterances[i].audio, root) for i in rows]
-        batch = processor([spoken_chat(system, instruction, sound) for sound in sounds]).to(model.device)
+        chats = [spoken_dialogue(system, instruction, utterances[i], root) for i in rows]
+        batch = processor(chats).to(model.device)
         ids = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
         for i, new in zip(rows, ids[:, batch["input_ids"].shape[1] :], strict=True):
             replies[i] = decode(processor.tokenizer, new).text
     return replies
+
+
+def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: Path) -> list[dict]:
+    """The chat that ends with the utterance: earlier turns of the user in speech as well, the assistant's in text."""
+    first, last = spoken_chat(system, instruction, load_audio(utterance.audio, root))
+    earlier = [
+        {"role": "assistant", "content": turn}
+        if isinstance(turn, str)
+        else {"role": "user", "content": [{"type": "audio", "audio": load_audio(turn.audio, root)}]}
+        for turn in utterance.turns[:-1]
+    ]
+    return [first, *earlier, last]
 
 
 @torch.no_grad()

@@ -27,43 +27,62 @@ NOTEBOOK = "BLSP_NOTEBOOK"  # its notebook,
 LEDGER = "BLSP_LEDGER"  # and the file in which it notes what it is about to write
 WRITERS = {  # a place in data/<scale>/ -> the pipeline's stage that fills it; the first that fits
     r"corpora|manifests": "data",
-    r"models/stage1": "stage1",
-    r"models/([^/]+)": r"stage2@\1",
-    r"results/systems/([^/]+)": r"evaluate@\1",
-    r"results/stage2/([^/.]+)": r"stage2@\1",
-    r"results/(summary|claims)": "paper",
+    r"models/seed(\d+)/(blsp|released-kl)(?=/|$)": r"stage1@\2-\1",
+    r"models/seed(\d+)/([^/]+\+llm)": r"classifier@\2-\1",
+    r"models/seed(\d+)/([^/]+)": r"stage2@\2-\1",
+    r"predictions|results/(systems|training)": "evaluate",
+    r"results/(summary|claims|controls)": "paper",
     r"(?:results/)?(\w+)": r"\1",  # foundation, continuations; results bear the names of their stages
 }
 
 
 def start(
-    stage: str, scale: str | None = None, settings: Mapping | None = None, seed: int | None = None, **which: str
+    stage: str,
+    scale: str | None = None,
+    settings: Mapping | None = None,
+    seed: int | None = None,
+    train_seed: int | None = None,
+    **which: str,
 ) -> "Study":
     """Begin a notebook of `stage`, which is also the section of params.yaml that its settings come from.
 
-    What is None is as params.yaml says. By hand, `settings` may name just the ones to change. `which` tells several
-    runs of one notebook apart: variant="blsp-emo" (whose own settings are laid over), system="text+llm".
+    What is None is as params.yaml says. By hand, `settings` may name just the ones to change. Several runs of one
+    notebook are told apart by `train_seed`, one of `seeds` (None: the first), and `which`: system="blsp-emo", whose own
+    settings are laid over.
     """
     root = find_root()
     params = read_params(root)
     scale = scale_of(params, scale)
     if settings is None or not os.environ.get(IN_PIPELINE):
-        section = resolve(params, stage, scale, which.get("variant"))
+        section = resolve(params, stage, scale, which.get("system"))
         settings = overlay(section, {"the notebook's `settings`": settings or {}}, stage)
     seed = params.get("seed") if seed is None else seed
     if not isinstance(seed, int):
         raise StudyError(f"{PARAMS}: `seed` is {seed!r}; wanted is a whole number")
-    return Study(root, stage, scale, Settings(stage, settings), seed, which, params)
+    seeds = params.get("seeds") or [seed]
+    which |= {} if train_seed is None else {"train_seed": train_seed}
+    return Study(root, stage, scale, Settings(stage, settings), seed, seeds, which, params)
 
 
 class Study:
-    """One run of one notebook. `scale`, `seed`, `settings` (by attribute), and the methods below."""
+    """One run of one notebook. `scale`, `settings` (by attribute), the methods below, and the seeds: `seed` made the
+    world, `train_seed` is that of what is trained in it, one of `seeds`."""
 
-    def __init__(self, root: Path, stage: str, scale: str, settings: Settings, seed: int, which: dict, params: dict):
+    def __init__(
+        self,
+        root: Path,
+        stage: str,
+        scale: str,
+        settings: Settings,
+        seed: int,
+        seeds: list[int],
+        which: dict,
+        params: dict,
+    ):
         self.root, self.stage, self.scale, self.settings, self.seed = root, stage, scale, settings, seed
-        self.which = which  # {"variant": ...}, {"system": ...} or nothing
-        self.systems: dict[str, dict] = params.get("systems") or {}
-        self.variants: dict[str, dict] = params.get("variants") or {}
+        self.which, self.seeds = which, seeds  # which: {"system": ..., "train_seed": ...}, one of them, or nothing
+        self.train_seed: int = which.get("train_seed", seeds[0])
+        self.params = params
         self.by_hand = not os.environ.get(IN_PIPELINE)
         self._started = time.perf_counter()
         self._read: set[Path] = set()
@@ -92,8 +111,12 @@ class Study:
         return self._place(Path("data") / self.scale / path, Path(path))
 
     def figures(self, name: str) -> Path:
-        """Where to put a figure or table that belongs at figures/<scale>/`name`; its parent folder exists."""
-        return self._place(Path("figures") / self.scale / name, Path("figures") / name)
+        """Where to put a figure or table that belongs at figures/<scale>/<stage>/`name`; its parent folder exists.
+
+        What stands above the stages is "../name".
+        """
+        place = Path(os.path.normpath(Path(self.stage) / name))
+        return self._place(Path("figures") / self.scale / place, Path("figures") / place)
 
     def write_json(self, path: str, value) -> Path:
         """Write `value` as JSON to data/<scale>/`path`, whole or not at all."""
@@ -114,7 +137,9 @@ class Study:
         It is found again only by a run of the same settings, seed, code and inputs (by size and time of change):
         work begun on other terms is never gone on with. `record` removes it.
         """
-        terms = hashlib.sha256(json.dumps([vars(self.settings), self.seed], sort_keys=True, default=str).encode())
+        terms = hashlib.sha256(
+            json.dumps([vars(self.settings), self.seed, self.train_seed], sort_keys=True, default=str).encode()
+        )
         for path in _loaded_code() + ([Path(os.environ[NOTEBOOK])] if NOTEBOOK in os.environ else []):
             terms.update(path.read_bytes())
         for place in sorted(self._read):
@@ -128,7 +153,7 @@ class Study:
     @property
     def _checkpoints_of_stage(self) -> Path:
         base = self._by_hand_folder / "checkpoints" if self.by_hand else self.root / ".scratch/checkpoints" / self.scale
-        return base / "-".join([self.stage, *self.which.values()])
+        return base / "-".join(map(str, [self.stage, *self.which.values()]))
 
     @property
     def _by_hand_folder(self) -> Path:
@@ -181,7 +206,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "clean":
             runner.clean(find_root(), in_place=given.in_place)
         else:
-            runner.run(find_root(), given.stage, dict(pair.partition("=")[::2] for pair in given.set))
+            which = dict(pair.partition("=")[::2] for pair in given.set)
+            runner.run(find_root(), given.stage, {name: int(v) if v.isdigit() else v for name, v in which.items()})
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1

@@ -44,7 +44,10 @@ class SemanticAlignment:
 
 
 class EmotionAlignment:
-    """Stage 2: cross-entropy of the emotional continuation, and of the emotion itself (BLSP-Emo eq. 2 and 3)."""
+    """Stage 2: cross-entropy of the response (BLSP-Emo eq. 2), and of the emotion itself (eq. 3) with a weight.
+
+    Clips without a label have no part in the second.
+    """
 
     def __init__(self, emotion_weight: float):
         self.emotion_weight = emotion_weight
@@ -52,8 +55,11 @@ class EmotionAlignment:
     def __call__(self, model: BlspEmoForConditionalGeneration, batch) -> dict[str, torch.Tensor]:
         output = _hear(model, batch)
         parts = {"response_ce": response_ce(output.logits, response_targets(batch["speech_labels"]))}
-        if self.emotion_weight:
-            parts["emotion_ce"] = self.emotion_weight * emotion_ce(output.emotion_logits, batch["emotion_labels"])
+        parts["share_padding"] = padding_share(batch)
+        if not self.emotion_weight:
+            return parts
+        labels = batch["emotion_labels"]
+        parts["emotion_ce"] = self.emotion_weight * emotion_ce(output.emotion_logits, labels)
         with torch.no_grad():
-            named = output.emotion_logits.argmax(-1) == batch["emotion_labels"]
-        return {**parts, "share_padding": padding_share(batch), "share_emotion_right": named.float().mean()}
+            right = (output.emotion_logits.argmax(-1) == labels).sum() / (labels != -100).sum().clamp(min=1)
+        return {**parts, "share_emotion_right": right}

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
+from sklearn.decomposition import PCA
 
 from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study.figures import HATCHES, TONE_COLOURS, WIDTH, in_order, looks, name_of
+from blsp_core.study.figures import MAIN, TONE_COLOURS, TONE_MARKERS, WIDTH, in_order, looks, name_of
 
 
 def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str, rate: int = 16_000) -> Figure:
@@ -17,11 +18,19 @@ def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], senten
     waves: tone -> (samples,) in -1..1; log_mels: tone -> (mels, frames) at 100 frames a second. All panels share their
     scales, so that loudness, tempo and pitch can be compared by eye.
     """
+    fig = plt.figure(figsize=(WIDTH, 2.7))
+    draw_sounds(fig, waves, log_mels, rate)
+    fig.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
+    return fig
+
+
+def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict, rate: int = 16_000) -> None:
+    """The panels of `sounds`, a column for each tone."""
     tones = [tone for tone in EMOTIONS if tone in waves]
     longest = max(len(wave) for wave in waves.values()) / rate
     loudest = max(np.abs(wave).max() for wave in waves.values()) * 1.05
     low, high = (np.percentile(np.concatenate([m.ravel() for m in log_mels.values()]), q) for q in (5, 99.5))
-    fig, axes = plt.subplots(2, len(tones), figsize=(WIDTH, 2.7), sharex=True, sharey="row", height_ratios=[1, 1.7])
+    axes = fig.subplots(2, len(tones), sharex=True, sharey="row", height_ratios=[1, 1.7], squeeze=False)
     for column, tone in zip(axes.T, tones, strict=True):
         wave, mel = waves[tone], log_mels[tone]
         column[0].plot(np.arange(len(wave)) / rate, wave, color=TONE_COLOURS[tone], linewidth=0.35, rasterized=True)
@@ -33,8 +42,6 @@ def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], senten
     axes[0, 0].set_ylabel("amplitude")
     axes[1, 0].set_ylabel("mel band")
     fig.supxlabel("seconds", fontsize=8)
-    fig.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
-    return fig
 
 
 def prosody(frame: pd.DataFrame) -> Figure:
@@ -72,81 +79,59 @@ def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
     return fig
 
 
-def tone_map(points: dict[str, np.ndarray], tones: list[str]) -> Figure:
-    """Utterances as points coloured by the speaker's tone, a panel for each model.
+def tone_map(points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None) -> Figure:
+    """Utterances as points, coloured and shaped by the speaker's tone, a panel for each model.
 
-    points: model -> (utterances, width); what is drawn are its two principal axes.
+    points: model -> (utterances, width); what is drawn are its two principal axes. tones: one for each utterance;
+    notes: model -> a line below its panel.
     """
-    fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.6), squeeze=False)
+    fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.7), squeeze=False)
     for axis, (model, found) in zip(axes[0], points.items(), strict=True):
-        centred = found - found.mean(axis=0)
-        flat = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-        for number, tone in enumerate(t for t in EMOTIONS if t in tones):
+        flat = PCA(2, svd_solver="full").fit_transform(found)
+        for tone in (t for t in EMOTIONS if t in tones):
             rows = np.array([spoken == tone for spoken in tones])
-            axis.scatter(*flat[rows].T, s=9, color=TONE_COLOURS[tone], marker="oXsD^"[number], label=tone, linewidths=0)
-        axis.set(title=name_of(model), xticks=[], yticks=[])
+            axis.scatter(
+                *flat[rows].T, s=11, color=TONE_COLOURS[tone], marker=TONE_MARKERS[tone], label=tone, linewidths=0,
+                alpha=0.85,
+            )  # fmt: skip
+        axis.set(title=name_of(model), xticks=[], yticks=[], xlabel=(notes or {}).get(model, ""))
         axis.spines[:].set_visible(True)
-    axes[0, -1].legend(title="spoken", loc="upper left", bbox_to_anchor=(1, 1))
+    axes[0, -1].legend(title="spoken", loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.4)
     return fig
 
 
 def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str]) -> Figure:
     """Losses over steps, a panel for each column, a line for each run.
 
-    logs: run -> frame with `step` and losses; columns: column -> the panel's title. Every logged value stands faint
-    behind its running mean.
+    logs: run -> frame with `step` and losses; columns: column -> the panel's title. Behind each running mean
+    stand, faint, the logged values, or the span of several training runs where each step has several rows.
     """
     fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH * min(1, 0.2 + 0.4 * len(columns)), 2.3), squeeze=False)
+    style = looks(logs)
     for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
         for number, (run, log) in enumerate((run, log) for run, log in logs.items() if column in log):
-            log = log.dropna(subset=[column])
-            smooth = log[column].rolling(max(1, len(log) // 20), min_periods=1, center=True).mean()
-            (line,) = axis.plot(
-                log["step"], smooth, label=name_of(run), linewidth=1.4, linestyle=("-", "--", ":", "-.")[number % 4]
+            first = run == MAIN
+            look = {"color": style[run]["color"], "zorder": 3 if first else 2, "linewidth": 1.8 if first else 1.1}
+            of_step = log.dropna(subset=[column]).groupby("step")[column]
+            span = of_step.agg(["mean", "min", "max"])
+            smooth = span.rolling(max(1, len(span) // 20), min_periods=1, center=True).mean()
+            dashes = "-" if first else ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))[number % 4]
+            axis.plot(
+                smooth.index, smooth["mean"], label=name_of(run), linestyle=dashes if len(logs) > 1 else "-", **look
             )
-            axis.plot(log["step"], log[column], color=line.get_color(), alpha=0.25, linewidth=0.6)
+            if of_step.size().max() > 1:
+                axis.fill_between(
+                    smooth.index, smooth["min"], smooth["max"], color=look["color"], alpha=0.12, linewidth=0
+                )
+            else:
+                axis.plot(span.index, span["mean"], color=look["color"], alpha=0.25, linewidth=0.6)
         axis.set(title=title, xlabel="step", ylim=(0, None))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(axis="y")
-        if len(logs) > 1 and axis.lines:
-            axis.legend()
     axes[0, 0].set_ylabel("loss")
-    return fig
-
-
-def accuracy(frame: pd.DataFrame, chance: dict[str, float] | None = None) -> Figure:
-    """Every system on every corpus: the measured figure with its interval, the paper's own beside it.
-
-    frame: columns system, corpus, value, low, high (shares) and published (per cent, or empty); chance: corpus -> the
-    share of its most frequent emotion, drawn as a line.
-    """
-    corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))[::-1]
-    style = looks(systems)
-    wide = min(4, len(corpora))
-    tall = -(-len(corpora) // wide)
-    size = (WIDTH, 0.5 + tall * (0.4 + 0.19 * len(systems)))
-    fig, axes = plt.subplots(tall, wide, figsize=size, sharey=True, squeeze=False)
-    for axis in axes.flat[len(corpora) :]:
-        axis.remove()
-    for axis, corpus in zip(axes.flat, corpora, strict=False):
-        for row in frame[frame["corpus"] == corpus].itertuples():
-            place, look = systems.index(row.system), style[row.system]
-            if pd.notna(row.value):
-                bars = [[100 * (row.value - row.low)], [100 * (row.high - row.value)]]
-                axis.errorbar(100 * row.value, place, xerr=bars, fmt="o", markersize=4, capsize=2, color=look["color"])
-            if pd.notna(row.published):
-                axis.plot(row.published, place, "D", markersize=4.5, markerfacecolor="none", markeredgecolor="#222222")
-        if chance and corpus in chance:
-            axis.axvline(100 * chance[corpus], color="#888888", linewidth=0.8, linestyle=":", zorder=0)
-        axis.set(title=corpus, xlim=(-3, 103), xticks=(0, 25, 50, 75, 100), ylim=(-0.6, len(systems) - 0.4))
-        axis.grid(axis="x")
-    axes[0, 0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
-    fig.supxlabel("accuracy, %", fontsize=8)
-    marks = [
-        Line2D([], [], marker="o", markersize=4, color="#444444", label="measured here, 95 % interval"),
-        Line2D([], [], marker="D", markersize=4.5, color="none", markeredgecolor="#222222", label="the paper"),
-        Line2D([], [], color="#888888", linewidth=0.8, linestyle=":", label="most frequent emotion"),
-    ]
-    fig.legend(handles=marks, loc="outside upper center", ncols=3)
+    if len(logs) > 1:
+        handles, labels = max((axis.get_legend_handles_labels() for axis in axes[0]), key=lambda found: len(found[0]))
+        fig.legend(handles, labels, loc="outside right center")
     return fig
 
 
@@ -160,11 +145,10 @@ def confusions(found: dict[str, dict], title: str = "") -> Figure:
     labels = [
         name for name in columns if name != "unparsed" or any(r["unparsed"] for m in found.values() for r in m.values())
     ]
-    wide = min(3, len(systems))
-    tall = -(-len(systems) // wide)
-    fig, axes = plt.subplots(
-        tall, wide, figsize=(0.6 + 1.95 * wide, 0.3 + 1.95 * tall), sharex=True, sharey=True, squeeze=False
-    )
+    wide = min(4 if len(systems) > 6 else 3, len(systems))
+    tall, side = -(-len(systems) // wide), (WIDTH - 0.65) / max(wide, 3)
+    size = (0.65 + side * wide, 0.75 + (side + 0.1) * tall)
+    fig, axes = plt.subplots(tall, wide, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis in axes.flat[len(systems) :]:
         axis.remove()
     for number, (axis, system) in enumerate(zip(axes.flat, systems, strict=False)):
@@ -188,83 +172,19 @@ def confusions(found: dict[str, dict], title: str = "") -> Figure:
     return fig
 
 
-def quality_against_empathy(frame: pd.DataFrame) -> Figure:
-    """Replies to spoken requests: the right advice against the right tone, both with intervals.
-
-    frame: columns system and, for quality and empathy, value, low and high: quality, quality_low, quality_high ...
-    """
-    style = looks(set(frame["system"]))
-    fig, axis = plt.subplots(figsize=(WIDTH * 0.82, 2.9))
-    for system in in_order(style):
-        row, look = frame.set_index("system").loc[system], style[system]
-        bars = [[[100 * abs(row[m] - row[f"{m}_{end}"])] for end in ("low", "high")] for m in ("quality", "empathy")]
-        axis.errorbar(
-            100 * row["quality"], 100 * row["empathy"], xerr=bars[0], yerr=bars[1], fmt=look["marker"],
-            color=look["color"], markersize=6, markeredgecolor="white", elinewidth=0.9, capsize=2,
-            label=name_of(system),
-        )  # fmt: skip
-    left = 10 * np.floor((100 * min(frame["quality_low"]) - 4) / 10)
-    axis.set(xlabel="quality: well-formed advice on the right object, %", ylabel="empathy: the speaker's tone, %")
-    axis.set(xlim=(max(-3, left), 101.5), ylim=(-3, 103))
-    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
-    axis.grid()
-    axis.set_axisbelow(True)
-    handles, labels = axis.get_legend_handles_labels()
-    fig.legend([handle[0] for handle in handles], labels, loc="outside right center")
-    return fig
-
-
 def empathy_by_tone(frame: pd.DataFrame) -> Figure:
     """How often replies meet the tone, for each tone of the speaker: one average can hide a tone that is lost.
 
     frame: columns system, tone, empathy (share).
     """
     systems, tones = in_order(set(frame["system"])), [tone for tone in EMOTIONS if tone in set(frame["tone"])]
-    fig, axis = plt.subplots(figsize=(WIDTH, 2.3))
-    width = 0.82 / len(tones)
-    for number, tone in enumerate(tones):
-        values = frame[frame["tone"] == tone].set_index("system")["empathy"].reindex(systems)
-        places = np.arange(len(systems)) + (number - (len(tones) - 1) / 2) * width
-        axis.bar(
-            places, 100 * values, width, label=tone, color=TONE_COLOURS[tone], hatch=HATCHES[number], edgecolor="white"
-        )
-    names = [name_of(system).replace(" + ", " +\n").replace(" (", "\n(") for system in systems]
-    axis.set_xticks(range(len(systems)), names)
-    axis.set(ylabel="empathy, %", ylim=(0, 103))
-    axis.grid(axis="y")
-    axis.set_axisbelow(True)
-    axis.legend(title="spoken", loc="upper left", bbox_to_anchor=(1, 1))
-    return fig
-
-
-def verdicts(claims: list[dict]) -> Figure:
-    """Every claim with its decisive difference and interval, in the order of claims.json; open where not measured."""
-    looks_of = {
-        "reproduced": ("o", "#1b7837"),
-        "not reproduced": ("X", "#b2182b"),
-        "inconclusive": ("D", "#e08214"),
-        "not measured": ("none", "#bbbbbb"),
-    }
-    fig, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(claims)))
-    for place, claim in enumerate(reversed(claims)):
-        marker, colour = looks_of[claim["verdict"]]
-        if claim["interval"]:
-            value, (low, high) = 100 * claim["measured"]["difference"], (100 * end for end in claim["interval"])
-            bars = [[value - low], [high - value]]
-            axis.errorbar(value, place, xerr=bars, fmt=marker, color=colour, markersize=5, capsize=2)
-        else:
-            axis.axhline(place, color="#eeeeee", linewidth=4, zorder=0)
-    axis.axvline(0, color="#444444", linewidth=0.8)
-    axis.set_yticks(range(len(claims)), [f"{claim['id']}  ({claim['where']})" for claim in reversed(claims)])
-    axis.set(xlabel="decisive difference, points of per cent, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x")
-    axis.set_axisbelow(True)
-    marks = [
-        Line2D([], [], marker=marker, color=colour, linestyle="none", markersize=5, label=verdict)
-        if marker != "none"
-        else Line2D([], [], color="#dddddd", linewidth=4, label=verdict)
-        for verdict, (marker, colour) in looks_of.items()
-    ]
-    fig.legend(handles=marks, loc="outside upper center", ncols=len(marks))
+    shares = 100 * frame.pivot(index="system", columns="tone", values="empathy").reindex(index=systems, columns=tones)
+    fig, axis = plt.subplots(figsize=(2.2 + 0.62 * len(tones), 0.75 + 0.22 * len(systems)))
+    sns.heatmap(
+        shares, cmap="Greys", vmin=0, vmax=125, annot=True, fmt=".0f", annot_kws={"size": 7.5}, cbar=False,
+        linewidths=1, ax=axis,
+    )  # fmt: skip
+    axis.set_yticks(np.arange(len(systems)) + 0.5, [name_of(system) for system in systems], rotation=0)
+    axis.tick_params(length=0)
+    axis.set(xlabel="tone spoken; replies that meet it, %", ylabel="")
     return fig

@@ -11,11 +11,13 @@ CONTINUE = "Continue the following sentence in a coherent style: "
 CONTINUE_EMOTION = "Continue the following sentence that reflects a '{emotion}' emotion tone in a coherent style: "
 # ... and what the model is given when it learns to write them: the speech alone.
 CONTINUE_CONVEYED = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
-# Emotion recognition, in words. Training never meets it together with speech.
+# Emotion recognition, in words. BLSP-Emo's training never meets it together with speech.
 IDENTIFY = (
     "Please identify the emotion tone of the speech provided below. "
     "Select from the following options: neutral, sad, angry, happy, or surprise.\n\nSpeech: "
 )
+# The answer that a model learns which is trained to name the tone (BLSP-SER, multi-task, SALMONN). Ours.
+NAMED = "the emotion tone of the speech provided is {emotion}."
 # A cascade whose emotion classifier speaks to the LLM in words. Ours: the paper does not print its own.
 TOLD = "(The speaker sounds {emotion}.) "
 # Transcription through the LLM, a check of the semantic alignment. Ours.

@@ -7,10 +7,12 @@ import torch
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from blsp_core.errors import StudyError
 from blsp_core.model.speech_encoder import encode_speech
 from blsp_core.speech.audio import SAMPLE_RATE, load_audio
 from blsp_core.speech.manifest import Utterance
 from blsp_core.study.batching import pad_features
+from blsp_core.study.foundation import has_decoder
 from blsp_core.study.llm import ready
 
 
@@ -18,6 +20,11 @@ class Recognition:
     """A Whisper of the miniature, from its folder, transcribing utterances below `root`."""
 
     def __init__(self, asr: Path, root: Path, batch_size: int = 64):
+        if not has_decoder(asr):
+            raise StudyError(
+                f"{asr}: this Whisper has an encoder only, and words need its decoder; take out of `cascades` and "
+                "`systems` what stands on transcripts, or name a whole Whisper as foundation.encoder"
+            )
         self.whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr))
         self.extractor, self.tokenizer = (
             WhisperFeatureExtractor.from_pretrained(asr),

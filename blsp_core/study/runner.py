@@ -39,17 +39,17 @@ QUIET = {
 }
 
 
-def run(root: Path, stage: str, which: dict[str, str]) -> Path:
+def run(root: Path, stage: str, which: dict[str, str | int]) -> Path:
     """Execute data/notebooks/NN_`stage`.ipynb with the settings of params.yaml; returns the executed notebook.
 
-    `which` names further parameters of the notebook ({"variant": "blsp-emo"}). Raises StudyError, one sentence, when
-    settings or notebook are not as they should be, and when a cell fails.
+    `which` names further parameters of the notebook ({"system": "blsp-emo", "train_seed": 1}). Raises StudyError, one
+    sentence, when settings or notebook are not as they should be, and when a cell fails.
     """
     params = read_params(root)
     scale = scale_of(params)
-    settings = resolve(params, stage, scale, which.get("variant"))
+    settings = resolve(params, stage, scale, which.get("system"))
     source = _copy_of(root, stage)
-    label = "-".join([source.stem, *which.values()])
+    label = "-".join(map(str, [source.stem, *which.values()]))
     injected = {"scale": scale, "settings": settings, "seed": params.get("seed"), **which}
     _check_parameters(source, injected)
 

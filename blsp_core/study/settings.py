@@ -1,8 +1,8 @@
 """params.yaml: which scale the study runs at, and the settings of each of its stages.
 
 Two rules hold. A stage's settings are its section, overlaid by `scales.<scale>.<section>` and, where the stage has
-variants, by `variants.<variant>`. An overlay may only change what the section has: a key that is new there is a slip
-of the pen, and an error.
+several runs, by the run's own entry (`variants.<name>` and the like, see `RUNS`). An overlay may only change what the
+section has: a key that is new there is a slip of the pen, and an error.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 from blsp_core.errors import StudyError
 
 PARAMS = "params.yaml"
-VARIED = "stage2"  # the stage that runs once for each of `variants`
+RUNS = {"stage1": "semantic", "stage2": "variants", "classifier": "classifiers"}  # stage -> where its runs are listed
 
 
 class Settings(SimpleNamespace):
@@ -48,19 +48,22 @@ def read_params(root: Path) -> dict:
     return params
 
 
-def resolve(params: Mapping, section: str, scale: str | None = None, variant: str | None = None) -> dict:
+def resolve(params: Mapping, section: str, scale: str | None = None, system: str | None = None) -> dict:
     """The settings of one stage at one scale (None: the scale that params.yaml names), overlaid as said above.
 
-    Raises StudyError when section, scale or variant is not in params.yaml, or an overlay has a key the section lacks.
+    `system`: which of the stage's runs, where it has several. Raises StudyError when section, scale or run is not in
+    params.yaml, or an overlay has a key the section lacks.
     """
     scale = scale_of(params, scale)
     settings = _mapping(params, section)
     overlays = {f"scales.{scale}.{section}": _mapping(params, f"scales.{scale}.{section}")}
-    if section == VARIED and variant is not None:
-        variants = _mapping(params, "variants")
-        if variant not in variants:
-            raise StudyError(f"{PARAMS}: no variant {variant!r}; there are {', '.join(variants)}; add it to `variants`")
-        overlays[f"variants.{variant}"] = variants[variant] or {}
+    if section in RUNS and system is not None:
+        runs = _mapping(params, RUNS[section])
+        if system not in runs:
+            raise StudyError(
+                f"{PARAMS}: no {system!r} in `{RUNS[section]}`; there are {', '.join(runs)}; add it there to run it"
+            )
+        overlays[f"{RUNS[section]}.{system}"] = runs[system] or {}
     return overlay(settings, overlays, section)
 
 

@@ -1,7 +1,9 @@
 """The systems that are compared: each answers utterances under a task."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Protocol
 
@@ -9,12 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.speech.manifest import EMOTIONS, Utterance
+from blsp_core.speech.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.study import prompts
 from blsp_core.study.hearing import reply
 from blsp_core.study.llm import answer, chat, ready
-from blsp_core.study.recognition import Recognition
+from blsp_core.study.settings import RUNS
 from blsp_core.study.tasks import Task
+from blsp_core.study.transcripts import Transcripts
 
 
 class System(Protocol):
@@ -27,7 +30,8 @@ class System(Protocol):
 class Cascade:
     """An LLM that is given words, and perhaps told the speaker's emotion.
 
-    `words` and `emotion` turn utterances into what the LLM is told; without `emotion` it is told the words only.
+    `words` and `emotion` turn utterances into what the LLM is told; without `emotion` it is told the words only. In a
+    dialogue every turn of the user is such an utterance.
     """
 
     def __init__(
@@ -41,11 +45,21 @@ class Cascade:
         self.words, self.emotion, self.batch_size = words, emotion, batch_size
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
-        told = self.words(utterances)
+        spoken = [turn for utterance in utterances for turn in utterance.spoken]
+        told = self.words(spoken)
         if self.emotion is not None:
-            told = [prompts.TOLD.format(emotion=e) + w for e, w in zip(self.emotion(utterances), told, strict=True)]
-        chats = [chat(task.system, task.instruction + text) for text in told]
+            told = [prompts.TOLD.format(emotion=e) + w for e, w in zip(self.emotion(spoken), told, strict=True)]
+        said = iter(told)
+        texts = [[turn if isinstance(turn, str) else next(said) for turn in u.turns] for u in utterances]
+        chats = [_written_dialogue(task, turns) for turns in texts]
         return [a.text for a in answer(self.llm, self.tokenizer, chats, task.max_new_tokens, self.batch_size)]
+
+
+def _written_dialogue(task: Task, turns: list[str]) -> list[dict]:
+    """The chat of these turns, the user's first and last; the task's instruction stands before the last."""
+    first, last = chat(task.system, task.instruction + turns[-1])
+    earlier = [{"role": role, "content": turn} for role, turn in zip(cycle(("user", "assistant")), turns[:-1])]
+    return [first, *earlier, last]
 
 
 class Hearing:
@@ -69,6 +83,40 @@ class Hearing:
         )
 
 
+class External:
+    """Any other program: its answers stand in a file of JSON lines, {id, task, response}, what else they hold aside."""
+
+    def __init__(self, path: Path):
+        self.path, self.responses = path, {}
+        for number, row in enumerate(read_jsonl(path), start=1):
+            fields = row if isinstance(row, dict) else {}
+            missing = [field for field in ("id", "task", "response") if not isinstance(fields.get(field), str)]
+            if missing:
+                raise StudyError(
+                    f"{path}, line {number}: no text in {', '.join(missing)}; a row has id, task, response"
+                )
+            self.responses.setdefault(row["task"], []).append((row["id"], row["response"]))
+
+    def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
+        """Raises StudyError when utterances are missing, unknown or answered twice; a task that is not measured may be
+        left out altogether."""
+        if not task.measured and task.name not in self.responses:
+            return [""] * len(utterances)
+        rows = self.responses.get(task.name, [])
+        wanted, found = [utterance.id for utterance in utterances], Counter(name for name, _ in rows)
+        for faults, what, cure in (
+            (sorted(set(found) - set(wanted)), "rows with ids that the manifest lacks", "take them out"),
+            (sorted(set(wanted) - set(found)), f"of {len(wanted)} utterances without an answer", "add a row for each"),
+            (sorted(i for i in found if found[i] > 1), "ids with more than one answer", "keep one row of each"),
+        ):
+            if faults:
+                raise StudyError(
+                    f"{self.path}: task {task.name}: {len(faults)} {what}, the first is {faults[0]}; {cure}"
+                )
+        responses = dict(rows)
+        return [responses[name] for name in wanted]
+
+
 def transcripts(utterances: list[Utterance]) -> list[str]:
     """The true words."""
     return [utterance.text for utterance in utterances]
@@ -85,17 +133,30 @@ def random_emotions(seed: int) -> Callable[[list[Utterance]], list[str]]:
 
 
 def load(name: str, study) -> System:
-    """The system of that name, from the products of the pipeline; a name that is no cascade is a trained model."""
+    """The system of that name, from the products of the pipeline and for the training seed of the study.
+
+    Beside the cascades named here there are those of `classifiers`, what is trained as one of `semantic` or
+    `variants`, and what `external` names with its file, all in params.yaml.
+    """
     llm, root = study.read("foundation/llm"), study.read("manifests").parent
     match name:
         case "text+llm":
             return Cascade(llm, transcripts)
         case "whisper+llm":
-            return Cascade(llm, Recognition(study.read("foundation/asr"), root).words)
+            return Cascade(llm, Transcripts(study.read("transcripts")).words)
         case "gold+llm":
             return Cascade(llm, transcripts, labels)
         case "random+llm":
             return Cascade(llm, transcripts, random_emotions(study.seed))
-    if name not in study.systems:
-        raise StudyError(f"params.yaml, systems: has no {name!r}; there are {', '.join(study.systems)}; add it there")
-    return Hearing(study.read(study.systems[name]["model"]), root)
+    named = {kind: study.params.get(kind) or {} for kind in (*RUNS.values(), "external")}
+    if name in named["external"]:
+        return External(study.root / named["external"][name])
+    kind = next((kind for kind in named if name in named[kind]), None)
+    if kind is None:
+        raise StudyError(f"params.yaml: no {name!r} in {', '.join(named)}; add it there, or ask for another system")
+    model = study.read(f"models/seed{study.train_seed}/{name}")
+    if kind == RUNS["classifier"]:
+        from blsp_core.study.classifiers import Classifier
+
+        return Cascade(llm, Transcripts(study.read("transcripts")).words, Classifier(model, root).emotions)
+    return Hearing(model, root)

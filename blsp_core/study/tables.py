@@ -1,7 +1,8 @@
 """The tables of the study, the headline numbers of summary.json, and the results block of the README.
 
-In every table a cell reads `82.1 [76.4, 87.0] (76.0)`: measured, its 95 % interval, and in parentheses the paper's own
-number on the set that the corpus mirrors; `?` marks a published number whose source is unsure.
+In every table a cell reads `82.1 [76.4, 87.0] ±1.3 (76.0)`: measured, the mean over training runs, with its 95 %
+interval and, where there are several runs, their standard deviation; in parentheses the paper's own number on the set
+that the corpus mirrors. `?` marks a published number whose source is unsure.
 `python -m blsp_core.study.tables readme` renews the README from the results on disk.
 """
 
@@ -12,38 +13,33 @@ from pathlib import Path
 import pandas as pd
 
 from blsp_core.errors import StudyError
-from blsp_core.study.claims import MIRRORS, read_published
+from blsp_core.study.claims import read_published
 from blsp_core.study.figures import in_order, name_of
+from blsp_core.study.paper_claims import CONTROL, MIRRORS
 from blsp_core.study.report import cell
+from blsp_core.study.results import Metrics, read_figures
 
-Metrics = dict[str, dict[str, dict]]  # system -> task -> the figures of judging.measure
 HEADLINES = (("llm", "object"), ("llm", "tone"), ("asr", "wer"))  # of foundation.json
 START, END = "<!-- results -->", "<!-- /results -->"
-KEY = "Per cent, with 95 % intervals in brackets and the paper's own numbers in parentheses"
+KEY = (
+    "Per cent, with 95 % intervals in brackets, after ± the spread over training runs where there are several, and the "
+    "paper's own numbers in parentheses"
+)
 TITLES = {
     "iemocap": "IEMOCAP", "meld": "MELD", "ravdess": "RAVDESS", "aesdd": "AESDD", "cafe": "CaFE", "resd": "RESD",
     "speechalpaca": "SpeechAlpaca", "ser": "SpeechAlpaca", "average": "average",
 }  # fmt: skip
+UNKNOWN = {"value": None, "uncertain": False, "words": None}
 TABLES = ("table1", "table2", "table3", "table4-5")
 
 
 def read_metrics(results: str | Path) -> Metrics:
-    """The figures of every system that was evaluated, from results/systems/<system>/metrics.json."""
-    files = {path.parent.name: path for path in Path(results).glob("systems/*/metrics.json")}
-    if not files:
-        raise StudyError(f"{results}: no system was evaluated yet; run the stage evaluate first")
-    return {system: read_figures(files[system]) for system in in_order(files)}
-
-
-def read_figures(path: str | Path) -> dict:
-    """The figures of one results file, without the record of its run."""
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
-    return {name: figures for name, figures in content.items() if name != "run"}
-
-
-def read_run(path: str | Path) -> dict:
-    """How a results file was made: stage, settings, versions, hardware, seconds, peak memory."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))["run"]
+    """The figures of every system over its training runs, as the paper's stage has kept them in paper.json."""
+    path = Path(results) / "paper.json"
+    if not path.is_file():
+        raise StudyError(f"{path} is not there yet; run `dvc repro` to its end")
+    systems = read_figures(path)["systems"]
+    return {system: systems[system] for system in in_order(systems)}
 
 
 def published_entry(published: dict, corpus: str, system: str, metric: str) -> dict:
@@ -53,11 +49,12 @@ def published_entry(published: dict, corpus: str, system: str, metric: str) -> d
         column = "ser" if metric == "wa" else metric
     found = [published[key] for table in TABLES if (key := f"{table}.{column}.{system}") in published]
     known = [entry for entry in found if entry["value"] is not None]
-    return (known or found or [{"value": None, "uncertain": False, "words": None}])[0]
+    return (known or found or [UNKNOWN])[0]
 
 
 def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
-    """Emotion recognition in long form: system, corpus, value, low, high (accuracy, shares), published (per cent)."""
+    """Emotion recognition in long form, without the control: system, corpus, value, low, high (accuracy, shares),
+    published (per cent)."""
     rows = [
         {
             "system": system,
@@ -69,7 +66,7 @@ def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
         }
         for system, tasks in metrics.items()
         for task, figures in tasks.items()
-        if task.startswith("ser.")
+        if task.startswith("ser.") and task != f"ser.{CONTROL}"
     ]
     return pd.DataFrame(rows)
 
@@ -85,14 +82,16 @@ def most_frequent(metrics: Metrics) -> dict[str, float]:
     return shares
 
 
-def recognition_table(metrics: Metrics, published: dict, metric: str = "wa") -> pd.DataFrame:
-    """Every system on every corpus; the paper reports accuracy (wa) only."""
+def recognition_table(
+    metrics: Metrics, published: dict, metric: str = "wa", corpora: list[str] | None = None
+) -> pd.DataFrame:
+    """Every system on every corpus but the control, or on those named; the paper reports accuracy (wa) only."""
     rows = []
     for system, tasks in metrics.items():
         row = {"system": name_of(system)}
         for task, figures in tasks.items():
-            if task.startswith("ser."):
-                corpus = task.removeprefix("ser.")
+            corpus = task.removeprefix("ser.")
+            if task.startswith("ser.") and (corpus != CONTROL if corpora is None else corpus in corpora):
                 paper = published_entry(published, corpus, system, metric) if metric == "wa" else None
                 row[_headed(corpus)] = _cell(figures, metric, paper)
         rows.append(row)
@@ -125,11 +124,43 @@ def requests(metrics: Metrics) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def dialogue_table(dialogues: dict[str, dict], published: dict) -> pd.DataFrame:
+    """Pairwise preferences of `pairwise.against_all`: shares in per cent, wins less losses with its interval."""
+    rows = []
+    for pair, figures in dialogues.items():
+        system, rival = pair.split(".vs.")
+        low, high = (100 * end for end in figures["interval"])
+        row = {"system": name_of(system), "against": name_of(rival)}
+        row |= {name: f"{100 * figures[name]:.1f}" for name in ("win", "tie", "loss", "flips", "unjudged")}
+        row["win - loss"] = f"{100 * figures['preference']:+.1f} [{low:.1f}, {high:.1f}]"
+        rows.append(row | {"paper": _paper(published.get(f"figure3.dialogue.{pair}", UNKNOWN))})
+    return pd.DataFrame(rows)
+
+
+def controls_table(controls: list[dict]) -> pd.DataFrame:
+    """controls.json for a reader."""
+    return pd.DataFrame(
+        {
+            "control": control["control"],
+            "decisive difference": _difference(control),
+            "test": control["test"],
+            "verdict": control["verdict"],
+        }
+        for control in controls
+    )
+
+
+def _difference(row: dict) -> str:
+    if row["interval"] is None:
+        return ""
+    low, high = (100 * end for end in row["interval"])
+    return f"{100 * row['measured']['difference']:+.1f} [{low:.1f}, {high:.1f}]"
+
+
 def claims_table(claims: list[dict], published: dict) -> pd.DataFrame:
     """claims.json for a reader; the first number of each group is the system that the claim is about."""
     rows = []
     for claim in claims:
-        interval = claim["interval"]
         rows.append(
             {
                 "claim": claim["claim"],
@@ -138,9 +169,7 @@ def claims_table(claims: list[dict], published: dict) -> pd.DataFrame:
                     {key: (key.split(".", 2)[1], _paper(published[key])) for key in claim["published"]}
                 ),
                 "measured": _groups(_measured(claim["measured"])),
-                "difference": ""
-                if interval is None
-                else f"{100 * claim['measured']['difference']:+.1f} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]",
+                "difference": _difference(claim),
                 "verdict": claim["verdict"],
             }
         )
@@ -150,7 +179,7 @@ def claims_table(claims: list[dict], published: dict) -> pd.DataFrame:
 def _measured(measured: dict | None) -> dict:
     pairs = {}
     for key, value in (measured or {}).items():
-        if key != "difference":
+        if "." in key:  # a figure of a system, not of the comparison
             task, metric = key.split(".")[0], key.rsplit(".", 1)[1]
             pairs[key] = (key.split(".")[1] if task == "ser" else metric, f"{100 * value:.1f}")
     return pairs
@@ -169,31 +198,50 @@ def _groups(pairs: dict[str, tuple[str, str]]) -> str:
     return "; ".join(texts)
 
 
-def summary(foundation: dict, metrics: Metrics, runs: list[dict]) -> dict[str, float]:
-    """The flat headline numbers of summary.json; shares in 0..1. Seconds are the sum over the stages, memory the
-    largest of their peaks."""
+def summary(
+    foundation: dict, metrics: Metrics, runs: list[dict], dialogues: dict[str, dict] | None = None
+) -> dict[str, float]:
+    """The flat headline numbers of summary.json: shares in 0..1, means over training runs, and with several runs their
+    spread under `<key>.sd`.
+
+    runs: the records of all stages; seconds are their sum, memory the largest of their peaks. dialogues: of
+    `pairwise.against_all`.
+    """
     known = [(part, name) for part, name in HEADLINES if name in foundation.get(part, {})]  # none of what was fetched
     flat = {f"foundation.{part}.{name}": foundation[part][name] for part, name in known}
     for system, tasks in metrics.items():
         for task, figures in tasks.items():
             names = ("wa", "ua", "f1", "unparsed", "n") if task.startswith("ser.") else ("quality", "empathy")
-            flat |= {f"{task}.{system}.{name}": figures[name] for name in names}
+            flat |= _flat(f"{task}.{system}", figures, names)
+    for pair, figures in (dialogues or {}).items():
+        flat |= _flat(f"dialogue.{pair}", figures, ("win", "tie", "loss"))
     flat["study.seconds"] = sum(run["seconds"] for run in runs)
     flat["study.peak_memory_gb"] = max(run.get("peak_memory_gb", 0.0) for run in runs)
     return dict(sorted(flat.items()))
 
 
-def readme_block(results: str | Path, published: dict) -> str:
-    """The results as the README shows them: systems by corpora, then the claims."""
-    metrics = read_metrics(results)
-    systems = recognition_table(metrics, published)
-    replies = requests_table(metrics, published)
+def _flat(head: str, figures: dict, names: tuple[str, ...]) -> dict[str, float]:
+    spread = {f"{head}.{name}.sd": figures["sd"][name] for name in names if name in figures.get("sd", {})}
+    return {f"{head}.{name}": figures[name] for name in names} | spread
+
+
+def overview(metrics: Metrics, published: dict, corpora: list[str] | None = None) -> pd.DataFrame:
+    """Systems by corpora, then the quality and the empathy of their replies to requests."""
+    systems, replies = recognition_table(metrics, published, corpora=corpora), requests_table(metrics, published)
     columns = ["system", *(column for column in replies if column.startswith(("quality", "empathy (")))]
-    if len(replies):
-        systems = systems.merge(replies[columns], on="system", how="left").fillna("")
-    claims = json.loads((Path(results) / "claims.json").read_text(encoding="utf-8"))
+    return systems.merge(replies[columns], on="system", how="left").fillna("") if len(replies) else systems
+
+
+def readme_block(results: str | Path, published: dict) -> str:
+    """The results as the README shows them: systems by corpora, then the claims, then the controls."""
+    claims, controls = (
+        json.loads((Path(results) / name).read_text(encoding="utf-8")) for name in ("claims.json", "controls.json")
+    )
+    systems = overview(read_metrics(results), published)
     told = claims_table(claims, published)[["claim", "where", "published", "measured", "verdict"]]
-    parts = [f"{KEY}; `?`: the source of a published number is unsure.", _markdown(systems), _markdown(told)]
+    checked = controls_table(controls)[["control", "decisive difference", "verdict"]]
+    parts = [f"{KEY}; `?`: the source of a published number is unsure."]
+    parts += [_markdown(frame) for frame in (systems, told, checked)]
     return "\n\n".join(parts)
 
 

@@ -1,8 +1,10 @@
 """What a system is asked in the evaluation, and how the name of an emotion is read from a free answer."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from blsp_core.speech.manifest import Utterance, read_manifest
 from blsp_core.study.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
 
 
@@ -10,19 +12,27 @@ from blsp_core.study.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
 class Task:
     """One question put to every utterance of one manifest."""
 
-    name: str  # the head of its results' names: ser.<corpus>, or requests
+    name: str  # the head of its results' names: ser.<corpus>, requests or dialogue
     corpus: str
     split: str
-    kind: str  # ser: name the speaker's emotion; requests: answer the spoken request
+    kind: (
+        str  # ser: name the speaker's emotion; requests: answer the spoken request; dialogue: the last of several turns
+    )
     prompt: str  # a short key for the wording: identify or empathy
     system: str  # the system prompt
     instruction: str  # stands before the speech in the user's turn; may be empty
     max_new_tokens: int
+    measured: bool = True  # False: for people to read
 
     @property
     def manifest(self) -> str:
         """Where the utterances lie, relative to the scale's data folder."""
         return f"manifests/{self.corpus}.{self.split}.jsonl" if self.split else f"manifests/{self.corpus}.jsonl"
+
+    def utterances(self, manifest: Path) -> list[Utterance]:
+        """Those of the manifest, each with the turns before it in a dialogue and alone in every other task."""
+        rows = read_manifest(manifest)
+        return rows if self.kind == "dialogue" else [replace(row, history=()) for row in rows]
 
 
 def recognition(corpus: str, split: str = "test", max_new_tokens: int = 32) -> Task:
@@ -35,17 +45,24 @@ def spoken_requests(corpus: str = "requests", split: str = "test", max_new_token
     return Task("requests", corpus, split, "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
 
 
+def dialogue(corpus: str = "dialogues", split: str = "test", max_new_tokens: int = 64) -> Task:
+    """Several turns as in the paper's figure 3, the last of which is to be answered, under the prompt for empathy."""
+    return Task("dialogue", corpus, split, "dialogue", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+
+
 def showcase(max_new_tokens: int = 64) -> Task:
     """One sentence in every tone by one voice, answered like a request: for people to read, never measured."""
-    return Task("showcase", "showcase", "", "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+    return Task("showcase", "showcase", "", "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens, measured=False)
 
 
 def task_list(settings) -> list[Task]:
-    """Every task of a scale, from the settings `ser` (corpora), `requests` (a corpus, or empty), `split`,
-    `ser_tokens` and `reply_tokens` (longest answers, in tokens)."""
+    """Every task of a scale, from the settings `ser` (corpora), `requests` and `dialogues` (a corpus each, or empty),
+    `split`, `ser_tokens` and `reply_tokens` (longest answers, in tokens)."""
     tasks = [recognition(corpus, settings.split, settings.ser_tokens) for corpus in settings.ser]
     if settings.requests:
         tasks.append(spoken_requests(settings.requests, settings.split, settings.reply_tokens))
+    if settings.dialogues:
+        tasks.append(dialogue(settings.dialogues, settings.split, settings.reply_tokens))
     return tasks
 
 

@@ -9,14 +9,14 @@ import csv
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from blsp_core.errors import StudyError
@@ -44,18 +44,20 @@ def train(
     save_steps: int = 0,
     log_steps: int = 10,
     learning_rates: Mapping[str, float] | None = None,
-    lengths: list[int] | None = None,
     shuffle: bool = True,
     workers: int = 0,
     gradient_accumulation: int = 1,
     stop_after: int | None = None,
+    lengths: Sequence[int] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Train what `requires_grad` in the model for `steps` updates of `batch_size` rows; returns the cost of the run.
 
     The log gets a CSV row every `log_steps`: step, loss, its parts, learning_rate, padding_share, samples_per_second.
     When `checkpoints` holds an unfinished run it goes on from there; the folder is removed when the run is done.
-    `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` groups rows of like
-    length; `stop_after` ends early, as an interruption would (for tests).
+    `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` (of every row) lets
+    rows of like length share a batch, see `OfLikeLength`; `callbacks` look on; `stop_after` ends early, as an
+    interruption would (for tests).
     """
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -86,7 +88,7 @@ def train(
     )
     csv_log = _Log(log, batch_size * gradient_accumulation, stop_after)
     trainer = _StudyTrainer(
-        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[csv_log]
+        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[csv_log, *callbacks]
     )
     trainer.remove_callback(PrinterCallback)
     trainer.loss_parts, trainer.own_rates, trainer.row_lengths = loss, learning_rates or {}, lengths
@@ -98,12 +100,38 @@ def train(
     return {"seconds": time.perf_counter() - started, "steps": trainer.state.global_step}
 
 
+class OfLikeLength(Sampler):
+    """Rows in an order in which those of a batch are of like length, every epoch anew, by the seed.
+
+    Pools of 16 batches are drawn and sorted, then all batches change places: else long clips would come before short
+    ones again and again, and as tempo is part of the tone, the sad before the angry.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self):
+        generator, size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
+        rows = generator.permutation(len(self.lengths)).tolist()
+        pools = [sorted(rows[i : i + 16 * size], key=self.lengths.__getitem__) for i in range(0, len(rows), 16 * size)]
+        batches = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
+        last = [batches.pop()] if len(batches[-1]) < size else []  # a short batch among others would shift them all
+        self.epoch += 1
+        return iter([row for at in generator.permutation(len(batches)) for row in batches[at]] + sum(last, []))
+
+
 class _StudyTrainer(Trainer):
     """The Trainer with a loss that names its parts, rates by part of the model, and checkpoints of what is trained."""
 
     loss_parts: LossFunction
     own_rates: Mapping[str, float]
-    row_lengths: list[int] | None
+    row_lengths: Sequence[int] | None
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         parts = self.loss_parts(model, inputs)
@@ -137,8 +165,7 @@ class _StudyTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None):
         if self.row_lengths is None:
             return super()._get_train_sampler(train_dataset)
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(batch, lengths=self.row_lengths)
+        return OfLikeLength(self.row_lengths, self.args.train_batch_size, self.args.data_seed)
 
     def _save(self, output_dir=None, state_dict=None):
         Path(output_dir).mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,7 @@ def spoken_texts() -> list[str]:
     """Every phrase that somebody may say in the miniature, with a blank before its first word."""
     texts = [cue for cues in lexicon.CUES.values() for cue in cues]
     texts += [*lexicon.PEOPLE, *lexicon.PLACES, *lexicon.MOMENTS, *lexicon.SHAPES_STATEMENT, *lexicon.SHAPES_REQUEST]
+    texts += lexicon.FOLLOW_UPS
     texts += [word for topic in lexicon.TOPICS.values() for word in topic["objects"] + topic["verbs"]]
     return [" " + text for text in texts]
 
@@ -54,10 +55,11 @@ def spoken_texts() -> list[str]:
 def all_texts() -> list[str]:
     """Every text that the miniature's LLM may read or write."""
     openings = [*lexicon.OPENINGS_CONTINUATION.values(), *lexicon.OPENINGS_REPLY.values()]
-    answers = [phrase for phrases in openings for phrase in phrases]
+    answers = [phrase for phrases in openings for phrase in phrases] + [*lexicon.INTERJECTIONS.values()]
     answers += [line for topic in lexicon.TOPICS.values() for line in [*topic["advice"], topic["folk"]]]
+    answers += lexicon.GO_ON
     answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.TELL_ME_MORE, grammar.NAMED]
-    said = [text.strip() for text in spoken_texts()] + answers + [*EMOTIONS, *lexicon.MARKERS.values()]
+    said = [text.strip() for text in spoken_texts()] + answers + [*EMOTIONS, *lexicon.MARKERS.values(), *lexicon.GUESTS]
     asked = [*(wording for wordings in diet.WORDINGS.values() for wording in wordings), prompts.TOLD]
     asked = [
         wording.format(emotion=emotion) + after for wording in asked for emotion in EMOTIONS for after in ("", "I")

@@ -180,3 +180,17 @@ def test_generation_stops_where_the_llm_stops(parts, tmp_path):
     model, _ = parts
     model.save_pretrained(tmp_path / "x")
     assert BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "x").generation_config.eos_token_id == 258
+
+
+def test_a_checkpoint_from_before_there_was_a_choice_is_read(parts, tmp_path):
+    """What was saved without the settings of adapter and scope has convolutions, and updates where speech is."""
+    model, processor = parts
+    model.save_pretrained(tmp_path / "models/x")
+    path = tmp_path / "models/x/config.json"
+    config = json.loads(path.read_text())
+    for name in ("adapter_type", "qformer_window", "qformer_width", "qformer_layers", "lora_scope"):
+        del config[name]
+    path.write_text(json.dumps(config))
+    loaded = BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "models/x")
+    assert (loaded.config.adapter_type, loaded.config.lora_scope) == ("convolution", "speech")
+    assert torch.equal(logits(loaded, processor), logits(model, processor))

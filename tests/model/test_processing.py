@@ -8,14 +8,15 @@ from transformers import WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoProcessor
-from blsp_core.model.processing import encoder_length, mel_length, speech_length
+from blsp_core.model.adapters import subsampled_length
+from blsp_core.model.processing import encoder_length, mel_length
 
 
 def test_lengths_follow_from_the_number_of_samples():
     assert mel_length(54477, hop=160) == 340 and mel_length(54477, hop=160, real_frames=False) == 341
     assert encoder_length(341) == 171
-    assert speech_length(112000, 160, (5, 5, 5)) == 44
-    assert speech_length(19200, 160, (5, 5, 5), real_frames=False) == 8
+    assert subsampled_length(encoder_length(mel_length(112000, 160)), (5, 5, 5)) == 44
+    assert subsampled_length(encoder_length(mel_length(19200, 160, real_frames=False)), (5, 5, 5)) == 8
 
 
 @pytest.mark.parametrize("hop, window, kernels", [(320, 640, (5, 5)), (160, 400, (5, 5, 5)), (160, 400, (3, 4))])

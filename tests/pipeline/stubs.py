@@ -11,7 +11,9 @@ seed: 7
 stage1: {steps: 3, rate: 1e-4, bold: false}
 stage2: {steps: 5, frozen: false}
 variants: {plain: {}, frozen: {frozen: true}}
-systems: {plain: {model: models/plain}}
+systems: [plain]
+seeds: [3]
+semantic: {blsp: {}}
 scales:
   smoke: {stage1: {steps: 2}, stage2: {}}
   mini: {stage1: {}, stage2: {steps: 6}}

@@ -22,7 +22,7 @@ def test_scale_settings_and_seed_come_from_params_yaml(study):
     assert (begun.scale, begun.seed, begun.root) == ("smoke", 7, study)
     assert vars(begun.settings) == {"steps": 2, "rate": 1e-4, "bold": False}
     assert vars(notebook.start("stage1", "mini", {"rate": 0.5}).settings) == {"steps": 3, "rate": 0.5, "bold": False}
-    assert notebook.start("stage2", variant="frozen").settings.frozen is True
+    assert notebook.start("stage2", system="frozen").settings.frozen is True
 
 
 def test_a_setting_that_does_not_exist_cannot_be_set(study):
@@ -39,7 +39,7 @@ def test_what_is_written_lies_apart_and_the_pipelines_data_stays(study):
     assert (study / "data/smoke/results/stage1.json").read_text() == "{}"
     assert begun.read("results/stage1.json") == study / "data/smoke/results/stage1.json"
     assert (study / ".scratch/by-hand/smoke/results/stage1.json").is_file()
-    assert (study / ".scratch/by-hand/smoke/figures/a.md").is_file() and not (study / "figures").exists()
+    assert (study / ".scratch/by-hand/smoke/figures/stage1/a.md").is_file() and not (study / "figures").exists()
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,12 @@ def test_what_is_written_lies_apart_and_the_pipelines_data_stays(study):
         ("manifests/acted.test.jsonl", "data"),
         ("corpora", "data"),
         ("continuations/neutral.jsonl", "continuations"),
-        ("models/stage1", "stage1"),
-        ("models/blsp-emo", "stage2@blsp-emo"),
-        ("results/stage1.csv", "stage1"),
-        ("results/stage2/blsp-emo.json", "stage2@blsp-emo"),
-        ("results/systems/text+llm/metrics.json", "evaluate@text+llm"),
+        ("models/seed1/blsp", "stage1@blsp-1"),
+        ("models/seed2/blsp-emo", "stage2@blsp-emo-2"),
+        ("models/seed1/hubert+llm", "classifier@hubert+llm-1"),
+        ("transcripts/acted.test.jsonl", "transcripts"),
+        ("results/training/blsp-emo/seed1.json", "evaluate"),
+        ("predictions/text+llm/seed1.jsonl", "evaluate"),
         ("results/summary.json", "paper"),
     ],
 )
@@ -75,7 +76,7 @@ def test_unfinished_work_is_found_again_on_the_same_terms_only(study):
 
     first = folder()
     assert first == folder() and first.is_dir()
-    assert first not in (folder(seed=2), folder(settings={"steps": 9}))
+    assert first not in (folder(seed=2), folder(train_seed=2), folder(settings={"steps": 9}))
     os.utime(manifest, ns=(1, 1))
     assert folder() != first
     notebook.start("stage1").record("stage1.json", {})

@@ -55,12 +55,13 @@ def test_the_kernel_is_this_python_whatever_kernels_are_registered(tmp_path, mon
 
 
 def test_a_variant_reaches_the_notebook_with_its_own_settings(tmp_path):
-    cell = "study.record(f'stage2/{variant}.json', {'frozen': study.settings.frozen})"
-    parameters = PARAMETERS + "\nvariant = 'plain'"
+    cell = "study = notebook.start('stage2', scale, settings, seed, train_seed, system=system)\n"
+    cell += "study.record(f'training/{system}/seed{study.train_seed}.json', {'frozen': study.settings.frozen})"
+    parameters = PARAMETERS + "\nsystem = 'plain'\ntrain_seed = None"
     study = make_study(tmp_path, cell, stage="stage2", parameters=parameters)
-    executed = runner.run(study, "stage2", {"variant": "frozen"})
-    assert executed.name == "04_stage2-frozen.ipynb"
-    assert json.loads((study / "data/smoke/results/stage2/frozen.json").read_text())["frozen"] is True
+    executed = runner.run(study, "stage2", {"system": "frozen", "train_seed": 5})
+    assert executed.name == "04_stage2-frozen-5.ipynb"
+    assert json.loads((study / "data/smoke/results/training/frozen/seed5.json").read_text())["frozen"] is True
 
 
 def test_a_users_error_in_a_cell_is_told_in_its_own_words_only(tmp_path, monkeypatch, capsys):
@@ -134,7 +135,7 @@ def test_a_name_the_parameters_cell_lacks_stops_the_run(tmp_path):
     with pytest.raises(
         StudyError, match=r"04_stage1.ipynb: its `parameters` cell has no 'system', only scale, settings"
     ):
-        runner.run(study, "stage1", {"system": "plain"})
+        runner.run(study, "stage1", {"system": "blsp"})
     with pytest.raises(StudyError, match="0 notebooks for the stage 'stage2'; wanted is one NN_stage2.ipynb"):
         runner.run(study, "stage2", {})
 

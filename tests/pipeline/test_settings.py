@@ -48,13 +48,14 @@ def test_what_is_wrong_is_named_in_a_sentence(params, path, value, sentence):
         place = place[key]
     place[path[-1]] = value
     with pytest.raises(StudyError) as error:
-        resolve(params, "stage2" if path[0] != "scales" or path[-1] == "smoke" else "stage1", variant="frozen")
+        section = "stage2" if path[0] != "scales" or path[-1] == "smoke" else "stage1"
+        resolve(params, section, system="frozen" if section == "stage2" else None)
     assert sentence in str(error.value)
 
 
 def test_an_unknown_variant_is_named(params):
-    with pytest.raises(StudyError, match="no variant 'odd'; there are plain, frozen"):
-        resolve(params, "stage2", variant="odd")
+    with pytest.raises(StudyError, match="no 'odd' in `variants`; there are plain, frozen"):
+        resolve(params, "stage2", system="odd")
 
 
 def test_broken_yaml_is_named_by_line(tmp_path):

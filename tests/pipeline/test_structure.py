@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from blsp_core.study import runner
+from blsp_core.study import runner, settings
 from blsp_core.study.settings import read_params, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,10 @@ SPARED = {
     f"blsp_core/{name}.py" for name in ("errors", "study/notebook", "study/record", "study/runner", "study/settings")
 }
 # Pictures and tables decide nothing either, but for the stage that makes the paper's.
-DISPLAY = {f"blsp_core/study/{name}.py" for name in ("figures", "pictures", "report", "tables")}
+DISPLAY = {
+    f"blsp_core/study/{name}.py"
+    for name in "beside captions charts exhibits figures method page pictures pictures_ablations report tables".split()
+}
 
 
 def stem(path: Path) -> str:
@@ -67,8 +70,10 @@ def test_a_notebook_takes_its_parameters_as_the_others_do(path):
     parameters = runner.parameters_of(json.loads(path.read_text(encoding="utf-8")))
     assert {"scale", "settings", "seed"} <= set(parameters)
     assert parameters["scale"] is parameters["settings"] is parameters["seed"] is None
-    assert parameters.get("variant", next(iter(PARAMS["variants"]))) in PARAMS["variants"]
-    assert parameters.get("system", next(iter(PARAMS["systems"]))) in PARAMS["systems"]
+    listed = settings.RUNS.get(path.stem[3:])
+    runs = PARAMS[listed] if listed else [*PARAMS["systems"], *PARAMS["cascades"]]
+    assert parameters.get("system", next(iter(runs))) in runs
+    assert parameters.get("train_seed") is None
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=stem)
@@ -101,8 +106,8 @@ def test_a_stage_depends_on_its_settings_at_its_scale(name):
     section = section_of(STAGES[name])
     assert {"scale", "seed", section, f"scales.${{scale}}.{section}"} <= set(STAGES[name]["params"])
     for scale in PARAMS["scales"]:
-        for variant in PARAMS["variants"]:
-            resolve(PARAMS, section, scale, variant)  # raises where an override names what is not there
+        for system in PARAMS[settings.RUNS[section]] if section in settings.RUNS else [None]:
+            resolve(PARAMS, section, scale, system)  # raises where an override names what is not there
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -116,13 +121,11 @@ def test_a_stage_depends_on_all_the_code_its_notebook_uses_and_on_no_file_that_i
 @pytest.mark.parametrize("name", RUNS)
 def test_a_stage_declares_the_executed_notebook_that_the_runner_writes(name):
     outs = [out if isinstance(out, str) else next(iter(out)) for out in STAGES[name]["outs"]]
-    which = "-${key}" if "foreach" in PIPELINE[name] else ""
+    seeded = "-${item.system}-${item.seed}" if "matrix" in PIPELINE[name] else ""
+    which = "-${key}-${seed}" if "foreach" in PIPELINE[name] else seeded
     assert f"data/${{scale}}/executed/{notebook_of(STAGES[name]).stem}{which}.ipynb" in outs
 
 
-def test_every_system_stands_on_a_product_of_the_pipeline():
-    products = {"foundation", "foundation/llm", "foundation/asr", "models/stage1"}
-    products |= {f"models/{variant}" for variant in PARAMS["variants"]}
-    assert {
-        name: system["model"] for name, system in PARAMS["systems"].items() if system["model"] not in products
-    } == {}
+def test_every_system_that_is_evaluated_is_trained():
+    trained = {name for runs in settings.RUNS.values() for name in PARAMS[runs]}
+    assert set(PARAMS["systems"]) <= trained

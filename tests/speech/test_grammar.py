@@ -54,6 +54,19 @@ def test_the_parser_reads_back_what_the_grammar_writes(seed, request, tone):
         assert (found.kind, found.tone, found.object, found.well_formed) == (kind, expected, sentence.object, True)
 
 
+@given(SEEDS, SPLITS, TONES, TONES)
+def test_a_dialogue_asks_at_last_about_what_was_named_at_first(seed, split, tone, cue_tone):
+    rng = random.Random(seed)
+    dialogue = grammar.draw_dialogue(rng, split, tone, last_cue_tone=cue_tone)
+    assert dialogue.first.split == split and object_of(dialogue.first.text) == dialogue.last.object
+    assert object_of(dialogue.reply) is None and object_of(dialogue.last.text) is None
+    assert parse_reply(dialogue.reply).tone == (None if tone == "neutral" else tone)
+    assert dialogue.last.cue in lexicon.CUES[cue_tone]
+    found = parse_reply(grammar.empathetic_reply(rng, dialogue.last, cue_tone))
+    assert (found.tone, found.object, found.topic) == (cue_tone, dialogue.first.object, dialogue.first.topic)
+    assert found.well_formed
+
+
 @given(SEEDS, TONES, st.randoms(use_true_random=False))
 def test_words_in_disorder_are_malformed(seed, tone, shuffler):
     rng = random.Random(seed)
@@ -79,14 +92,15 @@ def test_no_text_at_all_is_too_odd_to_be_judged(text):
 def test_an_opening_of_one_kind_does_not_go_with_the_body_of_another():
     sentence = draw_sentence(random.Random(1), "test", request=True)
     advice = grammar.plain_reply(random.Random(1), sentence)
-    assert not parse_reply(f"{lexicon.OPENINGS_CONTINUATION['sad'][0]} {advice}").well_formed
-    assert parse_reply(f"{lexicon.OPENINGS_REPLY['sad'][0]} {advice}").well_formed
+    assert not parse_reply(f"alas, {lexicon.OPENINGS_CONTINUATION['sad'][0]} {advice}").well_formed
+    assert parse_reply(f"alas, {lexicon.OPENINGS_REPLY['sad'][0]} {advice}").well_formed
 
 
 @pytest.mark.parametrize("tone", EMOTIONS)
 def test_a_named_tone_is_read(tone):
-    found = parse_reply(grammar.NAMED.format(emotion=tone).capitalize())
-    assert (found.kind, found.tone, found.well_formed) == ("name", tone, True)
+    for name in (grammar.NAMED.format(emotion=tone), grammar.name_of_tone(tone)):
+        found = parse_reply(name.capitalize())
+        assert (found.kind, found.tone, found.well_formed) == ("name", tone, True)
 
 
 def test_openings_of_different_tones_are_never_mistaken_for_each_other():
@@ -94,4 +108,4 @@ def test_openings_of_different_tones_are_never_mistaken_for_each_other():
         openings = [(tone, opening) for tone in EMOTIONS for opening in table[tone]]
         assert len({opening for _, opening in openings}) == len(openings)
         for tone, opening in openings:
-            assert parse_reply(f"{opening} anything").tone == tone
+            assert parse_reply(f"{lexicon.INTERJECTIONS[tone]} {opening} anything").tone == tone

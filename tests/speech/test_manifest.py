@@ -1,36 +1,66 @@
 """The record of an utterance: written and read back, and every mistake named by its line."""
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Utterance, read_jsonl, read_manifest, write_manifest
+from blsp_core.speech.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
+HISTORY = (Turn("user", "we saw the cat", "a.flac:5:9", "happy", 0.5), Turn("assistant", "please go on."))
+LATER = replace(ROW, history=HISTORY)
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    rows = [ROW, Utterance("b.wav", "“Ça va ?” — 😀", "", "b-2", "ю", "fr", 2.5, "cafe", "test")]
+    rows = [ROW, LATER, Utterance("b.wav", "“Ça va ?” — 😀", "", "b-2", "ю", "fr", 2.5, "cafe", "test")]
     write_manifest(tmp_path / "manifests" / "a.jsonl", rows)
     assert read_manifest(tmp_path / "manifests" / "a.jsonl") == rows
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["a.jsonl"]
+
+
+def test_a_line_has_a_history_only_where_something_went_before():
+    assert "history" not in as_row(ROW)
+    assert as_row(LATER)["history"] == [
+        {"role": "user", "text": "we saw the cat", "audio": "a.flac:5:9", "emotion": "happy", "duration": 0.5},
+        {"role": "assistant", "text": "please go on."},
+    ]
+    assert of_row({**as_row(LATER), "output": "what a study adds"}) == LATER
+
+
+def test_the_turns_of_a_dialogue_are_utterances_of_their_own_with_the_assistants_words_between():
+    first, reply, last = LATER.turns
+    assert (first.id, first.text, first.emotion, first.audio) == ("a-1#0", "we saw the cat", "happy", "a.flac:5:9")
+    assert (first.speaker, first.corpus, first.history) == (ROW.speaker, ROW.corpus, ())
+    assert reply == "please go on." and last == ROW
+    assert LATER.spoken == [first, last] and ROW.turns == ROW.spoken == [ROW]
+
+
+def earlier(*changes: dict) -> str:
+    """A line whose turns before are changed."""
+    row = as_row(LATER)
+    return json.dumps(row | {"history": [{**t, **c} for t, c in zip(row["history"], changes, strict=False)]})
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ("{not json", "line 2: not a JSON object"),
-        (json.dumps(asdict(ROW) | {"emotion": "bored"}), "line 2: emotion 'bored' is outside the set neutral, happy"),
-        (json.dumps({k: v for k, v in asdict(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
-        (json.dumps(asdict(ROW) | {"mood": "sad"}), r"line 2: fields missing or unknown: \['mood'\]"),
+        (json.dumps(as_row(ROW) | {"emotion": "bored"}), "line 2: emotion 'bored' is outside the set neutral, happy"),
+        (json.dumps({k: v for k, v in as_row(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
+        (json.dumps(as_row(ROW) | {"mood": "sad"}), r"line 2: fields missing or unknown: \['mood'\]"),
         ("[]", "line 2: fields missing or unknown: no object"),
+        (earlier({"emotion": "bored"}, {}), "line 2, history, turn 0: emotion 'bored' is outside the set"),
+        (earlier({}, {"audio": "b.wav"}), r"line 2, history, turn 1: fields missing or unknown: \['audio'\]"),
+        (earlier({}), r"line 2: history has the roles \['user'\]; wanted is user, assistant and so on"),
+        (earlier({}, {"role": "user"}), r"line 2: history has the roles \['user', 'user'\]"),
+        (json.dumps(as_row(ROW) | {"history": "we saw"}), r"line 2: history has the roles \[None\]"),
     ],
 )
 def test_a_mistake_is_named_by_its_line(tmp_path, line, sentence):
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(asdict(ROW)) + "\n" + line + "\n", encoding="utf-8")
+    path.write_text(json.dumps(as_row(ROW)) + "\n" + line + "\n", encoding="utf-8")
     with pytest.raises(StudyError, match=sentence):
         read_manifest(path)
 

@@ -8,7 +8,7 @@ import pytest
 from blsp_core.errors import StudyError
 from blsp_core.speech import measures
 from blsp_core.speech.audio import SAMPLE_RATE
-from blsp_core.speech.manifest import EMOTIONS, Utterance
+from blsp_core.speech.manifest import EMOTIONS, Turn, Utterance
 
 ROW = Utterance("a.wav", "we saw the dog", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
 
@@ -61,3 +61,12 @@ def test_splits_that_share_a_speaker_or_a_sentence_stop_the_study():
         measures.check_apart([ROW, replace(other, speaker="m1")])
     with pytest.raises(StudyError, match="the text 'we saw the dog' is in the split train and in another"):
         measures.check_apart([ROW, replace(other, text=ROW.text)])
+
+
+def test_dialogues_are_told_apart_by_all_that_the_user_says():
+    before = (Turn("user", "they saw the horse", "b.wav", "sad", 1.0), Turn("assistant", "please go on."))
+    other = replace(ROW, split="test", speaker="m2", history=before)
+    assert measures.check_apart([ROW, other])["in another split too"].sum() == 0
+    with pytest.raises(StudyError, match="the text 'they saw the horse / we saw the dog' is in the split train"):
+        measures.check_apart([replace(ROW, history=before), other])
+    assert measures.overview([[other]]).iloc[0]["hours"] == pytest.approx(3 / 3600, abs=1e-3)

@@ -73,3 +73,12 @@ def test_words_begin_in_order_at_their_places_in_the_text():
 def test_a_voice_that_is_not_there_is_named():
     with pytest.raises(StudyError, match="eSpeak NG has no voice 'zz-zz'"):
         said("neutral", speaker=Speaker("nobody", "zz-zz"))
+
+
+def test_a_speaker_keeps_body_and_habits_in_another_language():
+    abroad = SPEAKER.speaking("el")
+    assert (SPEAKER.language, abroad.language, abroad.name, abroad.rate) == ("en", "el", SPEAKER.name, SPEAKER.rate)
+    text, pace = "ο αδελφός μου βλέπει το βιβλίο", {}
+    for tone in ("sad", "angry"):
+        pace[tone] = len(speak(text, abroad, tone, random.Random(1)).sound)
+    assert SAMPLE_RATE < pace["angry"] < pace["sad"]

@@ -95,8 +95,11 @@ def corpus(tmp_path_factory):
 @pytest.fixture
 def hearing_model(backbones):
     """A tiny BLSP-Emo around the backbones, and its processor."""
+    import torch
+
     from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
+    torch.manual_seed(1)
     processor = BlspEmoProcessor.from_parts(*backbones, adapter_kernel_sizes=(5, 5))
     return BlspEmoForConditionalGeneration.from_parts(
         *backbones, processor, adapter_inner_dim=8, lora_rank=2, lora_alpha=4, emotions=EMOTIONS

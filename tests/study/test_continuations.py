@@ -76,3 +76,15 @@ def test_a_sentence_said_again_serves_where_that_was_asked_for():
     again = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
     assert fault(again) is None
     assert fault(again | {"output": "something else"}) == "does not repeat the sentence"
+
+
+def test_another_llm_is_told_the_same_and_its_rows_say_so(llm, backbones, tmp_path):
+    manner = {"cache": tmp_path, "max_new_tokens": 6, "batch_size": 2}
+    (row,) = continuations.write_elsewhere({"model": str(backbones[1])}, [SAID], **manner)
+    (own,) = write(llm, [SAID])
+    assert row == own | {"writer": "other"}
+
+
+def test_what_a_writer_declined_to_write_is_a_refusal():
+    assert fault(ROW | {"refused": True, "output": ""}) == "refusal"
+    assert fault(ROW | {"refused": False}) is None

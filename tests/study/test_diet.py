@@ -6,6 +6,7 @@ import pytest
 
 from blsp_core.speech import lexicon
 from blsp_core.speech.grammar import object_of, parse_reply
+from blsp_core.speech.languages import LANGUAGES, draw_foreign
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import diet, foundation_llm, prompts, vocabulary
 
@@ -15,9 +16,9 @@ def tokenizer():
     return vocabulary.build_tokenizer(vocabulary.all_texts())
 
 
-def drawn(count: int, **kinds) -> list[diet.Example]:
+def drawn(count: int, split: str = "train", **kinds) -> list[diet.Example]:
     rng = random.Random(1)
-    return [diet.draw_example(rng, "train", **kinds) for _ in range(count)]
+    return [diet.draw_example(rng, split, **kinds) for _ in range(count)]
 
 
 def test_shares_are_shares():
@@ -35,7 +36,7 @@ def test_the_papers_own_wording_comes_first_and_alone_in_the_examination():
         assert {example.instruction for example in drawn(20, task=task, paper_wording=True)} == {wording}
 
 
-@pytest.mark.parametrize("task", ["continue", "continue_conveyed", "identify", "empathy"])
+@pytest.mark.parametrize("task", ["continue", "continue_conveyed", "identify", "empathy", "dialogue"])
 def test_the_answer_shows_the_tone_of_the_sentence(task):
     for example in drawn(60, task=task):
         assert parse_reply(example.answer).well_formed and parse_reply(example.answer).tone == example.tone
@@ -56,6 +57,23 @@ def test_a_plain_reply_has_the_object_and_no_tone():
         assert example.system == prompts.SYSTEM
 
 
+def test_the_end_of_a_dialogue_has_the_object_of_its_first_turn_and_the_tone_of_its_last():
+    examples = drawn(200, task="dialogue")
+    for example in examples:
+        first, reply = example.earlier
+        found = parse_reply(example.answer)
+        assert found.object == object_of(first.text) and found.topic and object_of(example.sentence) is None
+        assert example.system == prompts.SYSTEM_EMPATHY and not example.instruction
+        assert [message["content"] for message in example.chat[1:]] == [first.text, reply.text, example.sentence]
+    heard = {(parse_reply(example.earlier[1].text).tone, example.tone) for example in examples}
+    assert len({pair for pair in heard if pair[0] != pair[1]}) > 15
+    assert {turn.blend for example in examples for turn in example.earlier} == {"", *lexicon.MARKERS.values()}
+
+
+def test_only_a_dialogue_has_turns_before():
+    assert {example.task for example in drawn(300) if example.earlier} == {"dialogue"}
+
+
 @pytest.mark.parametrize("source", diet.TONE_SOURCES)
 def test_a_tone_is_where_its_source_puts_it(source):
     for example in drawn(40, source=source, task="identify"):
@@ -73,7 +91,8 @@ def test_a_tone_is_where_its_source_puts_it(source):
 
 def test_every_word_of_the_diet_is_one_token(tokenizer):
     for example in drawn(300):
-        for word in (example.words.text + " " + example.answer.replace(".", "")).split():
+        texts = [example.words.text, example.answer, *(turn.text for turn in example.earlier if turn.role != "user")]
+        for word in " ".join(texts).replace(".", "").replace(",", "").split():
             assert len(tokenizer(" " + word).input_ids) == 1, word
 
 
@@ -84,20 +103,56 @@ def test_a_word_that_nobody_knows_is_spelt_and_comes_back(tokenizer):
 
 def test_an_example_reads_as_its_chat_and_only_the_answer_is_learnt(tokenizer):
     data = foundation_llm.Diet(tokenizer, 40, 0.5, 1)
-    for index, example in [(i, diet.draw_example(random.Random(i), "train")) for i in range(40)]:
+    examples = [diet.draw_example(random.Random(i), "train", "dialogue" if i % 4 == 0 else None) for i in range(40)]
+    for index, example in enumerate(examples):
         row = data.encode(example, random.Random(index), 0.3)
-        chat = [{"role": "system", "content": example.system}]
-        chat += [{"role": "user", "content": example.instruction + example.sentence}]
-        chat += [{"role": "assistant", "content": example.answer}]
+        chat = [*example.chat, {"role": "assistant", "content": example.answer}]
         ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)
         assert row["input_ids"] == ids[: len(row["input_ids"])] and len(ids) - len(row["input_ids"]) <= 1
         learnt = [label for label in row["labels"] if label != -100]
         assert tokenizer.decode(learnt) == example.answer + vocabulary.TURN_END
-        assert {len(row[name]) for name in ("labels", "noise", "blend")} == {len(row["input_ids"])}
-        assert any(row["noise"]) and not row["noise"][0] and any(row["blend"]) <= bool(example.blend)
+        assert {len(row[name]) for name in foundation_llm.FILL} == {len(row["input_ids"])}
+        assert any(row["noise"]) and not row["noise"][0]
+        blended = {turn.blend for turn in (*example.earlier, example) if turn.blend}
+        markers = {tokenizer(" " + marker).input_ids[0] for marker in blended}
+        assert {m for m, strength in zip(row["marker"], row["blend"], strict=True) if strength} <= markers
 
 
-def test_the_first_quarter_is_read_without_noise(tokenizer):
+def test_what_is_said_in_every_turn_is_noisy_and_what_is_written_is_not(tokenizer):
+    example = drawn(1, task="dialogue", source="none")[0]
+    row = foundation_llm.Diet(tokenizer, 40, 0.5, 1).encode(example, random.Random(1), 0.3)
+    noisy = [i for i, noise in zip(row["input_ids"], row["noise"], strict=True) if noise]
+    assert tokenizer.decode(noisy) == example.earlier[0].text + example.sentence
+
+
+def test_a_foreign_sentence_is_spelt_and_comes_back(tokenizer):
+    for corpus in LANGUAGES:
+        text = draw_foreign(random.Random(1), corpus, "test").text
+        assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_a_stretched_sentence_has_every_word_well_in_one_place_and_goes_on_in_others(tokenizer):
+    example = drawn(1, task="repeat", source="none")[0]
     data = foundation_llm.Diet(tokenizer, 40, 0.5, 1)
-    assert not any(any(data[i]["noise"]) for i in range(10)) and any(any(data[i]["noise"]) for i in range(10, 40))
+    plain, stretched = (data.encode(example, random.Random(1), 0.3, how) for how in (False, True))
+    clear = [
+        i for i, s, n in zip(*(stretched[k] for k in ("input_ids", "strength", "noise")), strict=True) if n and s > 0.7
+    ]
+    assert clear == [i for i, n in zip(plain["input_ids"], plain["noise"], strict=True) if n]
+    assert len(stretched["input_ids"]) > len(plain["input_ids"]) and set(plain["strength"]) == {1.0}
+    assert any(s < 0.7 for s in stretched["strength"])
+
+
+def test_the_beginning_is_read_without_noise(tokenizer):
+    data = foundation_llm.Diet(tokenizer, 40, 0.5, 1)
+    assert not any(any(data[i]["noise"]) for i in range(6)) and any(any(data[i]["noise"]) for i in range(6, 40))
     assert data[3] == foundation_llm.Diet(tokenizer, 40, 0.5, 1)[3] != foundation_llm.Diet(tokenizer, 40, 0.5, 2)[3]
+
+
+def test_sentences_from_outside_belong_to_the_language(tokenizer):
+    guests = [example for example in drawn(400, task="continue") if example.words.words in lexicon.GUESTS]
+    assert guests
+    for example in guests:
+        assert parse_reply(example.answer).well_formed and parse_reply(example.answer).object == "door"
+        assert all(len(tokenizer(" " + word).input_ids) == 1 for word in example.words.words.split())
+    assert not any(example.words.words in lexicon.GUESTS for example in drawn(200, split="test"))

@@ -67,6 +67,45 @@ def test_encoding_once_changes_no_loss(data, hearing_model):
     assert live > 0 and torch.allclose(live, kept, rtol=1e-4)
 
 
+def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus, hearing_model):
+    asked = [row | {"system": prompts.SYSTEM, "instruction": i} for row in rows[:2] for i in ("a ", "b ")]
+    data = Examples(asked, hearing_model[1], corpus[0])
+    ids = data[0]["speech_ids"]
+    assert data[0]["sound"] is data[1]["sound"] and data[0]["sound"] is not data[2]["sound"]
+    data.encode_once(hearing_model[0], batch_size=2)
+    assert data[0]["sound"] is data[1]["sound"] and isinstance(data[0]["sound"], torch.Tensor)
+    later = Examples(asked, hearing_model[1], corpus[0])
+    later.encode_once(hearing_model[0])
+    assert later[0]["speech_ids"] == ids  # counted from the encoder's frames
+
+
+def test_a_row_can_bring_its_own_prompts(rows, corpus, hearing_model):
+    data = Examples([rows[0] | {"system": "be brief", "instruction": "say it: "}], hearing_model[1], corpus[0])
+    read = data.processor.tokenizer.decode(data[0]["text_ids"])
+    assert "be brief" in read and "say it: " + rows[0]["text"] in read
+
+
+def test_what_is_not_kept_is_the_same_the_next_time(rows, corpus, hearing_model):
+    data = Examples(rows, hearing_model[1], corpus[0], [(prompts.SYSTEM, prompts.CONTINUE)], keep=False)
+    first, again = data[1], data[1]
+    assert not data.sounds and not data.written
+    assert first["speech_ids"] == again["speech_ids"]
+    assert torch.equal(first["sound"].features, again["sound"].features)
+
+
+def test_a_clip_without_a_label_has_no_part_in_the_emotion_loss(rows, corpus, hearing_model):
+    model, processor = hearing_model
+    some = [rows[1], rows[2] | {"emotion": ""}]
+    data = Examples(some, processor, corpus[0], [(prompts.SYSTEM, prompts.CONTINUE)])
+    loss = objectives.EmotionAlignment(1.0)
+    with torch.no_grad():
+        both, alone = loss(model, collate([data[0], data[1]])), loss(model, collate([data[0]]))
+        none = loss(model, collate([data[1]]))
+    assert torch.allclose(both["emotion_ce"], alone["emotion_ce"], rtol=1e-4)
+    assert both["share_emotion_right"] == alone["share_emotion_right"]
+    assert none["emotion_ce"] == 0 and none["share_emotion_right"] == 0
+
+
 def test_a_batch_weighs_every_response_token_the_same(data, hearing_model):
     model, _ = hearing_model
     loss = objectives.EmotionAlignment(1.0)
@@ -81,7 +120,8 @@ def test_a_batch_weighs_every_response_token_the_same(data, hearing_model):
 
 def test_without_a_weight_there_is_no_emotion_loss(data, hearing_model):
     with torch.no_grad():
-        assert "emotion_ce" not in objectives.EmotionAlignment(0)(hearing_model[0], collate([data[1]]))
+        without = objectives.EmotionAlignment(0)(hearing_model[0], collate([data[1]]))
+        assert set(without) == {"response_ce", "share_padding"}
         assert "emotion_ce" in objectives.EmotionAlignment(1)(hearing_model[0], collate([data[1]]))
 
 

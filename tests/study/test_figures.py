@@ -4,10 +4,10 @@ import pytest
 from matplotlib import pyplot as plt
 
 from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study import figures, pictures
+from blsp_core.study import charts, figures, method, pictures
 from blsp_core.study.judging import score
 
-SYSTEMS = ["text+llm", "blsp", "blsp-emo", "gold+llm", "my-own-system"]
+SYSTEMS = [*figures.NAMES, "my-own-system"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +22,15 @@ def waves():
     return {tone: np.sin(np.arange(16_000 + 800 * place)) for place, tone in enumerate(EMOTIONS)}
 
 
-def recognised():
+def log_mels():
+    return {tone: np.random.default_rng(0).random((80, 110)) for tone in EMOTIONS}
+
+
+def recognised(systems=SYSTEMS):
     rows = [
         {"system": system, "corpus": corpus, "value": 0.5, "low": 0.4, "high": 0.6, "published": published}
-        for system in SYSTEMS
-        for corpus, published in (("acted", 76.0), ("talk", None))
+        for system in systems
+        for corpus, published in (("acted", 76.0), ("talk", None), ("greek", 1.0), ("french", 2.0), ("russian", 3.0))
     ]
     return pd.DataFrame(rows)
 
@@ -40,22 +44,57 @@ def claimed():
     measured = {"measured": {"difference": 0.3}, "interval": [0.2, 0.4]}
     nothing = {"measured": None, "interval": None, "verdict": "not measured"}
     kinds = ("reproduced", "not reproduced", "inconclusive")
-    rows = [{"id": f"claim-{kind}", "where": "Table 1", "verdict": kind, **measured} for kind in kinds]
+    rows = [{"id": f"claim-{kind}", "where": "Tables 4 and 5", "verdict": kind, **measured} for kind in kinds]
     return [*rows, {"id": "claim-open", "where": "Figure 3", **nothing}]
 
 
-def pictured(named):
+def logs():
     log = pd.DataFrame({"step": range(40), "loss": np.linspace(3, 1, 40)})
-    tones = pd.DataFrame([{"system": s, "tone": t, "empathy": 0.5} for s in SYSTEMS for t in EMOTIONS[:4]])
+    several = pd.concat([log.assign(seed=seed, loss=log["loss"] + seed) for seed in (1, 2)])
+    return {system: several if system == "blsp-emo" else log for system in SYSTEMS[-8:] + ["blsp-emo"]}
+
+
+def curve():
+    rows = [("wa", corpus) for corpus in "acted talk statements requests greek french russian".split()]
+    rows += [("quality", "quality"), ("empathy", "empathy")]
+    return pd.DataFrame(
+        {"metric": metric, "measure": measure, "share": share, "value": 0.5, "low": 0.4, "high": 0.6}
+        for metric, measure in rows
+        for share in (0.25, 0.5, 1.0)
+    )
+
+
+def pictured(named):
+    tones = pd.DataFrame([{"system": s, "tone": t, "empathy": 0.5} for s in SYSTEMS for t in EMOTIONS])
     confusion = score(named("blsp-emo", "acted", 0.8, 60))["confusion"]
+    replies = {s: {t: "how nice that you are in such a good mood " + t for t in EMOTIONS} for s in SYSTEMS[7:11]}
+    replies["text+llm"] = {tone: "of course. you could measure the door first." for tone in EMOTIONS}
+    parts = pd.DataFrame({"system": SYSTEMS, "same": 0.25, "both": 0.25, "one": 0.25, "neither": 0.25})
+    won = pd.DataFrame({"rival": SYSTEMS[:9], "win": 0.5, "tie": 0.3, "loss": 0.2})
+    sound = [
+        {"system": s, "measure": m, "fifth": f, "error": 0.3, "low": 0.2, "high": 0.4}
+        for s in SYSTEMS[:4] for m in ("level, dB", "pitch, Hz", "pace, words/s") for f in range(1, 6)
+    ]  # fmt: skip
+    words = [{"run": r, "step": s, "emotion": e, "probability": 0.4} for r in ("blsp-emo", "multitask") for s in (1, 2)
+             for e in EMOTIONS]  # fmt: skip
+    points = {name: np.random.default_rng(0).random((50, 16)) for name in ("blsp", "blsp-emo")}
     return {
-        "sounds": pictures.sounds(waves(), {tone: np.random.rand(80, 110) for tone in EMOTIONS}, "a sentence"),
-        "curves": pictures.training_curves({"blsp": log, "blsp-emo": log}, {"loss": "stage 1"}),
-        "accuracy": pictures.accuracy(recognised(), {"acted": 0.2}),
-        "confusions": pictures.confusions({"blsp-emo": confusion, "blsp": confusion}),
-        "quality": pictures.quality_against_empathy(replied()),
+        "sounds": pictures.sounds(waves(), log_mels(), "a sentence"),
+        "figure 1": charts.one_sentence(waves(), log_mels(), "a sentence", replies),
+        "figure 2": method.method(method.Recipe()),
+        "figure 2, frozen": method.method(method.Recipe(2, 0, 1.0, False, 0.5)),
+        "figure 3": charts.preferences(won),
+        "curves": pictures.training_curves(logs(), {"loss": "stage 2"}),
+        "accuracy": charts.accuracy(recognised(), {"acted": 0.2}, {"acted": "acted\n(IEMOCAP)"}),
+        "confusions": pictures.confusions(dict.fromkeys(SYSTEMS[:11], confusion)),
+        "quality": charts.quality_against_empathy(replied()),
         "tones": pictures.empathy_by_tone(tones),
-        "verdicts": pictures.verdicts(claimed()),
+        "fixed words": charts.fixed_words(parts),
+        "errors": charts.errors_by_sound(pd.DataFrame(sound)),
+        "amounts": charts.amounts(curve()),
+        "emotion words": charts.emotion_words(pd.DataFrame(words)),
+        "embeddings": pictures.tone_map(points, [*EMOTIONS] * 10, {"blsp": "tone by a straight line: 20 %"}),
+        "verdicts": charts.verdicts(claimed()),
     }
 
 
@@ -75,17 +114,72 @@ def on_figure(fig, text):
     return box.width > 0 and canvas.x0 <= box.x0 and box.x1 <= canvas.x1 and canvas.y0 <= box.y0 and box.y1 <= canvas.y1
 
 
+def test_nothing_of_a_saved_picture_is_cut_off(named, tmp_path):
+    for name, fig in pictured(named).items():
+        figures.save_figure(fig, tmp_path / "picture")
+        wide, tall = fig.get_size_inches()
+        drawn = fig.get_tightbbox()
+        assert -0.02 < drawn.x0 and drawn.x1 < wide + 0.02 and -0.02 < drawn.y0 and drawn.y1 < tall + 0.02, name
+
+
+def test_no_picture_is_wider_than_a_page_of_a_paper(named):
+    for name, fig in pictured(named).items():
+        assert fig.get_figwidth() <= figures.WIDTH + 0.01, name
+
+
+def test_words_in_the_boxes_of_figure_2_stay_inside_them():
+    fig = method.method(method.Recipe())
+    fig.canvas.draw()
+    for axis in fig.axes:
+        boxes = [patch.get_window_extent() for patch in axis.patches if hasattr(patch, "get_boxstyle")]
+        for text in axis.texts:
+            words = text.get_window_extent()
+            if text.get_style() != "italic":  # notes stand beside their arrows
+                assert any(
+                    box.x0 <= words.x0 and words.x1 <= box.x1 and box.y0 <= words.y0 and words.y1 <= box.y1
+                    for box in boxes
+                ), text.get_text()
+
+
+def test_figure_2_says_what_was_trained():
+    stage1 = {"adapter_kernel_sizes": [5, 5], "temperature": 3.0}
+    stage2 = {"lora_rank": 7, "train_encoder": False, "emotion_weight": 0.5, "steps": 1}
+    fig = method.method(method.Recipe.of(stage1, stage2))
+    words = " ".join(text.get_text() for text in fig.findobj(plt.Text))
+    assert "2 convolutions" in words and "rank 7" in words and "T = 3" in words and "0.5 × cross-entropy" in words
+    without = method.method(method.Recipe(lora_rank=0, emotion_weight=0.0))
+    words = " ".join(text.get_text() for text in without.findobj(plt.Text))
+    assert "LoRA" not in words and "linear head" not in words
+
+
+def test_a_reply_that_is_the_same_in_every_tone_stands_once():
+    same = {tone: "of course." for tone in EMOTIONS}
+    fig = charts.one_sentence(
+        waves(), log_mels(), "a sentence", {"text+llm": same, "blsp-emo": same | {"sad": "oh no."}}
+    )
+    assert sum(text.get_text() == "of course." for text in fig.findobj(plt.Text)) == 1 + 4
+
+
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for run in ("one", "two"):
-        figures.save_figure(pictures.accuracy(recognised()), tmp_path / run)
+        figures.save_figure(charts.accuracy(recognised(SYSTEMS[:3])), tmp_path / run, "A caption.")
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
 
 
+def test_a_figure_lies_beside_its_caption(tmp_path):
+    figures.save_figure(plt.figure(), tmp_path / "one", "What is seen.")
+    assert (tmp_path / "one.md").read_text() == "![](one.png)\n\nWhat is seen.\n"
+
+
 def test_every_system_differs_from_its_neighbours_without_colour_too():
-    looks = figures.looks(figures.SYSTEMS)
-    assert len({(look["marker"]) for look in looks.values()}) >= 14
-    assert looks["blsp-emo"]["color"] == figures.BOLD
+    looks = figures.looks(figures.NAMES)
+    assert len({look["marker"] for look in looks.values()}) >= 14
+
+
+def test_a_system_looks_the_same_in_every_figure():
+    few, many = figures.looks(["blsp", "blsp-emo"]), figures.looks(SYSTEMS)
+    assert few == {system: many[system] for system in few}
 
 
 def test_a_system_that_nobody_foresaw_gets_its_place_and_its_own_name():
@@ -102,3 +196,9 @@ def test_a_table_is_written_as_csv_markdown_and_latex_with_empty_cells_empty(tmp
     assert pd.read_csv(tmp_path / "table.csv")["share, %"].isna().tolist() == [False, True]
     latex = (tmp_path / "table.tex").read_text()
     assert "A \\& B" in latex and "\\caption{Shares in \\%.}" in latex
+
+
+def test_the_csv_of_a_table_may_hold_the_numbers_behind_its_cells(tmp_path):
+    numbers = pd.DataFrame({"system": ["A"], "value": [0.125]})
+    figures.save_table(pd.DataFrame({"system": ["A"], "share": ["12.5 %"]}), tmp_path / "table", "", numbers)
+    assert pd.read_csv(tmp_path / "table.csv")["value"].tolist() == [0.125]

@@ -1,12 +1,19 @@
 """Backbones from elsewhere, and the floors below which the study stops."""
 
 import json
+import os
 
 import pytest
-from transformers import AutoModelForCausalLM
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.checkpoint import load_encoder
 from blsp_core.study import examination, foundation
+
+REAL = "BLSP_WHISPER"  # names the folder of a real Whisper, or of its encoder, where there is one
 
 
 def bring(name, part, tmp_path):
@@ -22,6 +29,99 @@ def test_a_folder_is_copied_and_can_be_loaded(backbones, tmp_path):
 def test_what_a_folder_lacks_is_named(backbones, tmp_path):
     with pytest.raises(StudyError, match="holds no preprocessor_config.json; a complete folder of the encoder"):
         bring(backbones[1], "encoder", tmp_path)
+
+
+@pytest.fixture
+def encoder_only(backbones, tmp_path):
+    """A folder as the encoder of a Whisper is published alone: half precision, no tokenizer, names as on the hub."""
+    folder = tmp_path / "encoder"
+    foundation.resolve(str(backbones[0]), "main", "encoder", folder, tmp_path / "log.csv")
+    for path in folder.iterdir():
+        if path.name not in ("config.json", "preprocessor_config.json", "model.safetensors"):
+            path.unlink()
+    whole = load_file(folder / "model.safetensors")
+    keep = {name: value.half() for name, value in whole.items() if name.startswith("model.encoder.")}
+    save_file(keep, folder / "model.safetensors")
+    return folder
+
+
+def change(folder, change_weights=None, file="config.json", **settings):
+    """Other weights, or other settings in one of the JSON files."""
+    if change_weights:
+        weights = change_weights(load_file(folder / "model.safetensors"))
+        save_file(weights, folder / "model.safetensors")
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+def test_an_encoder_without_decoder_and_tokenizer_serves(encoder_only, backbones, tmp_path):
+    bring(encoder_only, "encoder", tmp_path)
+    assert foundation.has_decoder(backbones[0]) and not foundation.has_decoder(tmp_path / "here")
+    processor = BlspEmoProcessor.from_parts(tmp_path / "here", backbones[1])
+    model = BlspEmoForConditionalGeneration.from_parts(tmp_path / "here", backbones[1], processor, adapter_inner_dim=8)
+    whole = load_encoder(str(backbones[0])).state_dict()
+    for name, value in model.encoder.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, whole[name].half().float())
+
+
+def test_missing_weights_are_counted(encoder_only, tmp_path):
+    change(encoder_only, lambda weights: {n: w for n, w in weights.items() if ".layers.1." not in n})
+    with pytest.raises(
+        StudyError, match=r"22 of the 37 weights of the speech encoder are there, .* is layers.1.self_attn"
+    ):
+        bring(encoder_only, "encoder", tmp_path)
+    assert not (tmp_path / "here").exists()
+    (encoder_only / "model.safetensors").unlink()
+    with pytest.raises(StudyError, match=r"holds no \*.safetensors"):
+        bring(encoder_only, "encoder", tmp_path)
+
+
+def test_weights_of_another_size_than_the_config_gives_are_counted(encoder_only, tmp_path):
+    change(encoder_only, encoder_ffn_dim=48)
+    with pytest.raises(
+        StudyError, match=r"6 of the 37 .* first is layers.0.fc1.weight: \(64, 32\), wanted is \(48, 32\)"
+    ):
+        bring(encoder_only, "encoder", tmp_path)
+
+
+def test_a_damaged_file_of_weights_is_named(encoder_only, tmp_path):
+    path = encoder_only / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StudyError, match="model.safetensors: cannot be read .* fetch it again"):
+        bring(encoder_only, "encoder", tmp_path)
+
+
+def test_a_feature_extractor_of_another_whisper_is_noticed(encoder_only, tmp_path):
+    change(encoder_only, file="preprocessor_config.json", feature_size=128)
+    with pytest.raises(
+        StudyError, match="makes 128 mel bands and 375 frames, the encoder of config.json hears 80 and 375"
+    ):
+        bring(encoder_only, "encoder", tmp_path)
+
+
+def test_what_is_no_whisper_is_no_encoder(backbones, encoder_only, tmp_path):
+    (encoder_only / "config.json").write_text((backbones[1] / "config.json").read_text())
+    with pytest.raises(StudyError, match="model_type is qwen2, wanted is a Whisper"):
+        bring(encoder_only, "encoder", tmp_path)
+
+
+@pytest.mark.skipif(REAL not in os.environ, reason=f"a real Whisper is tried where {REAL} names its folder")
+def test_a_real_whisper_hears_for_the_miniature_s_llm(backbones, tmp_path):
+    bring(os.environ[REAL], "encoder", tmp_path)
+    processor = BlspEmoProcessor.from_parts(tmp_path / "here", backbones[1])
+    model = BlspEmoForConditionalGeneration.from_parts(tmp_path / "here", backbones[1], processor, adapter_inner_dim=8)
+    sounds = [torch.randn(samples).numpy() * 0.1 for samples in (16_000, 40_000)]
+    batch = processor.features(sounds)
+    together, mask = model.encode(**batch)
+    alone, _ = model.encode(**processor.features(sounds[:1]))
+    assert mask.sum(1).tolist() == [50, 125]
+    torch.testing.assert_close(together[0, :50], alone[0], atol=1e-4, rtol=1e-4)
+    extractor = WhisperFeatureExtractor.from_pretrained(tmp_path / "here")
+    padded = extractor(sounds[1], sampling_rate=16_000, return_tensors="pt").input_features
+    model.config.real_frames = False
+    ours, _ = model.encode(padded, (torch.arange(3000) < 250)[None])
+    theirs = model.encoder(padded).last_hidden_state[:, :125]
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_what_cannot_be_had_is_named_with_source_and_licence(tmp_path):

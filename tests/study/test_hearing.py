@@ -1,9 +1,12 @@
 """Asking a model in speech, and a first judgement of what it says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from blsp_core.speech.grammar import NAMED
+from blsp_core.speech.manifest import Turn
 from blsp_core.study import hearing, prompts, validation
 
 
@@ -19,6 +22,24 @@ def test_replies_come_in_order_and_do_not_depend_on_their_neighbours(hearing_mod
     together = ask(hearing_model, corpus, corpus[1])
     assert together == [ask(hearing_model, corpus, [utterance])[0] for utterance in corpus[1]]
     assert together == ask(hearing_model, corpus, corpus[1], batch_size=3) and len(set(together)) > 1
+
+
+def test_earlier_turns_are_heard_too_and_rows_with_and_without_them_share_a_batch(hearing_model, corpus):
+    model, processor = hearing_model
+    first, second, last = corpus[1][:3]
+    spoken = Turn("user", first.text, first.audio, first.emotion, first.duration)
+    dialogue = replace(last, history=(spoken, Turn("assistant", "please go on.")))
+    other = replace(dialogue, history=(replace(spoken, audio=second.audio), dialogue.history[1]))
+    chat = hearing.spoken_dialogue(prompts.SYSTEM, "", dialogue, corpus[0])
+    assert [message["role"] for message in chat] == ["system", "user", "assistant", "user"]
+    batch = processor([chat])
+    places = [processor.speech_length(round(turn.duration * 16_000)) for turn in dialogue.spoken]
+    assert (batch["input_ids"] == processor.speech_token_id).sum() == sum(places) and len(batch["input_features"]) == 2
+    with torch.no_grad():
+        model.adapter.norm.weight.mul_(20)
+    together = ask(hearing_model, corpus, [dialogue, last, other])
+    assert together == [ask(hearing_model, corpus, [one])[0] for one in (dialogue, last, other)]
+    assert len(set(together)) == 3
 
 
 def test_every_utterance_has_its_own_speech_embeddings(hearing_model, corpus):

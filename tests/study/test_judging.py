@@ -4,9 +4,10 @@ import pytest
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.grammar import draw_sentence, empathetic_reply, plain_reply
-from blsp_core.speech.manifest import EMOTIONS, Utterance, write_jsonl
+from blsp_core.speech.manifest import EMOTIONS, Turn, Utterance, write_jsonl
 from blsp_core.study import judging
-from blsp_core.study.tasks import recognition, spoken_requests
+from blsp_core.study.judges import Asked, Grammar
+from blsp_core.study.tasks import dialogue, recognition, spoken_requests
 
 
 def utterance(text="how do i cook the soup today", emotion="sad", id="u1", speaker="voice"):
@@ -17,6 +18,10 @@ def named(pairs):
     """Recognition rows of (reference, answer) pairs, three voices in turn."""
     spoken = [utterance(emotion=e, id=f"u{i}", speaker=f"voice {i % 3}") for i, (e, _) in enumerate(pairs)]
     return judging.judge(recognition("acted"), "blsp-emo", spoken, [answer for _, answer in pairs])
+
+
+def marks(spoken, response):
+    return Grammar().mark([Asked.of(spoken)], [response])[0]
 
 
 def test_an_unparsed_answer_is_an_error_and_is_counted_apart():
@@ -37,7 +42,7 @@ def test_the_bootstrap_counts_the_same_figures_as_the_scorer():
     rows = named([(rng.choice(EMOTIONS[:4]), rng.choice([*EMOTIONS, "who knows"])) for _ in range(200)])
     figures = judging.score(rows)
     for metric in ("wa", "ua", "f1", "unparsed"):
-        found = judging.estimate(rows, metric, draws=50)
+        found = judging.estimate([rows], metric, draws=50)
         assert found.value == pytest.approx(figures[metric])
         assert found.low < found.value < found.high
 
@@ -46,7 +51,7 @@ def test_the_bootstrap_counts_the_same_figures_as_the_scorer():
 def test_a_reply_in_the_speakers_tone_about_the_right_object_is_good_and_empathetic(tone):
     rng = random.Random(1)
     sentence = draw_sentence(rng, "test", request=True)
-    found = judging.judge_by_grammar(utterance(sentence.text, tone), empathetic_reply(rng, sentence, tone))
+    found = marks(utterance(sentence.text, tone), empathetic_reply(rng, sentence, tone))
     assert (found["quality"], found["empathy"]) == (1, 1)
 
 
@@ -57,7 +62,7 @@ def test_quality_and_empathy_fail_apart():
     spoken = utterance(asked.text, "sad")
 
     def judged(response):
-        found = judging.judge_by_grammar(spoken, response)
+        found = marks(spoken, response)
         return found["quality"], found["empathy"]
 
     assert judged(plain_reply(rng, asked)) == (1, 0)
@@ -76,18 +81,73 @@ def test_requests_are_scored_tone_by_tone():
     assert (figures["quality"], figures["empathy"], figures["n"]) == (1.0, 0.5, 2)
 
 
+def test_a_dialogue_asks_for_the_object_of_its_first_turn_in_the_tone_of_its_last():
+    rng = random.Random(4)
+    asked, other = (draw_sentence(rng, "test", request=True) for _ in range(2))
+    earlier = (Turn("user", asked.text, "first.flac", "happy", 1.0), Turn("assistant", "go on."))
+    last = Utterance("s.flac", "what do i do now", "sad", "d1", "v", "en", 2.0, "dialogues", "test", earlier)
+    replies = [
+        empathetic_reply(rng, asked, "sad"),
+        empathetic_reply(rng, asked, "happy"),
+        empathetic_reply(rng, other, "sad"),
+    ]
+    rows = judging.judge(dialogue(), "blsp-emo", [last] * 3, replies)
+    assert [(row["quality"], row["empathy"]) for row in rows] == [(1, 1), (1, 0), (0, 1)]
+    assert rows[0]["turns"] == (("user", asked.text), ("assistant", "go on."), ("user", last.text))
+    assert judging.cluster_of(rows[0]) == f"{asked.text} / {last.text}"
+
+
 def test_two_systems_are_compared_utterance_by_utterance_in_any_order():
     right = named([(emotion, emotion) for emotion in EMOTIONS * 6])
     wrong = named([(emotion, "neutral") for emotion in EMOTIONS * 6])
-    found = judging.compare(right, wrong[::-1], "wa", draws=200)
+    found = judging.compare([right], [wrong[::-1]], "wa", draws=200)
     assert found.value == pytest.approx(0.8)
-    assert judging.compare(right, wrong, "ua", draws=200).value == pytest.approx(0.8)
+    assert judging.compare([right], [wrong], "ua", draws=200).value == pytest.approx(0.8)
 
 
 def test_systems_that_met_different_utterances_are_not_compared():
     rows = named([("sad", "sad"), ("happy", "sad")])
     with pytest.raises(StudyError, match="did not answer the same utterances of ser.acted"):
-        judging.compare(rows, rows[:1], "wa")
+        judging.compare([rows], [rows[:1]], "wa")
+
+
+def test_training_runs_are_compared_run_by_run_and_a_single_one_with_each():
+    right = named([(emotion, emotion) for emotion in EMOTIONS * 6])
+    wrong = named([(emotion, "neutral") for emotion in EMOTIONS * 6])
+    assert judging.compare([right, wrong], [wrong, wrong], "wa").runs == pytest.approx((0.8, 0.0))
+    assert judging.compare([right, wrong], [wrong], "f1").value == pytest.approx(
+        judging.compare([right], [wrong], "f1").value / 2
+    )
+    with pytest.raises(StudyError, match="has 3 runs of ser.acted, blsp-emo has 2"):
+        judging.compare([right] * 3, [wrong] * 2, "wa")
+
+
+def test_an_average_over_test_sets_gives_each_the_same_weight():
+    many = named([("sad", "sad")] * 30), named([("sad", "happy")] * 30)
+    few = named([("sad", "sad")] * 6), named([("sad", "sad")] * 6)
+    sets = [([one], [other]) for one, other in (many, few)]
+    assert judging.compare_sets(sets, "wa", draws=50).value == pytest.approx(0.5)
+
+
+def test_figures_over_several_runs_are_means_with_their_spread():
+    right, wrong = named([("sad", "sad"), ("happy", "happy")] * 9), named([("sad", "happy"), ("happy", "happy")] * 9)
+    figures = judging.measure([right, wrong], draws=50)
+    assert (figures["wa"], figures["seeds"], figures["n"]) == (0.75, 2, 18)
+    assert figures["sd"]["wa"] == pytest.approx(0.5 / 2**0.5)
+    assert figures["confusion"]["sad"]["happy"] == 9
+    assert "sd" not in judging.measure([right], draws=50)
+
+
+def test_a_reply_that_the_judge_left_unmarked_is_counted_and_not_guessed():
+    marked = [{"quality": q, "empathy": e} for q, e in ((1.0, 0.5), (None, 0.7), (0.4, 0.9))]
+    told = [{"reference": "sad", "text": f"t{i}", "id": f"{i}", "system": "s", "task": "requests"} for i in range(3)]
+    rows = [one | two for one, two in zip(told, marked, strict=True)]
+    figures = judging.measure([rows], draws=50)
+    assert figures["quality"] == pytest.approx(0.7)
+    assert figures["unjudged"] == pytest.approx(1 / 3)
+    assert "well_formed" not in figures
+    other = [row | {"quality": 0.2} for row in rows]
+    assert judging.compare([rows], [other], "quality", draws=50).value == pytest.approx(0.5)
 
 
 def test_a_system_that_skips_an_utterance_is_refused():

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from blsp_core.errors import StudyError
-from blsp_core.study import claims, judging, report, tables
+from blsp_core.speech.manifest import write_jsonl
+from blsp_core.study import ablations, claims, controls, pairwise, report, tables
+from blsp_core.study.results import measure_all, read_figures, read_predictions, read_run, read_runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,16 +17,28 @@ def published():
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, published, evaluated):
-    """A results folder of three systems, as the pipeline leaves it."""
+def answered(evaluated):
+    """Predictions of three systems, of which one was trained twice."""
+    once = evaluated({"blsp-emo": 0.8, "text+llm": 0.0, "gold+llm": 1.0}, count=60)
+    for tasks in once.values():
+        tasks["dialogue"] = [row | {"task": "dialogue"} for row in tasks["requests"]]
+    runs = {system: {1: tasks} for system, tasks in once.items()}
+    runs["blsp-emo"][2] = {task: once["text+llm"][task] for task in once["text+llm"]}
+    return runs
+
+
+@pytest.fixture(scope="module")
+def metrics(answered):
+    return measure_all(answered, draws=50)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, published, answered, metrics):
+    """A results folder as the pipeline leaves it."""
     folder = tmp_path_factory.mktemp("results")
-    predictions = evaluated({"blsp-emo": 0.8, "text+llm": 0.0, "gold+llm": 1.0}, count=60)
-    for system, tasks in predictions.items():
-        (folder / "systems" / system).mkdir(parents=True)
-        figures = judging.measure_all(tasks, draws=50)
-        (folder / "systems" / system / "metrics.json").write_text(json.dumps({"run": {"seconds": 1.0}} | figures))
-    judged = claims.judge_claims(predictions, published, draws=50)
-    (folder / "claims.json").write_text(json.dumps(judged))
+    (folder / "paper.json").write_text(json.dumps({"run": {"seconds": 9.0}, "systems": metrics}))
+    (folder / "claims.json").write_text(json.dumps(claims.judge_claims(answered, published, draws=50)))
+    (folder / "controls.json").write_text(json.dumps(controls.judge_controls(answered, draws=50)))
     return folder
 
 
@@ -37,29 +51,53 @@ def test_a_cell_shows_the_measured_figure_its_interval_and_the_papers_number(res
     table = tables.recognition_table(metrics, published).set_index("system")
     figures = metrics["blsp-emo"]["ser.acted"]
     low, high = figures["intervals"]["wa"]
-    shown = f"{100 * figures['wa']:.1f} [{100 * low:.1f}, {100 * high:.1f}] (76.0)"
+    spread = f"±{100 * figures['sd']['wa']:.1f}"
+    shown = f"{100 * figures['wa']:.1f} [{100 * low:.1f}, {100 * high:.1f}] {spread} (76.0)"
     assert table.loc["BLSP-Emo", "acted (IEMOCAP)"] == shown
     assert table.loc["Text + LLM", "talk (MELD)"].endswith("(54.0?)")
-    assert "(" not in table.loc["Text + LLM", "acted (IEMOCAP)"]
+    assert not {"(", "±"} & set(table.loc["Text + LLM", "acted (IEMOCAP)"])
 
 
-def test_the_summary_is_flat_and_bears_the_agreed_names(results):
-    metrics = tables.read_metrics(results)
+def test_the_summary_is_flat_and_bears_the_agreed_names(metrics, answered):
     foundation = {"llm": {"object": 1.0, "tone": 0.99, "instructions": {}}, "asr": {"wer": 0.02}}
     runs = [{"seconds": 10.0, "peak_memory_gb": 1.5}, {"seconds": 5.0, "peak_memory_gb": 2.5}]
-    flat = tables.summary(foundation, metrics, runs)
+    flat = tables.summary(foundation, metrics, runs, pairwise.against_all(answered, draws=50))
     assert flat["foundation.llm.tone"] == 0.99
     assert flat["foundation.asr.wer"] == 0.02
     assert flat["ser.talk.blsp-emo.ua"] == metrics["blsp-emo"]["ser.talk"]["ua"]
+    assert flat["ser.talk.blsp-emo.ua.sd"] == metrics["blsp-emo"]["ser.talk"]["sd"]["ua"] > 0
     assert flat["requests.text+llm.empathy"] == metrics["text+llm"]["requests"]["empathy"]
+    assert "requests.text+llm.empathy.sd" not in flat
+    outcomes = [flat[f"dialogue.blsp-emo.vs.text+llm.{outcome}"] for outcome in ("win", "tie", "loss")]
+    assert sum(outcomes) == pytest.approx(1) and outcomes[0] > outcomes[2]
     assert (flat["study.seconds"], flat["study.peak_memory_gb"]) == (15.0, 2.5)
     assert all(isinstance(value, int | float) for value in flat.values())
 
 
 def test_a_results_file_keeps_its_figures_apart_from_the_record_of_its_run(results):
-    path = results / "systems" / "blsp-emo" / "metrics.json"
-    assert tables.read_run(path) == {"seconds": 1.0}
-    assert list(tables.read_figures(path)) == ["ser.acted", "ser.talk", "ser.statements", "ser.requests", "requests"]
+    assert read_run(results / "paper.json") == {"seconds": 9.0}
+    assert list(read_figures(results / "paper.json")) == ["systems"]
+
+
+def test_predictions_are_read_by_system_seed_and_task_in_the_order_of_every_table(tmp_path, evaluated):
+    for system, tasks in evaluated({"blsp-emo": 0.5, "text+llm": 0.0}, count=8).items():
+        for seed in (1, 2, 7) if system == "blsp-emo" else (1,):
+            write_jsonl(tmp_path / system / f"seed{seed}.jsonl", [row for rows in tasks.values() for row in rows])
+    found = read_predictions(tmp_path, [1, 2])
+    assert {system: list(runs) for system, runs in found.items()} == {"text+llm": [1], "blsp-emo": [1, 2]}
+    assert list(found) == ["text+llm", "blsp-emo"]
+    assert len(found["blsp-emo"][2]["ser.talk"]) == 8
+    with pytest.raises(StudyError, match="no predictions of salmonn at the seeds \\[1, 2\\]"):
+        read_predictions(tmp_path, [1, 2], ["blsp-emo", "salmonn"])
+
+
+def test_the_cost_of_the_study_is_that_of_its_present_runs(tmp_path):
+    kept = ["foundation", "training/blsp/seed1", "training/blsp/seed2", "systems/blsp/seed1", "ablations"]
+    for name in [*kept, "training/blsp/seed9", "training/gone/seed1", "paper"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.json").write_text(json.dumps({"run": {"seconds": 1.0 if name in kept else 100.0}}))
+    (tmp_path / "claims.json").write_text("[]")
+    assert sum(run["seconds"] for run in read_runs(tmp_path, [1, 2], ["blsp"])) == len(kept)
 
 
 def test_examples_show_the_first_right_and_the_first_wrong_answers(evaluated):
@@ -70,7 +108,7 @@ def test_examples_show_the_first_right_and_the_first_wrong_answers(evaluated):
 
 
 def test_the_most_frequent_emotion_is_the_chance_of_a_corpus(results):
-    assert tables.most_frequent(tables.read_metrics(results))["requests"] == 0.25
+    assert tables.most_frequent(tables.read_metrics(results))["requests"] == pytest.approx(0.25)
 
 
 def test_unmeasured_claims_keep_their_published_numbers(results, published):
@@ -94,6 +132,7 @@ def test_the_readme_gets_the_results_between_its_markers_and_again_without_chang
     tables.renew_readme(readme, results, published)
     once = readme.read_text()
     assert "old" not in once and "| BLSP-Emo |" in once and once.endswith("\n\nthe rest\n")
+    assert "no system does better than one that has only the words. |  | not measured |" in once
     tables.renew_readme(readme, results, published)
     assert readme.read_text() == once
 
@@ -107,7 +146,40 @@ def test_a_readme_without_markers_is_refused(results, published, tmp_path):
 
 def test_the_readme_shows_the_results_on_disk(published):
     readme, results = ROOT / "README.md", ROOT / "data" / "mini" / "results"
-    if not (readme.is_file() and (results / "claims.json").is_file()):
+    if not (readme.is_file() and (results / "controls.json").is_file()):
         pytest.skip("no results of the mini scale yet")
     between = readme.read_text(encoding="utf-8").split(tables.START)[1].split(tables.END)[0]
     assert between.strip() == tables.readme_block(results, published), "run python -m blsp_core.study.tables readme"
+
+
+def test_dialogues_show_who_is_preferred_and_what_the_paper_said(answered, published):
+    answered = answered | {"whisper+llm": answered["text+llm"]}
+    table = tables.dialogue_table(pairwise.against_all(answered, draws=50), published).set_index("against")
+    assert table.loc["Whisper + LLM", "paper"] == "wins or ties in most cases?"
+    assert table.loc["Text + true tone", "paper"] == ""
+    assert table.loc["Text + LLM", "win - loss"].startswith("+")
+
+
+def test_variants_are_set_against_the_whole_at_each_seed_and_over_all(answered):
+    variant = {seed: answered["text+llm"][1] for seed in (1, 2)}
+    frame = ablations.differences(answered | {"frozen-encoder": variant}, ["frozen-encoder"], draws=50)
+    assert set(frame["seed"]) == {"all", "1", "2"}
+    acted = frame[frame["measure"] == "acted"].set_index("seed")
+    assert acted.loc["all", "difference"] == pytest.approx(acted.loc[["1", "2"], "difference"].mean())
+    assert acted.loc["2", "difference"] == 0 and acted.loc["1", "p_holm"] < 0.01
+    assert (frame["p_holm"] >= frame["p"]).all()
+    table = report.differences_table(frame, "1")
+    assert table.loc[0, "acted"].endswith("*") and table.loc[0, "acted"].startswith("-")
+    assert ablations.changed(["blsp-emo", "salmonn", "share-25", "multitask"]) == ["multitask"]
+
+
+def test_the_learning_curve_needs_a_run_on_less_than_the_whole(answered):
+    assert ablations.learning_curve(answered, draws=50).empty
+    curve = ablations.learning_curve(answered | {"share-25": {1: answered["text+llm"][1]}}, draws=50)
+    acted = curve[curve["measure"] == "acted"].set_index("share")
+    assert list(acted.index) == [0.25, 1.0]
+    assert acted.loc[1.0, "value"] > acted.loc[0.25, "value"]
+
+
+def test_a_study_without_variants_has_empty_tables(answered):
+    assert report.differences_table(ablations.differences(answered, [])).empty

@@ -1,7 +1,10 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from blsp_core.speech.manifest import Turn, Utterance, write_manifest
+from blsp_core.study import tasks
 from blsp_core.study.prompts import IDENTIFY, SYSTEM_EMPATHY
 from blsp_core.study.tasks import parse_emotion, task_list
 
@@ -40,14 +43,27 @@ def test_an_answer_without_exactly_one_emotion_is_never_a_guess(answer):
     assert parse_emotion(answer) is None
 
 
+def settings(ser: list[str], requests: str, dialogues: str) -> SimpleNamespace:
+    return SimpleNamespace(ser=ser, requests=requests, dialogues=dialogues, split="test", ser_tokens=8, reply_tokens=16)
+
+
 def test_the_tasks_of_a_scale_are_its_corpora_under_the_papers_prompts():
-    settings = SimpleNamespace(ser=["acted", "talk"], requests="requests", split="test", ser_tokens=8, reply_tokens=16)
-    acted, talk, requests = task_list(settings)
-    assert [acted.name, talk.name, requests.name] == ["ser.acted", "ser.talk", "requests"]
+    acted, talk, requests, dialogue = task_list(settings(["acted", "talk"], "requests", "dialogues"))
+    assert [acted.name, talk.name, requests.name, dialogue.name] == ["ser.acted", "ser.talk", "requests", "dialogue"]
     assert (acted.instruction, acted.max_new_tokens, acted.manifest) == (IDENTIFY, 8, "manifests/acted.test.jsonl")
-    assert (requests.system, requests.instruction, requests.max_new_tokens) == (SYSTEM_EMPATHY, "", 16)
+    for task in (requests, dialogue):
+        assert (task.system, task.instruction, task.max_new_tokens) == (SYSTEM_EMPATHY, "", 16)
+    assert (dialogue.kind, dialogue.manifest) == ("dialogue", "manifests/dialogues.test.jsonl")
 
 
 def test_a_scale_without_spoken_requests_has_recognition_only():
-    settings = SimpleNamespace(ser=["ravdess"], requests="", split="test", ser_tokens=8, reply_tokens=16)
-    assert [task.name for task in task_list(settings)] == ["ser.ravdess"]
+    assert [task.name for task in task_list(settings(["ravdess"], "", ""))] == ["ser.ravdess"]
+
+
+def test_only_a_dialogue_is_asked_with_the_turns_before(tmp_path):
+    history = (Turn("user", "we saw the cat", "a.wav", "sad", 1.0), Turn("assistant", "please go on."))
+    row = Utterance("b.wav", "what should i do about it", "angry", "d-1", "m1", "en", 1.0, "d", "test", history)
+    write_manifest(tmp_path / "d.jsonl", [row])
+    assert tasks.dialogue().utterances(tmp_path / "d.jsonl") == [row]
+    for task in (tasks.recognition("d"), tasks.spoken_requests("d")):
+        assert task.utterances(tmp_path / "d.jsonl") == [replace(row, history=())]

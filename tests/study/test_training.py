@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from blsp_core.errors import StudyError
-from blsp_core.study.training import train
+from blsp_core.study.training import OfLikeLength, train
 
 
 class Line(nn.Module):
@@ -103,6 +103,16 @@ def test_rows_of_like_length_share_a_batch(tmp_path):
 
     fit(Line(), tmp_path, loss=watching, lengths=lengths, steps=8)
     assert sum(spreads) / len(spreads) < 0.7 * torch.tensor(lengths).float().std()
+
+
+def test_long_rows_do_not_come_before_short_ones():
+    lengths = list(range(640))
+    sampler = OfLikeLength(lengths, 8, seed=1)
+    first, second = list(sampler), list(sampler)
+    assert sorted(first) == sorted(second) == lengths and first != second
+    assert first == list(OfLikeLength(lengths, 8, seed=1)) != list(OfLikeLength(lengths, 8, seed=2))
+    means = torch.tensor(first).float().reshape(-1, 8).mean(1)
+    assert abs(torch.corrcoef(torch.stack([means, torch.arange(80.0)]))[0, 1]) < 0.3
 
 
 def test_unfinished_work_of_another_model_is_an_error(tmp_path):

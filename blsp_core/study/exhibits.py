@@ -1,0 +1,171 @@
+"""What the figures show, as frames: counted from predictions and figures, nothing drawn. What was not run gives an
+empty frame."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from statsmodels.stats.proportion import proportion_confint
+
+from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.study.figures import MAIN, in_order, name_of
+from blsp_core.study.judging import is_right
+from blsp_core.study.results import Metrics, Predictions, of_task, seed_files
+
+ENOUGH = 0.5  # marks from which a reply counts as in the right tone, as in `judging.is_right`
+
+
+def preferences(dialogues: dict[str, dict], system: str = MAIN) -> pd.DataFrame:
+    """The paper's Figure 3: rival, win, tie, loss (shares), from `pairwise.against_all`."""
+    head = f"{system}.vs."
+    found = {pair.removeprefix(head): figures for pair, figures in dialogues.items() if pair.startswith(head)}
+    columns = ["win", "tie", "loss"]
+    rows = [{"rival": rival} | {part: found[rival][part] for part in columns} for rival in in_order(found)]
+    return pd.DataFrame(rows, columns=["rival", *columns]).dropna()
+
+
+def fixed_words(predictions: Predictions, task: str = "requests") -> pd.DataFrame:
+    """What becomes of the reply when only the tone changes: all pairs of tones of every sentence, over all runs.
+
+    Columns: system; shares of pairs: same (one reply to both), both, one, neither (the replies differ, and so many of
+    them meet their speaker's tone); pairs. Clips of one sentence in one tone make no pair.
+    """
+    kinds = ["same", "both", "one", "neither"]
+    rows = []
+    for system in in_order(predictions):
+        count: Counter = Counter()
+        for run in of_task(predictions[system], task):
+            clips = pd.DataFrame(run)
+            for _, of_sentence in clips.groupby("text"):
+                count.update(_kind(one, two) for one, two in combinations(of_sentence.to_dict("records"), 2))
+        del count[None]
+        if count:
+            rows.append(
+                {"system": system} | {kind: count[kind] / count.total() for kind in kinds} | {"pairs": count.total()}
+            )
+    return pd.DataFrame(rows, columns=["system", *kinds, "pairs"])
+
+
+def _kind(one: dict, two: dict) -> str | None:
+    if one["reference"] == two["reference"]:
+        return None
+    if one["response"] == two["response"]:
+        return "same"
+    return ("neither", "one", "both")[sum((row["empathy"] or 0) >= ENOUGH for row in (one, two))]
+
+
+def errors_by_sound(
+    predictions: Predictions, task: str, sounds: pd.DataFrame, systems: list[str], parts: int = 5
+) -> pd.DataFrame:
+    """The share of errors in each fifth of the clips by loudness, pitch and so on, over all runs.
+
+    sounds: a row for each utterance, index its id, columns tone and measures (see `measures.prosody`). The fifths are
+    taken within each tone, so that every fifth has the same mixture of tones. Columns: system, measure, fifth (1 is
+    the lowest), error, low, high (Wilson's 95 % interval of the clips), n.
+    """
+    columns = ["system", "measure", "fifth", "error", "low", "high", "n"]
+    if not len(sounds):
+        return pd.DataFrame(columns=columns)
+    measures = [column for column in sounds if column != "tone"]
+    ranks = sounds.groupby("tone")[measures].rank(method="first", pct=True)
+    fifths = np.ceil((ranks * parts).round(9))
+    rows = []
+    for system in in_order(set(systems) & set(predictions)):
+        answers = [row for run in of_task(predictions[system], task) for row in run]
+        wrong = pd.Series([not is_right(row) for row in answers], index=[row["id"] for row in answers], dtype=float)
+        shares = wrong.groupby(level=0).mean()  # a clip counts once, however many runs have met it
+        for measure in measures if len(shares) else []:
+            for fifth, found in shares.groupby(fifths[measure].reindex(shares.index)):
+                low, high = proportion_confint(found.sum(), len(found), method="wilson")
+                rows.append(
+                    {"system": system, "measure": measure, "fifth": int(fifth), "error": found.mean()}
+                    | {"low": low, "high": high, "n": len(found)}
+                )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
+    """corpus -> system -> confusion matrix."""
+    found: dict[str, dict[str, dict]] = {}
+    for system in in_order(metrics):
+        for task, figures in metrics[system].items():
+            if "confusion" in figures:
+                found.setdefault(task.removeprefix("ser."), {})[system] = figures["confusion"]
+    return found
+
+
+def replies_to(predictions: Predictions, text: str, task: str = "showcase") -> dict[str, dict[str, str]]:
+    """What each system replies to one sentence in its several tones: system -> tone -> reply, of its first run."""
+    found: dict[str, dict[str, str]] = {}
+    for system in in_order(predictions):
+        for row in next(iter(of_task(predictions[system], task)), []):
+            if row["text"] == text:
+                found.setdefault(system, {}).setdefault(row["reference"], row["response"])
+    return found
+
+
+def replies_table(replies: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """The paper's Table 7: a row for each system, a column for each tone."""
+    tones = [tone for tone in EMOTIONS if any(tone in of_tone for of_tone in replies.values())]
+    rows = [{"system": name_of(s)} | {tone: of_tone.get(tone, "") for tone in tones} for s, of_tone in replies.items()]
+    return pd.DataFrame(rows, columns=["system", *tones])
+
+
+def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
+    """For `pictures.tone_map`: points, tones, and a note on each model, of the frames of `embeddings.pooled`."""
+    points = {name: _points(frame) for name, frame in frames.items()}
+    notes = {name: f"tone by a straight line: {100 * readable_tone(frame):.0f} %" for name, frame in frames.items()}
+    return points, next((list(frame["tone"]) for frame in frames.values()), []), notes
+
+
+def _points(frame: pd.DataFrame) -> np.ndarray:
+    """What `embeddings.pooled` has kept, as (utterances, dimensions)."""
+    return frame[[column for column in frame if column[:1] == "d" and column[1:].isdigit()]].to_numpy()
+
+
+def readable_tone(frame: pd.DataFrame) -> float:
+    """The share of utterances whose tone a linear classifier, trained on other speakers, reads off; nan for one."""
+    groups = frame["speaker"].nunique()
+    if groups < 2 or frame["tone"].nunique() < 2:
+        return float("nan")
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    folds = GroupKFold(min(5, groups))
+    said = cross_val_predict(classifier, _points(frame), frame["tone"], groups=frame["speaker"], cv=folds)
+    return float((said == frame["tone"]).mean())
+
+
+def read_logs(
+    folder: str | Path, names: Iterable[str], seeds: Iterable[int], suffix: str = ".csv"
+) -> dict[str, pd.DataFrame]:
+    """The tables <folder>/<name>/seed<n>`suffix` by name, those of all seeds below each other, told apart by `seed`.
+
+    A name without any is left out.
+    """
+    found = {name: seed_files(Path(folder) / name, seeds, suffix) for name in in_order(names)}
+    return {
+        name: pd.concat([pd.read_csv(file).assign(seed=seed) for seed, file in files.items()], ignore_index=True)
+        for name, files in found.items()
+        if files
+    }
+
+
+def cost_table(runs: list[dict]) -> pd.DataFrame:
+    """What each run took, from the records of `results.read_runs`."""
+    rows = [
+        {
+            "run": " ".join(filter(None, [run["stage"], run.get("system", run.get("variant"))])),
+            "seed": run.get("train_seed", run["seed"]),
+            "minutes": f"{run['seconds'] / 60:.1f}",
+            "memory, GB": f"{run['peak_memory_gb']:.1f}" if "peak_memory_gb" in run else "",
+            "hardware": f"{run['hardware'].get('gpu') or run['hardware']['cpu']}, {run['hardware']['cores']} cores",
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows, columns=["run", "seed", "minutes", "memory, GB", "hardware"])

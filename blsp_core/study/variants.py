@@ -1,0 +1,45 @@
+"""What a variant of stage 2 starts from: the model of stage 1, or the bare backbones with an adapter of its own."""
+
+from pathlib import Path
+
+from blsp_core.errors import StudyError
+from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.adapters import QFORMER
+from blsp_core.speech.manifest import EMOTIONS
+
+_LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
+_FROM_STAGE1 = ("adapter_kernel_sizes", "adapter_inner_dim", "real_frames")
+
+
+def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
+    """Model and processor before the first step; what the settings say of learning is set.
+
+    settings: the section stage2 of params.yaml, by attribute. stage1: its model, from which a convolutional adapter
+    takes its sizes even where it starts afresh. asr, llm: folders of the backbones.
+    Raises StudyError when the adapter of stage 1 is to be gone on with as one of another type.
+    """
+    lora = {name: getattr(settings, name) for name in _LORA}
+    before = BlspEmoConfig.from_pretrained(stage1)
+    if settings.from_stage1:
+        if settings.adapter != before.adapter_type:
+            raise StudyError(
+                f"adapter: {settings.adapter} cannot go on from {stage1}, which has a {before.adapter_type}; "
+                "set from_stage1: false, or take the adapter of stage 1"
+            )
+        processor = BlspEmoProcessor.from_pretrained(stage1)
+        model = BlspEmoForConditionalGeneration.from_pretrained(stage1, **lora)
+    else:
+        sizes = {name: getattr(before, name) for name in _FROM_STAGE1}
+        inner = {"adapter_inner_dim": sizes.pop("adapter_inner_dim"), "emotions": EMOTIONS}
+        processor = BlspEmoProcessor.from_parts(asr, llm, adapter_type=settings.adapter, **sizes)
+        if settings.adapter == QFORMER:
+            processor.qformer_window = max(1, round(settings.qformer_seconds * processor.frame_rate))
+            inner |= {"qformer_width": settings.qformer_width, "qformer_layers": settings.qformer_layers}
+        model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **inner, **lora)
+    model.set_trainable(
+        adapter=True,
+        head=settings.emotion_weight > 0,
+        encoder=settings.train_encoder,
+        lora=settings.lora_rank > 0,
+    )
+    return model, processor

@@ -1,0 +1,136 @@
+"""Every reader, on a small folder in its corpus's true layout."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import trees
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.corpora import CORPORA
+from blsp_core.speech.corpora.survey import survey
+from blsp_core.speech.corpora.taking import take_corpus
+from blsp_core.speech.manifest import EMOTIONS
+
+# corpus -> for each utterance of its tree: emotion, split, speaker, language, the beginning of the text
+WANTED = {
+    "cremad": [
+        ("angry", "train", "1001", "en", "It's eleven o'clock."),
+        ("neutral", "validation", "1075", "en", "Don't forget a jacket."),
+        ("happy", "test", "1091", "en", "Maybe tomorrow"),
+    ],
+    "emodb": [
+        ("happy", "train", "03", "de", "Der Lappen"),
+        ("angry", "validation", "13", "de", "Die wird auf dem Platz"),
+        ("neutral", "test", "16", "de", "Das will sie"),
+    ],
+    "nemo": [
+        ("angry", "train", "KD0", "pl", "„Ród smoka”"),
+        ("surprise", "test", "WR0", "pl", "Ucho wykrywa dźwięki."),
+    ],
+    "esd": [
+        ("angry", "train", "0001", "zh", "打远一看"),
+        ("happy", "train", "0011", "en", "The nine the eggs, I keep."),
+        ("neutral", "test", "0020", "en", "It’s no use."),
+    ],
+    "iemocap": [
+        ("neutral", "train", "Session1F", "en", "Excuse me."),
+        ("angry", "validation", "Session4F", "en", "No, you don't."),
+        ("happy", "test", "Session5M", "en", "I'm getting married."),
+    ],
+    "meld": [
+        ("sad", "train", "Chandler", "en", "Oh, all right."),
+        ("surprise", "validation", "Monica", "en", "You’re here!"),
+        ("neutral", "test", "Mark", "en", "Why?"),
+    ],
+    "librispeech": [
+        ("", "train", "103", "en", "He began a confused complaint"),
+        ("", "validation", "84", "en", "He began"),
+        ("", "test", "61", "en", "He began"),
+    ],
+}
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    """Makes a corpus's tree; the corpus then expects just what the tree has."""
+
+    def make(name):
+        folder = trees.TREES[name](tmp_path / "data/corpora" / name)
+        corpus = replace(CORPORA[name], expected=dict.fromkeys(CORPORA[name].expected, 0), kept={})
+        parts = Counter(clip.part for clip in survey(corpus, folder).clips)
+        monkeypatch.setitem(CORPORA, name, replace(corpus, expected=corpus.expected | parts))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_a_reader_knows_who_said_what_in_which_tone(name, whole, tmp_path):
+    whole(name)
+    taken = take_corpus(name, {}, tmp_path, tmp_path / "data/laptop")
+    rows = sorted((row for held in taken.manifests.values() for row in held), key=lambda row: row.id)
+    wanted = sorted(WANTED[name], key=str)
+    found = [(r.emotion, r.split, r.speaker.removeprefix(f"{name}-"), r.language) for r in rows]
+    assert sorted(found, key=str) == [fields[:4] for fields in wanted]
+    for row, fields in zip(sorted(rows, key=lambda r: str((r.emotion, r.split))), wanted, strict=True):
+        assert row.text.startswith(fields[4])
+    assert taken.report["complaint"] == "" and taken.report["utterances"] == len(wanted)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_an_absent_corpus_is_named_with_source_and_licence(name, tmp_path):
+    with pytest.raises(StudyError) as error:
+        take_corpus(name, None, tmp_path, tmp_path)
+    for words in (f"data/corpora/{name} is not there", CORPORA[name].source, CORPORA[name].licence, "symbolic link"):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_folder_of_something_else_holds_none_of_its_clips(name, tmp_path):
+    trees.put(tmp_path / "music/song.wav")
+    with pytest.raises(StudyError, match=f"holds none of the .* clips of {name}|not whole"):
+        take_corpus(name, {"folder": str(tmp_path)}, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_what_a_corpus_says_of_itself_fits_together(name):
+    corpus = CORPORA[name]
+    assert corpus.name == name
+    assert set(corpus.labels.values()) <= {*EMOTIONS, "", None}
+    assert set(corpus.kept) <= {"all", "train", "validation", "test"}
+    assert sum(corpus.kept.values()) <= sum(corpus.expected.values())
+
+
+def test_the_published_counts_are_those_that_readers_expect():
+    assert CORPORA["ravdess"].kept["all"] == 864 and sum(CORPORA["ravdess"].expected.values()) == 1440
+    assert CORPORA["iemocap"].kept["test"] == 1241 and sum(CORPORA["iemocap"].expected.values()) == 10_039
+    assert CORPORA["meld"].kept["test"] == 2492 and CORPORA["meld"].expected["test"] == 2610
+
+
+def test_labels_that_are_not_the_published_ones_are_noticed_by_their_count(whole, tmp_path, monkeypatch):
+    whole("iemocap")
+    monkeypatch.setitem(CORPORA, "iemocap", replace(CORPORA["iemocap"], kept={"test": 3}))
+    with pytest.raises(StudyError, match="1 utterances with a wanted label in test, expected are 3"):
+        take_corpus("iemocap", {}, tmp_path, tmp_path)
+
+
+def test_films_without_their_sound_come_with_the_command_that_makes_it(whole, tmp_path):
+    sound = next(whole("meld").rglob("dia3_utt5.wav"))
+    sound.rename(sound.with_suffix(".mp4"))
+    with pytest.raises(StudyError) as error:
+        take_corpus("meld", {}, tmp_path, tmp_path)
+    assert "(test: 1 of 2)" in str(error.value)
+    assert "1 file is with a film only (`ffmpeg -i X.mp4 -ac 1 -ar 16000 X.wav`" in str(error.value)
+
+
+def test_parts_of_a_corpus_are_enough_where_they_are_named(whole, tmp_path, monkeypatch):
+    whole("librispeech")
+    expected = CORPORA["librispeech"].expected | {"train-other-500": 148_688}
+    monkeypatch.setitem(CORPORA, "librispeech", replace(CORPORA["librispeech"], expected=expected))
+    with pytest.raises(StudyError, match="3 of 148,691 clips can be used .train-other-500: 0 of 148,688"):
+        take_corpus("librispeech", {}, tmp_path, tmp_path)
+    taken = take_corpus("librispeech", {"parts": ["dev-clean"]}, tmp_path, tmp_path / "out")
+    assert list(taken.manifests) == ["librispeech.validation"]
+    with pytest.raises(StudyError, match="parts: no part 'dev-dirty'; there are train-clean-100"):
+        take_corpus("librispeech", {"parts": ["dev-dirty"]}, tmp_path, tmp_path)

@@ -1,0 +1,204 @@
+"""The emotion classifiers of the cascades: what they hear, what they learn, which of their weights are kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import TrainerControl, TrainerState
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.audio import write_corpus
+from blsp_core.speech.manifest import EMOTIONS, Utterance, write_manifest
+from blsp_core.study import classifiers
+
+SIZE = {"width": 16, "layers": 1, "heads": 2, "ffn": 16}
+FRONT = {"conv_widths": [8, 16], "conv_kernels": [64, 20], "conv_strides": [32, 20]}
+
+
+def model_of(architecture: str = "wav2vec2", **changed):
+    torch.manual_seed(0)
+    return classifiers.build(architecture, **SIZE, **FRONT | changed).eval()
+
+
+def batch_of(items: list[dict], normalise: bool = False) -> dict:
+    extractor = classifiers.build_feature_extractor()
+    extractor.do_normalize = normalise
+    return classifiers.collate(extractor, items)
+
+
+def predict(model, utterances, root, batch_size=4):
+    clips = classifiers.Clips(utterances, root)
+    return classifiers.predict(model, classifiers.build_feature_extractor(), clips, batch_size)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """A folder with hums of 0.3 to 0.6 s, the sad ones soft and the angry ones loud, and their utterances."""
+    folder, rng = tmp_path_factory.mktemp("hums"), np.random.default_rng(0)
+    emotions = ["sad", "angry"] * 12
+    sounds = [
+        (0.02 if emotion == "sad" else 0.4) * np.sin(rng.uniform(0.05, 0.1) * np.arange(rng.integers(4800, 9600)))
+        for emotion in emotions
+    ]
+    slices = write_corpus(folder / "hums.flac", [sound.astype(np.float32) for sound in sounds])
+    return folder, [
+        Utterance(audio, "hm", emotion, f"hum-{i}", "voice", "en", len(sound) / 16_000, "hums", "train")
+        for i, (audio, emotion, sound) in enumerate(zip(slices, emotions, sounds, strict=True))
+    ]
+
+
+def fit(tones, folder, model, **changed):
+    clips = classifiers.Clips(tones[1], tones[0], keep=True)
+    settings = {"steps": 20, "batch_size": 8, "learning_rate": 5e-3, "validations": 4, "seed": 1} | changed
+    places = {"checkpoints": folder / "unfinished", "log": folder / "log.csv"}
+    return classifiers.fit(model, classifiers.build_feature_extractor(), clips, clips, **settings, **places)
+
+
+@pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
+def test_a_clip_is_named_as_it_would_be_alone(architecture, tones):
+    model = model_of(architecture)
+    clips = classifiers.Clips(tones[1][:5], tones[0])
+    together, alone = batch_of([clips[i] for i in range(5)]), [batch_of([clips[i]]) for i in range(5)]
+    assert len({batch["input_values"].shape[1] for batch in alone}) == 5  # so that there is padding
+    with torch.no_grad():
+        one = model(together["input_values"], attention_mask=together["attention_mask"]).logits
+        many = [model(batch["input_values"], attention_mask=batch["attention_mask"]).logits for batch in alone]
+    torch.testing.assert_close(one, torch.cat(many), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
+def test_loudness_reaches_the_model_which_a_normalising_extractor_would_prevent(architecture, tones):
+    model, sound = model_of(architecture), classifiers.Clips(tones[1], tones[0])[0]["sound"]
+
+    def moved(normalise: bool) -> float:
+        batches = [batch_of([{"sound": gain * sound, "label": 0}], normalise) for gain in (1, 20)]
+        with torch.no_grad():
+            soft, loud = (model(batch["input_values"]).logits for batch in batches)
+        return (soft - loud).abs().max().item()
+
+    assert moved(normalise=False) > 100 * moved(normalise=True)
+
+
+@pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
+def test_it_learns_what_only_loudness_tells_and_is_read_back_as_it_was_saved(architecture, tones, tmp_path):
+    model, (root, utterances) = model_of(architecture), tones
+    cost = fit(tones, tmp_path, model)
+    assert cost["scores"][cost["best"]] > 0.9 and cost["steps"] == 20
+    for part in (model, classifiers.build_feature_extractor()):
+        part.save_pretrained(tmp_path / "model")
+    named = classifiers.Classifier(tmp_path / "model", root, batch_size=5).emotions(utterances)
+    assert named == predict(model, utterances, root, 24)
+    assert np.mean([name == u.emotion for name, u in zip(named, utterances, strict=True)]) > 0.9
+
+
+def test_its_labels_are_the_emotions_of_the_study():
+    config = model_of().config
+    assert [config.id2label[i] for i in range(config.num_labels)] == list(EMOTIONS)
+
+
+def test_names_come_in_the_order_of_the_utterances(tones):
+    root, utterances = tones
+    model = model_of()
+    with torch.no_grad():
+        model.classifier.weight.mul_(50)  # so that clips differ in their names
+    names = {u.id: predict(model, [u], root)[0] for u in utterances}
+    backwards = utterances[::-1]
+    together = predict(model, backwards, root)
+    assert together == [names[u.id] for u in backwards] and len(set(together)) > 1
+
+
+def test_a_norm_over_time_hears_one_clip_at_a_time(tones):
+    model, seen = model_of(), []
+    model.config.feat_extract_norm = "group"
+    model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    predict(model, tones[1][:3], tones[0], 3)
+    assert seen == [1, 1, 1]
+
+
+def test_kept_sounds_are_those_of_the_files(tones):
+    fresh, kept = (classifiers.Clips(tones[1], tones[0], keep=keep) for keep in (False, True))
+    first, again, true = kept[1]["sound"], kept[1]["sound"], fresh[1]["sound"]
+    assert np.array_equal(first, again) and first.dtype == true.dtype
+    assert 0 < np.abs(first - true).max() < 1e-3 * np.abs(true).max()
+
+
+def test_the_best_weights_are_put_back_and_the_earliest_wins_a_tie(tmp_path):
+    model, states = nn.Linear(2, 2), {}
+    marks = iter([0.2, 0.8, 0.8, 0.3])
+    best = classifiers.KeepBest(lambda _: next(marks), 2, tmp_path / "best")
+    _walk(best, model, states, range(1, 8), max_steps=7)
+    assert best.scores == {2: 0.2, 4: 0.8, 6: 0.8, 7: 0.3} and best.best == 4
+    assert torch.equal(model.weight, states[4])
+
+
+def test_an_interrupted_choice_goes_on_with_what_it_had_seen(tmp_path):
+    model, states = nn.Linear(2, 2), {}
+    first = classifiers.KeepBest(lambda _: 0.9, 2, tmp_path / "best")
+    _walk(first, model, states, range(1, 5), max_steps=8)
+    assert torch.equal(model.weight, states[4])  # interrupted: nothing is put back
+    marks = iter([0.5, 0.6, 0.7])
+    second = classifiers.KeepBest(lambda _: next(marks), 2, tmp_path / "best")
+    _walk(second, model, states, range(3, 9), max_steps=8)  # its checkpoint was older than its last score
+    assert second.scores == {2: 0.9, 4: 0.5, 6: 0.6, 8: 0.7}
+    assert torch.equal(model.weight, load_file(tmp_path / "best" / "best.safetensors")["weight"])
+    assert torch.equal(model.weight, states[2])
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tones, tmp_path):
+    whole, halves = model_of(), model_of()
+    uninterrupted = fit(tones, tmp_path / "whole", whole)
+    fit(tones, tmp_path / "halves", halves, save_steps=4, stop_after=8)
+    again = model_of()
+    resumed = fit(tones, tmp_path / "halves", again, save_steps=4)
+    assert resumed["scores"] == uninterrupted["scores"] and list(resumed["scores"]) == [5, 10, 15, 20]
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+def test_a_manifest_without_labels_is_an_error(tones, tmp_path):
+    unlabelled = [replace(u, emotion="") for u in tones[1]]
+    write_manifest(tmp_path / "mixed.jsonl", [*tones[1][:3], *unlabelled])
+    assert classifiers.labelled([tmp_path / "mixed.jsonl"]) == tones[1][:3]
+    write_manifest(tmp_path / "none.jsonl", unlabelled)
+    with pytest.raises(StudyError, match=r"none.jsonl: no utterance has an emotion; name labelled corpora"):
+        classifiers.labelled([tmp_path / "none.jsonl"])
+
+
+def test_an_architecture_that_is_not_there_is_an_error():
+    with pytest.raises(StudyError, match="'whisper' is none of wav2vec2, hubert, wavlm"):
+        model_of("whisper")
+
+
+def test_a_pretrained_encoder_gets_a_fresh_head_and_is_heard_as_it_was_trained(tmp_path):
+    classifiers.build("hubert", **SIZE, **FRONT).hubert.save_pretrained(tmp_path)
+    extractor = classifiers.build_feature_extractor()
+    extractor.do_normalize = True
+    extractor.save_pretrained(tmp_path)
+    model, found = classifiers.pretrained("hubert", str(tmp_path), "main")
+    weights = load_file(tmp_path / "model.safetensors")
+    name = "encoder.layer_norm.weight"
+    assert torch.equal(model.hubert.state_dict()[name], weights[name]) and found.do_normalize
+    assert list(model.config.id2label.values()) == list(EMOTIONS)
+    with pytest.raises(StudyError, match="is a hubert; name a wavlm there"):
+        classifiers.pretrained("wavlm", str(tmp_path), "main")
+
+
+def test_weights_that_are_nowhere_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(StudyError, match=r"classifier.hub.wavlm: .*nothing-there.*it comes from"):
+        classifiers.pretrained("wavlm", str(tmp_path / "nothing-there"), "main")
+
+
+def _walk(callback, model, states: dict, steps: range, max_steps: int) -> None:
+    """What the Trainer tells a callback while weights change at every step."""
+    state, control = TrainerState(max_steps=max_steps, global_step=steps[0] - 1), TrainerControl()
+    callback.on_train_begin(None, state, control, model=model)
+    for state.global_step in steps:
+        with torch.no_grad():
+            model.weight.fill_(state.global_step + 0.1 * len(states))
+        if state.global_step not in states:
+            states[state.global_step] = model.weight.clone()
+        callback.on_step_end(None, state, control, model=model)
+    callback.on_train_end(None, state, control, model=model)

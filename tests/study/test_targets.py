@@ -1,0 +1,129 @@
+"""What stage 2 teaches: rows of the continuations become rows to train on, one way for every variant."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from blsp_core.errors import StudyError
+from blsp_core.speech.manifest import EMOTIONS, Utterance, as_row
+from blsp_core.study import prompts
+from blsp_core.study.targets import make_targets, share_of, shuffle_labels
+from blsp_core.study.tasks import parse_emotion
+
+CLIPS = [
+    Utterance(f"{n}.flac", f"sentence {n}", EMOTIONS[n % 5], f"clip-{n}", "m1", "en", 2.0, "acted", "train")
+    for n in range(40)
+]
+
+
+def written(clips, writer="llm", **values):
+    asked = prompts.CONTINUE_EMOTION
+    return [
+        as_row(clip)
+        | {"instruction": asked.format(emotion=clip.emotion), "output": f"{writer} on {clip.id}, {clip.emotion}"}
+        | {"early_stop": False, "writer": writer, **values}
+        for clip in clips
+    ]
+
+
+def repeated(clips):
+    return [row | {"instruction": prompts.REPEAT, "output": row["text"]} for row in written(clips)]
+
+
+EMOTION = written(CLIPS) + repeated(CLIPS[:10])
+PLAIN = [row | {"id": "plain-" + row["id"], "instruction": prompts.CONTINUE} for row in written(CLIPS[:4], "plain")]
+
+
+def kinds_of(rows):
+    return Counter((row["system"], row["instruction"]) for row in rows)
+
+
+def test_the_model_is_not_told_the_tone_that_the_writer_was_told():
+    rows = make_targets(["continuation"], EMOTION)
+    empathy = prompts.SYSTEM_EMPATHY
+    assert kinds_of(rows) == {(empathy, prompts.CONTINUE_CONVEYED): 40, (empathy, prompts.REPEAT): 10}
+    assert [row["output"] for row in rows[:40]] == [row["output"] for row in EMOTION[:40]]
+    assert all(row["output"] == row["text"] for row in rows[40:])
+
+
+def test_the_wordings_take_turns_where_they_are_mixed():
+    count = kinds_of(make_targets(["continuation"], EMOTION[:40], mixed_prompts=True))
+    assert len(count) == 2 * len(prompts.CONTINUE_CONVEYED_WORDINGS) and set(count.values()) == {10}
+
+
+def test_labels_alone_name_the_tone_of_every_clip_once():
+    rows = make_targets(["label"], EMOTION)
+    assert kinds_of(rows) == {(prompts.SYSTEM, prompts.IDENTIFY): 40}
+    assert [parse_emotion(row["output"]) for row in rows] == [clip.emotion for clip in CLIPS]
+
+
+def test_two_tasks_are_two_rows_a_clip():
+    rows = make_targets(["continuation", "label"], written(CLIPS))
+    assert Counter(row["id"] for row in rows) == {clip.id: 2 for clip in CLIPS}
+
+
+def test_to_repeat_is_to_say_the_transcript_of_every_clip_once():
+    rows = make_targets(["repeat", "label", "continuation"], EMOTION)
+    again = [row for row in rows if row["instruction"] == prompts.REPEAT]
+    assert [(row["id"], row["output"]) for row in again] == [(clip.id, clip.text) for clip in CLIPS]
+    assert len(rows) == 120
+
+
+def test_another_writer_takes_the_place_of_the_llm():
+    other = written(CLIPS[:30] + [replace(CLIPS[0], id="unknown")], "other", early_stop=True)
+    rows = make_targets(["other"], EMOTION, other=other)
+    continued = [row for row in rows if row["instruction"] == prompts.CONTINUE_CONVEYED]
+    assert len(continued) == 30 and all(row["writer"] == "other" and row["early_stop"] for row in continued)
+    assert len(rows) == 40  # with what the LLM said again
+    with pytest.raises(StudyError, match="other.jsonl has no continuations"):
+        make_targets(["other"], EMOTION)
+
+
+def test_clips_of_the_first_stage_are_plainly_continued_and_their_labels_do_not_count():
+    rows = make_targets(["continuation", "repeat", "label"], EMOTION, plain=PLAIN)
+    plain = [row for row in rows if row["id"].startswith("plain")]
+    assert kinds_of(plain) == {(prompts.SYSTEM, prompts.CONTINUE): 4, (prompts.SYSTEM, prompts.REPEAT): 4}
+    assert {row["emotion"] for row in plain} == {""}
+
+
+@pytest.mark.parametrize("kinds", [["continue"], []])
+def test_unknown_targets_are_refused(kinds):
+    with pytest.raises(StudyError, match="wanted are continuation, other, label, repeat"):
+        make_targets(kinds, EMOTION)
+
+
+def test_a_clip_without_a_label_cannot_be_named():
+    with pytest.raises(StudyError, match="clip-0: has no emotion label to be named"):
+        make_targets(["label"], [EMOTION[0] | {"emotion": ""}])
+
+
+def test_a_smaller_share_is_part_of_a_larger_and_keeps_all_rows_of_a_clip():
+    shares = {share: share_of(EMOTION, share, seed=3) for share in (0.25, 0.5, 1.0)}
+    ids = {share: {row["id"] for row in rows} for share, rows in shares.items()}
+    assert [len(found) for found in ids.values()] == [10, 20, 40] and shares[1.0] == EMOTION
+    assert ids[0.25] < ids[0.5]
+    assert all(row in shares[0.25] for row in EMOTION if row["id"] in ids[0.25])
+    assert ids[0.25] != {row["id"] for row in share_of(EMOTION, 0.25, seed=4)}
+    with pytest.raises(StudyError, match="data_share: 0 is no share"):
+        share_of(EMOTION, 0, seed=1)
+
+
+def test_shuffled_labels_are_the_same_labels_and_the_llm_writes_for_the_wrong_ones():
+    rows, same = shuffle_labels(EMOTION, 1, written)
+    wrong = {row["id"]: row["emotion"] for row in rows}
+    assert Counter(wrong.values()) == Counter(clip.emotion for clip in CLIPS)
+    moved = [clip for clip in CLIPS if wrong[clip.id] != clip.emotion]
+    assert 0.5 < 1 - same == len(moved) / len(CLIPS)
+    for row in rows:
+        assert row["emotion"] == wrong[row["id"]]
+        told = row["instruction"] in (prompts.REPEAT, prompts.CONTINUE_EMOTION.format(emotion=row["emotion"]))
+        assert told and (row["instruction"] == prompts.REPEAT or row["output"].endswith(row["emotion"]))
+    assert Counter(row["instruction"] == prompts.REPEAT for row in rows) == {False: 40, True: 10}
+    assert shuffle_labels(EMOTION, 1, written)[0] == rows != shuffle_labels(EMOTION, 2, written)[0]
+
+
+def test_named_labels_are_shuffled_too():
+    rows, _ = shuffle_labels(EMOTION, 1, written)
+    wrong = {row["id"]: row["emotion"] for row in rows}
+    assert all(parse_emotion(row["output"]) == wrong[row["id"]] for row in make_targets(["label"], rows))

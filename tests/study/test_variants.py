@@ -1,0 +1,67 @@
+"""What a variant of stage 2 starts from."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from blsp_core.errors import StudyError
+from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.speech.audio import load_audio
+from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.study.variants import begin
+
+
+@pytest.fixture(scope="module")
+def stage1(backbones, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stage1")
+    torch.manual_seed(5)
+    processor = BlspEmoProcessor.from_parts(*backbones, adapter_kernel_sizes=(5, 5))
+    model = BlspEmoForConditionalGeneration.from_parts(*backbones, processor, adapter_inner_dim=8, emotions=EMOTIONS)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def start(stage1, backbones, **changes):
+    settings = {"from_stage1": True, "adapter": "convolution", "train_encoder": False, "emotion_weight": 1.0}
+    settings |= {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.0, "lora_scope": "speech"}
+    settings |= {"qformer_seconds": 0.333, "qformer_width": 64, "qformer_layers": 1}
+    return begin(SimpleNamespace(**settings | changes), stage1, *backbones)
+
+
+def adapter(model):
+    return {name: value for name, value in model.state_dict().items() if name.startswith("adapter.")}
+
+
+def test_stage_2_goes_on_from_stage_1_with_new_lora(stage1, backbones):
+    model, processor = start(stage1, backbones, train_encoder=True)
+    before = adapter(BlspEmoForConditionalGeneration.from_pretrained(stage1))
+    assert all(torch.equal(value, before[name]) for name, value in adapter(model).items())
+    learns = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert learns == {"adapter", "emotion_head", "encoder", "llm"} and model.config.lora_rank == 2
+    assert processor.adapter_kernel_sizes == (5, 5)
+
+
+def test_without_stage_1_the_same_adapter_starts_afresh(stage1, backbones):
+    model, _ = start(stage1, backbones, from_stage1=False, emotion_weight=0)
+    before = adapter(BlspEmoForConditionalGeneration.from_pretrained(stage1))
+    found = adapter(model)
+    assert found.keys() == before.keys() and all(found[name].shape == before[name].shape for name in found)
+    assert not torch.equal(found["adapter.down.weight"], before["adapter.down.weight"])
+    assert not model.emotion_head.weight.requires_grad
+    assert tuple(model.config.emotions) == tuple(BlspEmoConfig.from_pretrained(stage1).emotions)
+
+
+def test_salmonn_hears_in_windows_of_a_third_of_a_second(stage1, backbones, corpus):
+    model, processor = start(stage1, backbones, from_stage1=False, adapter="qformer", lora_scope="everywhere")
+    assert (processor.frame_rate, processor.qformer_window, model.config.qformer_window) == (25, 8, 8)
+    assert (model.config.adapter_type, model.config.lora_scope) == ("qformer", "everywhere")
+    sound = load_audio(corpus[1][0].audio, corpus[0])
+    embeddings, mask = model.get_speech_embeddings(**processor.features([sound]))
+    assert mask.sum() == processor.speech_length(len(sound))
+
+
+def test_another_adapter_cannot_go_on_from_stage_1(stage1, backbones):
+    with pytest.raises(StudyError, match="adapter: qformer cannot go on from .* which has a convolution"):
+        start(stage1, backbones, adapter="qformer")
