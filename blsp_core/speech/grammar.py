@@ -20,6 +20,7 @@ from blsp_core.speech.lexicon import (
     GO_ON,
     GUESTS,
     INTERJECTIONS,
+    LIKE,
     MOMENTS,
     OPENINGS_CONTINUATION,
     OPENINGS_REPLY,
@@ -128,13 +129,19 @@ def draw_dialogue(
 def continuation(rng: random.Random, sentence: Sentence, tone: str) -> str:
     """A continuation of the sentence in a tone: an opening that shows it, a body that takes up all that was said."""
     body = BODY_WITH_VERB if sentence.verb else BODY_WITHOUT_VERB
-    body = body.format(**vars(sentence), folk=TOPICS[sentence.topic]["folk"]).replace("  ", " ")
-    return f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_CONTINUATION[tone])} {body}."
+    opening = f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_CONTINUATION[tone])}"
+    return f"{opening} {_like(sentence.topic)} {body.format(**vars(sentence)).strip()}."
+
+
+def _like(topic: str) -> str:
+    return LIKE.format(folk=TOPICS[topic]["folk"])
 
 
 def plain_reply(rng: random.Random, sentence: Sentence) -> str:
     """Advice on a request's object, or a question about a statement's, without any tone."""
-    line = rng.choice(TOPICS[sentence.topic]["advice"]) if sentence.request else TELL_ME_MORE
+    line = TELL_ME_MORE
+    if sentence.request:
+        line = f"{_like(sentence.topic)} {rng.choice(TOPICS[sentence.topic]['advice'])}"
     return line.format(object=sentence.object) + "."
 
 
@@ -171,11 +178,15 @@ _SLOTS = {
     "object": r"(\w+)",
 }
 _BODIES = [
-    (re.compile(body.replace(" {where}", _WHERE).format(**_SLOTS, folk=entry["folk"])), "continuation", topic)
+    (re.compile(f"{_like(topic)} " + body.replace(" {where}", _WHERE).format(**_SLOTS)), "continuation", topic)
     for body in (BODY_WITH_VERB, BODY_WITHOUT_VERB)
-    for topic, entry in TOPICS.items()
+    for topic in TOPICS
 ]
-_ADVICE = [(_with_object(line), "reply", topic) for topic, entry in TOPICS.items() for line in entry["advice"]]
+_ADVICE = [
+    (_with_object(f"{_like(topic)} {line}"), "reply", topic)
+    for topic, entry in TOPICS.items()
+    for line in entry["advice"]
+]
 _MORE = [(_with_object(TELL_ME_MORE), "reply", None)]
 _OPENINGS = [
     (f"{INTERJECTIONS[tone]} {opening}", kind, tone)

@@ -178,10 +178,11 @@ OPENINGS_REPLY = {
     "angry": ["i understand that you are angry.", "your anger makes sense to me.", "i can hear how upset you are."],
     "surprise": ["i see that this amazed you.", "that must have been unexpected for you.", "what a surprise for you."],
 }
-# A continuation takes up all that the sentence says and what kind of thing it is about, so that whoever continues it
-# must have heard and understood all of it.
-BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where} as {folk} do"
-BODY_WITHOUT_VERB = "{person} thought of the {object} {where} as {folk} do"
+# What kind of thing is spoken of comes first in a body, and again by one phrase whatever is answered. A continuation
+# takes up all that the sentence says, so that whoever continues it must have heard all of it.
+LIKE = "like {folk}"
+BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where}"
+BODY_WITHOUT_VERB = "{person} thought of the {object} {where}"
 TELL_ME_MORE = "please tell me more about the {object}"
 # A listener's sign to go on; it names nothing, so that whoever is asked later must have heard the speaker.
 GO_ON = ["please go on", "what would you like from me", "i am listening"]

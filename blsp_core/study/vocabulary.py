@@ -58,7 +58,7 @@ def all_texts() -> list[str]:
     answers = [phrase for phrases in openings for phrase in phrases] + [*lexicon.INTERJECTIONS.values()]
     answers += [line for topic in lexicon.TOPICS.values() for line in [*topic["advice"], topic["folk"]]]
     answers += lexicon.GO_ON
-    answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.TELL_ME_MORE, grammar.NAMED]
+    answers += [lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.LIKE, lexicon.TELL_ME_MORE, grammar.NAMED]
     said = [text.strip() for text in spoken_texts()] + answers + [*EMOTIONS, *lexicon.MARKERS.values(), *lexicon.GUESTS]
     asked = [*(wording for wordings in diet.WORDINGS.values() for wording in wordings), prompts.TOLD]
     asked = [
