@@ -61,22 +61,40 @@ def change(root: Path, *keys: str, to) -> None:
     yaml.dump(params, root / PARAMS)
 
 
+VARIANTS = ("blsp-emo", "shuffled-labels", "salmonn")
+
+
 @pytest.mark.slow
 def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     study = copy_of_the_tree(tmp_path / "study")
     dvc(study, "config", "core.no_scm", "true")
     change(study, "scale", to="smoke")
+    # One run of every kind; that the others have their settings is known from the structure.
+    change(study, "variants", to={name: read_params(study)["variants"][name] for name in VARIANTS})
+    change(study, "classifiers", to={"wavlm+llm": {"architecture": "wavlm"}})
+    change(study, "systems", to=["blsp", *VARIANTS, "wavlm+llm"])
     params = read_params(study)
-    evaluations = {f"evaluate@{system}" for system in params["systems"]}
+    evaluations = {f"evaluate@{system}-1" for system in params["systems"]}
+    evaluations |= {f"cascade@{system}" for system in params["cascades"]}
 
     first = dvc(study, "repro")
-    assert evaluations | {"foundation", "data", "continuations", "stage1", "paper"} <= ran(first)
+    stages = {
+        "foundation",
+        "data",
+        "continuations",
+        "transcripts",
+        "stage1@blsp-1",
+        "stage2@salmonn-1",
+        "ablations",
+        "paper",
+    }
+    assert evaluations | stages <= ran(first)
     results = study / "data/smoke/results"
     summary = json.loads((results / "summary.json").read_text())
     assert any(name.startswith("ser.") for name in summary) and json.loads((results / "claims.json").read_text())
-    assert list((study / "figures/smoke").glob("*.pdf"))
-    for system in params["systems"]:
-        run = json.loads((results / "systems" / system / "metrics.json").read_text())["run"]
+    assert list((study / "figures/smoke/paper").glob("*.pdf")) and (study / "figures/smoke/report.html").is_file()
+    for system in [*params["systems"], *params["cascades"]]:
+        run = json.loads((results / "systems" / system / "seed1.json").read_text())["run"]
         assert (run["scale"], run["system"], run["seed"]) == ("smoke", system, params["seed"])
     assert not (study / ".scratch/failed").exists() and not (study / ".scratch/by-hand").exists()
     assert not list((study / ".scratch").rglob("*.safetensors")), "unfinished work stayed behind"
@@ -97,7 +115,7 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
 
     # Someone changes how many times the bootstrap draws.
     change(study, "evaluation", "draws", to=params["evaluation"]["draws"] + 1)
-    assert changed(study) == evaluations
+    assert changed(study) == evaluations | {"paper"}
     one = sorted(evaluations)[0]
     assert ran(dvc(study, "repro", "--single-item", one)) == {one}
-    assert changed(study) == evaluations - {one} | {"paper"}
+    assert changed(study) >= evaluations - {one} and "paper" in changed(study) and one not in changed(study)

@@ -78,7 +78,7 @@ def test_words_in_disorder_are_malformed(seed, tone, shuffler):
 
 
 def test_advice_that_belongs_to_another_topic_is_malformed():
-    advice = lexicon.TOPICS["travel"]["advice"][0]
+    advice = f"like {lexicon.TOPICS['travel']['folk']} {lexicon.TOPICS['travel']['advice'][0]}"
     right, wrong = (parse_reply(advice.format(object=thing) + ".") for thing in ("hotel", "soup"))
     assert right.well_formed and not wrong.well_formed
     assert wrong.object == "soup"
