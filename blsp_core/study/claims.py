@@ -1,4 +1,7 @@
-"""The verdict on every claim of the paper, by tests that were decided before any number was seen.
+"""The verdict on every claim of the paper, by tests that stand in the code before a run makes its numbers.
+
+One was changed after a first run had been seen: `out-of-domain-text` asks for balanced accuracy besides accuracy, for
+on words that tell nothing an LLM that always says "neutral" is right so seldom that even guessing beats it.
 
 How a verdict follows. Every comparison of a claim has two one-sided p values: one for the claim (small where the data
 are surely on its side of the threshold) and one against it (small where they are surely on the other). Each is that of
