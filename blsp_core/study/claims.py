@@ -13,7 +13,7 @@ there one comparison that surely does is enough for *reproduced*, and *not repro
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,17 +92,27 @@ def judge_claims(
     draws: int = statistics.DRAWS,
     seed: int = 0,
     judge: Judge | None = None,
+    unfit: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[dict]:
     """claims.json: every claim with the published numbers, our own, the interval of its decisive difference, the test
     and the verdict. `measured` holds both systems' figures, means over the training runs, the decisive `difference`
     with its adjusted `p`, and the number of `runs`. What is not measured stays empty.
 
-    judge: who prefers which reply in dialogues; None is the grammar.
+    judge: who prefers which reply in dialogues; None is the grammar. unfit: of `fairness.unfit`; a claim against a
+    rival that is unfit stays *not measured*, and `why` says so.
     """
-    return [_judge(claim, predictions, published, draws, seed, judge) for claim in CLAIMS]
+    return [_judge(claim, predictions, published, draws, seed, judge, unfit or {}) for claim in CLAIMS]
 
 
-def _judge(claim: Claim, predictions: Predictions, published: dict, draws: int, seed: int, judge: Judge | None) -> dict:
+def _judge(
+    claim: Claim,
+    predictions: Predictions,
+    published: dict,
+    draws: int,
+    seed: int,
+    judge: Judge | None,
+    unfit: Mapping[str, Mapping[str, str]],
+) -> dict:
     test = TESTS[claim.test]
     row = {
         "id": claim.id,
@@ -114,6 +124,9 @@ def _judge(claim: Claim, predictions: Predictions, published: dict, draws: int, 
         "test": test.words,
         "verdict": NOT_MEASURED,
     }
+    void = [why for comparison in claim.comparisons for why in _void(comparison, predictions, unfit)]
+    if void:
+        return {**row, "why": void[0]}
     measured: dict[str, float] = {}
     found = [difference(comparison, predictions, measured, draws, seed, judge) for comparison in claim.comparisons]
     if any(one is None for one in found):
@@ -122,6 +135,13 @@ def _judge(claim: Claim, predictions: Predictions, published: dict, draws: int, 
     row["measured"] = {**measured, "difference": found[place].value, "p": p, "runs": len(found[place].runs)}
     row["interval"], row["verdict"] = found[place].interval, verdict
     return row
+
+
+def _void(comparison: Comparison, predictions: Predictions, unfit: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Why the comparison would say nothing."""
+    tasks = [_task(name, comparison.metric, predictions.get(comparison.system, {})) for name in comparison.sets]
+    reasons = [unfit.get(task, {}).get(comparison.rival) for task in tasks]
+    return [f"{comparison.rival} is no rival: {reason}" for reason in reasons if reason]
 
 
 def difference(

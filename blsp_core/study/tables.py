@@ -168,7 +168,7 @@ def claims_table(claims: list[dict], published: dict) -> pd.DataFrame:
                 "published": _groups(
                     {key: (key.split(".", 2)[1], _paper(published[key])) for key in claim["published"]}
                 ),
-                "measured": _groups(_measured(claim["measured"])),
+                "measured": claim.get("why") or _groups(_measured(claim["measured"])),
                 "difference": _difference(claim),
                 "verdict": claim["verdict"],
             }
