@@ -36,7 +36,7 @@ def test_two_equal_runs_give_equal_bytes_and_a_full_record(tmp_path, capsys):
     assert result["run"]["seed"] == 7 and result["run"]["settings"] == {"steps": 2, "rate": 1e-4, "bold": False}
     assert result["run"]["versions"]["torch"] and result["run"]["hardware"]["cores"] >= 1
     assert result["run"]["seconds"] > 0 and result["run"]["peak_memory_gb"] > 0
-    assert {"data/smoke/models/stage1/a", "figures/smoke/table.md"} <= files(study)
+    assert {"data/smoke/models/stage1/a", "figures/smoke/stage1/table.md"} <= files(study)
     assert not (study / ".scratch/by-hand").exists()
 
     said = capsys.readouterr()
