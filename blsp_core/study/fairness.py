@@ -15,7 +15,7 @@ CEILING = "gold+llm"  # true words, true tone
 LOWEST_CEILING = 0.8  # a task on which the ceiling reaches less cannot be done by any cascade
 DEAF = 0.2  # word error rate: a Whisper that mistakes more hears no sentences
 TRUE_WORDS = ("text+llm",)
-METRICS = {"requests": "quality", "dialogue": "quality"}  # of a task; else accuracy
+METRICS = {"ser": "wa", "requests": "quality", "dialogue": "quality"}  # by the head of a task's name; others count not
 
 
 def unfit(predictions: Predictions, word_errors: Mapping[str, float]) -> dict[str, dict[str, str]]:
@@ -26,8 +26,10 @@ def unfit(predictions: Predictions, word_errors: Mapping[str, float]) -> dict[st
     found: dict[str, dict[str, str]] = {}
     cascades = [name for name in predictions if name.endswith("+llm") and name != CEILING]
     for task, rows in next(iter(predictions.get(CEILING, {}).values()), {}).items():
-        corpus = rows[0]["id"].split("-")[0]
-        ceiling = judging.figure(rows, METRICS.get(task, "wa"))
+        metric = METRICS.get(task.split(".")[0])
+        if metric is None:
+            continue
+        corpus, ceiling = rows[0]["id"].split("-")[0], judging.figure(rows, metric)
         for cascade in cascades:
             if ceiling < LOWEST_CEILING:
                 why = f"with the true words and the true tone the LLM reaches only {ceiling:.2f} on {corpus}"

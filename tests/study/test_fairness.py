@@ -19,6 +19,7 @@ def rows(corpus: str, right: int) -> list[dict]:
 def predictions(**right: int) -> dict:
     found = {"ser.acted": rows("acted", 5), "ser.talk": rows("talk", 5)}
     ceiling = {f"ser.{corpus}": rows(corpus, count) for corpus, count in right.items()}
+    ceiling["showcase"] = [{"id": "showcase-test-0", "reference": "sad", "quality": 0.0}]  # counts nowhere
     names = ("blsp-emo", "text+llm", "whisper+llm", "wavlm+llm")
     return {**{name: {1: found} for name in names}, "gold+llm": {1: ceiling}}
 
