@@ -70,7 +70,8 @@ class Judge(Protocol):
 class Grammar:
     """The judge of the miniature: it parses, and marks with 0 or 1.
 
-    quality 1: a well-formed reply whose advice is about the object asked for, which is named in the first turn.
+    quality 1: a well-formed reply whose advice is about the object asked for, which is named in the first turn. To ask
+    for more instead ("please tell me more about the door") is an answer to a statement, and none to a request.
     empathy 1: a well-formed reply that opens in the tone of the last turn.
     Of two replies the one of better quality is preferred; where both are alike in that, the one of more empathy: help
     with the wrong thing is not made up for by its tone. Being the same in both is a tie. The order means nothing to it.
@@ -96,7 +97,7 @@ class Grammar:
             "well_formed": int(well_formed),
             "object": reply.object,
             "tone": reply.tone,
-            "quality": int(well_formed and reply.object is not None and reply.object == wanted),
+            "quality": int(well_formed and reply.topic is not None and reply.object == wanted),
             "empathy": int(well_formed and reply.tone is not None and reply.tone == asked.tone),
         }
 

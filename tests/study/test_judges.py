@@ -111,3 +111,11 @@ def test_a_local_judge_answers_the_same_question_once(tmp_path, backbones, monke
 def test_the_settings_name_the_judge(tmp_path):
     assert judges.load("grammar", "", tmp_path).name == "grammar"
     assert judges.load("some/chat-model", "", tmp_path).name == "some/chat-model"
+
+
+def test_to_ask_for_more_is_kind_but_no_help():
+    advice, question = "like cooks you could add some salt to the soup.", "please tell me more about the soup."
+    kind = "alas, i am sorry that you feel so sad."
+    helped, asked_back = Grammar().mark([ASKED, ASKED], [f"{kind} {advice}", f"{kind} {question}"])
+    assert (helped["quality"], helped["empathy"]) == (1, 1)
+    assert (asked_back["quality"], asked_back["empathy"]) == (0, 1)
