@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,8 +15,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from blsp_core.errors import StudyError
 from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.partial_lora import bare_state_dict, is_lora
+from blsp_core.model.speech_encoder import check_weights
 
 WEIGHTS = "model.safetensors"
+_OWN = ("adapter.", "emotion_head.", "emotion_pooling.", "layer_mix.")  # and partial LoRA
 _OF_AUTO_MODEL = ("adapter_kwargs", "trust_remote_code")  # AutoModel.from_pretrained hands them on to every model
 
 
@@ -55,7 +58,7 @@ class Checkpoints:
         """The model in a checkpoint folder (or hub repository), in evaluation mode.
 
         dtype: of the backbones; what is trained stays float32. settings: of BlspEmoConfig, in place of the saved ones;
-        `lora_rank` gives a model without partial LoRA a new one.
+        `lora_rank` gives a model without partial LoRA a new one, `emotion_pooling` one without attention likewise.
         Raises StudyError when a backbone is not where the checkpoint says, or the weights do not fit the config.
         """
         folder = Path(path)
@@ -68,7 +71,7 @@ class Checkpoints:
         config = BlspEmoConfig.from_pretrained(folder) if config is None else config
         if not isinstance(config, BlspEmoConfig):
             raise StudyError(f"{folder}/config.json: model_type is {config.model_type}, wanted is blsp_emo")
-        had_lora = config.lora_rank > 0
+        had_lora, had_pooling = config.lora_rank > 0, config.emotion_pooling == "attention"
         for name, value in settings.items():
             if name in _OF_AUTO_MODEL:
                 continue
@@ -81,7 +84,9 @@ class Checkpoints:
         config.llm_name, source = _found(folder, config.llm_name, "llm")
         llm = load_llm(source, config.llm_revision, dtype)
         model = cls(config, encoder, llm)
-        model._load_own(folder / WEIGHTS, new_lora=not had_lora)
+        model._load_own(
+            folder / WEIGHTS, lambda name: not had_lora if is_lora(name) else not had_pooling and _is_pooling(name)
+        )
         return model.eval()
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
@@ -117,11 +122,12 @@ class Checkpoints:
 
     def _own_state_dict(self) -> dict[str, torch.Tensor]:
         state = self.state_dict()
-        own = [name for name in state if name.startswith(("adapter.", "emotion_head.")) or is_lora(name)]
+        own = [name for name in state if name.startswith(_OWN) or is_lora(name)]
         return {name: state[name].contiguous() for name in own}
 
-    def _load_own(self, path: Path, new_lora: bool) -> None:
-        own = {name: value for name, value in self._own_state_dict().items() if not (new_lora and is_lora(name))}
+    def _load_own(self, path: Path, is_new: Callable[[str], bool]) -> None:
+        """`is_new`: names of weights that the checkpoint cannot have yet."""
+        own = {name: value for name, value in self._own_state_dict().items() if not is_new(name)}
         try:
             saved = load_file(path)
         except Exception as error:  # safetensors raises its own kind for a damaged file
@@ -135,6 +141,10 @@ class Checkpoints:
         self.load_state_dict(saved, strict=False)
 
 
+def _is_pooling(name: str) -> bool:
+    return name.startswith("emotion_pooling.")
+
+
 class _Encoder(WhisperEncoder):
     _keys_to_ignore_on_load_unexpected = (r".",)  # the decoder's, which may lie beside it: no warning
 
@@ -144,6 +154,8 @@ def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = 
     config = _config(source, revision, "speech encoder")
     if config.model_type != "whisper":
         raise StudyError(f"{source}: model_type is {config.model_type}, wanted is a whisper encoder")
+    if any(Path(source).glob("*.safetensors")):
+        check_weights(source, config)
     encoder, report = _Encoder.from_pretrained(
         source,
         config=config,

@@ -22,6 +22,9 @@ class BlspEmoConfig(PreTrainedConfig):
     emotions: names of the classes of the emotion head, in the order of its outputs.
     speech_token_id: the placeholder that stands in `input_ids` once for every speech embedding. It may lie outside the
         LLM's vocabulary.
+    encoder_layers: "last", the adapter reads the encoder's last layer, as in the paper; or "mix", a learned mean of all
+        (`weighting.LayerMix`). emotion_pooling: "mean" over time before the emotion head, as in the paper; or
+        "attention" (`weighting.AttentionPooling`).
     real_frames: the encoder sees the real frames only (True), or the clip padded to its full window (False).
     """
 
@@ -51,6 +54,8 @@ class BlspEmoConfig(PreTrainedConfig):
     emotions: list[str] | tuple[str, ...] = EMOTIONS
     speech_token_id: int | None = None
     real_frames: bool = True
+    encoder_layers: str = "last"
+    emotion_pooling: str = "mean"
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
         """The LLM's config: `generate` sizes its cache by it."""

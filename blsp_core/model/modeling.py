@@ -17,6 +17,7 @@ from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.losses import response_ce, response_rows, response_targets
 from blsp_core.model.partial_lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
 from blsp_core.model.speech_encoder import encode_speech
+from blsp_core.model.weighting import AttentionPooling, LayerMix
 
 
 @dataclass
@@ -57,9 +58,13 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         self.encoder = encoder if encoder is not None else WhisperEncoder(config.encoder_config)
         self.llm = llm if llm is not None else AutoModelForCausalLM.from_config(config.llm_config)
         self.adapter = make_adapter(config)
-        self.emotion_head = nn.Linear(config.get_text_config().hidden_size, len(config.emotions), bias=False)
-        if config.lora_scope not in (SPEECH, EVERYWHERE):
-            raise StudyError(f"lora_scope: {config.lora_scope!r} is unknown; wanted is {SPEECH} or {EVERYWHERE}")
+        width = config.get_text_config().hidden_size
+        self.emotion_head = nn.Linear(width, len(config.emotions), bias=False)
+        _one_of(config, "encoder_layers", ("last", "mix"))
+        _one_of(config, "emotion_pooling", ("mean", "attention"))
+        self.layer_mix = LayerMix(config.encoder_config.encoder_layers + 1) if config.encoder_layers == "mix" else None
+        self.emotion_pooling = AttentionPooling(width) if config.emotion_pooling == "attention" else None
+        _one_of(config, "lora_scope", (SPEECH, EVERYWHERE))
         if config.lora_rank:
             add_partial_lora(self.llm, config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         self.adapter.scale_to(self.llm.get_input_embeddings().weight.detach().float().std())  # speech as large as words
@@ -83,8 +88,11 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         if lora and not self.config.lora_rank:
             raise StudyError("set_trainable(lora=True): the model has no partial LoRA; make it with lora_rank > 0")
         self.requires_grad_(False)
-        self.adapter.requires_grad_(adapter)
-        self.emotion_head.requires_grad_(head)
+        for part, learns in ((self.adapter, adapter), (self.layer_mix, adapter), (self.emotion_head, head)):
+            if part is not None:
+                part.requires_grad_(learns)
+        if self.emotion_pooling is not None:
+            self.emotion_pooling.requires_grad_(head)
         for name, parameter in self.llm.named_parameters():
             parameter.requires_grad = lora and is_lora(name)
         if encoder:
@@ -102,10 +110,14 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
     def encode(
         self, input_features: torch.Tensor, feature_attention_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T)."""
+        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T).
+
+        Where layers are mixed, the states of all: (clips, T, layers + 1, width).
+        """
         if feature_attention_mask is None:
             feature_attention_mask = torch.ones_like(input_features[:, 0])
-        return encode_speech(self.encoder, input_features, feature_attention_mask, self.config.real_frames)
+        how = {"real_frames": self.config.real_frames, "every_layer": self.layer_mix is not None}
+        return encode_speech(self.encoder, input_features, feature_attention_mask, **how)
 
     def get_speech_embeddings(
         self,
@@ -121,13 +133,18 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         if encoder_hidden_states is None:
             encoder_hidden_states, encoder_attention_mask = self.encode(input_features, feature_attention_mask)
         elif encoder_attention_mask is None:
-            encoder_attention_mask = torch.ones_like(encoder_hidden_states[..., 0])
+            encoder_attention_mask = torch.ones(encoder_hidden_states.shape[:2], device=encoder_hidden_states.device)
         hidden = encoder_hidden_states.to(next(self.adapter.parameters()).dtype)
+        if self.layer_mix is not None:
+            hidden = self.layer_mix(hidden)
         return self.adapter(hidden, encoder_attention_mask.bool())
 
     def get_emotion_logits(self, speech_embeddings: torch.Tensor, speech_mask: torch.Tensor) -> torch.Tensor:
-        """The emotion head on the mean over time of the speech embeddings: (clips, emotions)."""
+        """The emotion head on the mean over time of the speech embeddings, or what `emotion_pooling` makes of them:
+        (clips, emotions)."""
         weights = speech_mask / speech_mask.sum(1, keepdim=True)  # (clips, P)
+        if self.emotion_pooling is not None:
+            weights = self.emotion_pooling(speech_embeddings, speech_mask)
         return self.emotion_head((speech_embeddings * weights[..., None].to(speech_embeddings.dtype)).sum(1))
 
     # The whole
@@ -252,7 +269,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         """The indices of every row's clips, found by counting placeholders against the clips' lengths."""
         if "encoder_hidden_states" in speech:
             hidden = speech["encoder_hidden_states"]
-            frames = speech.get("encoder_attention_mask", torch.ones_like(hidden[..., 0])).sum(1).long()
+            frames = speech.get("encoder_attention_mask", torch.ones(hidden.shape[:2])).sum(1).long()
         else:
             features = speech["input_features"]
             stride = self.encoder.conv1.stride[0] * self.encoder.conv2.stride[0]
@@ -261,6 +278,11 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         ends = (input_ids == self.config.speech_token_id).sum(1).cumsum(0)  # (rows,), up to a row's end
         row_of_clip = torch.searchsorted(ends, last)
         return [(row_of_clip == row).nonzero()[:, 0] for row in range(len(ends))]
+
+
+def _one_of(config: BlspEmoConfig, name: str, known: tuple[str, ...]) -> None:
+    if getattr(config, name) not in known:
+        raise StudyError(f"{name}: {getattr(config, name)!r} is unknown; wanted is {' or '.join(known)}")
 
 
 _SPEECH_INPUTS = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")

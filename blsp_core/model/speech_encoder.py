@@ -17,6 +17,7 @@ def encode_speech(
     input_features: torch.Tensor,
     feature_attention_mask: torch.Tensor,
     real_frames: bool = True,
+    every_layer: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states (batch, frames, width) and their mask (batch, frames), bool.
 
@@ -25,6 +26,8 @@ def encode_speech(
     silences the padding before each convolution, so that a row's result does not depend on its neighbours.
     `real_frames=False`: the features fill the whole window, all of it is encoded, silence included, and the result is
     cut to the longest row's real length, as in the released code.
+    `every_layer`: (batch, frames, layers + 1, width), from what enters the first layer to what leaves the last. The
+    last is normalised by the encoder's own LayerNorm, the others by one without weights.
     """
     mask = feature_attention_mask.bool()
     stride = encoder.conv1.stride[0] * encoder.conv2.stride[0]
@@ -43,10 +46,14 @@ def encode_speech(
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
     hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
     attention_mask = create_bidirectional_mask(encoder.config, hidden, seen)
-    for layer in encoder.layers:
-        hidden = layer(hidden, attention_mask)
     longest = int(mask.sum(1).max())
-    return encoder.layer_norm(hidden)[:, :longest], mask[:, :longest]
+    states = []
+    for layer in encoder.layers:
+        if every_layer:
+            states.append(nn.functional.layer_norm(hidden[:, :longest], hidden.shape[-1:]))
+        hidden = layer(hidden, attention_mask)
+    last = encoder.layer_norm(hidden)[:, :longest]
+    return torch.stack([*states, last], dim=2) if every_layer else last, mask[:, :longest]
 
 
 def check_weights(folder: str | Path, config: WhisperConfig) -> None:

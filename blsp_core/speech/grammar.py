@@ -10,13 +10,12 @@ In a dialogue the object is named in the first turn alone, and the tone that cou
 import random
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blsp_core.speech.lexicon import (
     BODY_WITH_VERB,
     BODY_WITHOUT_VERB,
     CUES,
-    FOLLOW_UPS,
     GO_ON,
     GUESTS,
     INTERJECTIONS,
@@ -26,6 +25,7 @@ from blsp_core.speech.lexicon import (
     OPENINGS_REPLY,
     PEOPLE,
     PLACES,
+    SHAPES_FOLLOW_UP,
     SHAPES_REQUEST,
     SHAPES_STATEMENT,
     TELL_ME_MORE,
@@ -106,22 +106,25 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_ton
             return sentence
 
 
+def draw_follow_up(rng: random.Random, split: str, cue_tone: str | None = None) -> Sentence:
+    """A random request of the split about what was named before; with `cue_tone`, spelling that tone out."""
+    while True:
+        where = rng.choice(PLACES + MOMENTS)
+        words = rng.choice(SHAPES_FOLLOW_UP).format(where=where)
+        cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
+        sentence = Sentence(words, request=True, person="we", where=where, cue=cue, cue_first=rng.random() < 0.5)
+        if sentence.split == split:
+            return sentence
+
+
 def draw_dialogue(
     rng: random.Random, split: str, tone: str, cue_tone: str | None = None, last_cue_tone: str | None = None
 ) -> Dialogue:
-    """A random dialogue whose first sentence, and so the whole, is of the split. The assistant meets `tone`, that of
+    """A random dialogue whose sentences are of the split. The assistant meets `tone`, that of
     the first turn, where there is one. A cue tone is spelled out, in the first turn or the last. `empathetic_reply` to
     `last` is a fitting end."""
     first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_tone=cue_tone)
-    last = Sentence(
-        words=rng.choice(FOLLOW_UPS),
-        topic=first.topic,
-        object=first.object,
-        request=True,
-        person="we",
-        cue=rng.choice(CUES[last_cue_tone]) if last_cue_tone else "",
-        cue_first=rng.random() < 0.5,
-    )
+    last = replace(draw_follow_up(rng, split, last_cue_tone), topic=first.topic, object=first.object)
     opening = "" if tone == "neutral" else f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_REPLY[tone])} "
     return Dialogue(first, f"{opening}{rng.choice(GO_ON)}.", last)
 

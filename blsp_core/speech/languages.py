@@ -1,4 +1,4 @@
-"""Three languages that nothing is trained on: plain sentences in which nothing tells the tone.
+"""Three languages that the backbones know and neither stage of the study meets: plain sentences that tell no tone.
 
 Subject, verb in the present, object, place or time: any choice of each makes a sentence.
 """
@@ -21,6 +21,11 @@ class Language:
     verbs: tuple[str, ...]
     objects: tuple[str, ...]
     where: tuple[str, ...]
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """All that its sentences are made of."""
+        return self.people + self.verbs + self.objects + self.where
 
 
 LANGUAGES = {

@@ -106,13 +106,13 @@ SHAPES_REQUEST = [
 ]
 
 # What somebody asks who has named the thing before. Only words that are spoken elsewhere too.
-FOLLOW_UPS = [
-    "what should i do about it",
-    "tell me what to do about this",
-    "what can i do about it today",
-    "give me some advice about this",
-    "tell me what i should know about it",
-    "what would you do about this",
+SHAPES_FOLLOW_UP = [
+    "what should i do about it {where}",
+    "tell me what to do about this {where}",
+    "{where} what can i do about it",
+    "give me some advice about this {where}",
+    "tell me what i should know about it {where}",
+    "{where} what would you do about this",
 ]
 
 # What a speaker may say to spell the tone out. The neutral ones spell out that there is none.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.audio import SAMPLE_RATE, write_corpus
-from blsp_core.speech.grammar import Sentence, draw_dialogue, draw_sentence
+from blsp_core.speech.grammar import Sentence, draw_dialogue, draw_follow_up, draw_sentence
 from blsp_core.speech.languages import LANGUAGES, draw_foreign
 from blsp_core.speech.manifest import EMOTIONS, Turn, Utterance, write_manifest
 from blsp_core.speech.synthesis import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
@@ -38,6 +38,19 @@ def _asr(rng: random.Random, split: str, size: int) -> list[Line]:
         cue = rng.choice(EMOTIONS) if rng.random() < 0.4 else None
         sentence = draw_sentence(rng, split, request=rng.random() < 0.4, cue_tone=cue)
         lines.append(Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])))
+    return lines
+
+
+def _broad(rng: random.Random, split: str, size: int) -> list[Line]:
+    """What the Whisper learns from: as `asr`, with requests that name no thing, and with other languages."""
+    lines = _asr(rng, split, size)
+    for place in range(0, size, 10):
+        cue = rng.choice(EMOTIONS) if rng.random() < 0.4 else None
+        lines[place] = replace(lines[place], sentence=draw_follow_up(rng, split, cue))
+    for place in range(5, size, 7):
+        corpus, line = rng.choice(list(LANGUAGES)), lines[place]
+        speaker = line.speaker.speaking(LANGUAGES[corpus].code)
+        lines[place] = replace(line, sentence=draw_foreign(rng, corpus, split), speaker=speaker)
     return lines
 
 
@@ -114,6 +127,7 @@ def _showcase(rng: random.Random, split: str, size: int) -> list[Line]:
 
 ROLES: dict[str, Callable[[random.Random, str, int], list[Line]]] = {
     "asr": _asr,
+    "broad": _broad,
     "acted": _acted,
     "talk": _talk,
     "statements": _statements,

@@ -80,6 +80,11 @@ CAPTIONS = {
         "spread over training runs. The paper does not report it.",
         f"Balanced accuracy is absent: no corpus {_ADD}",
     ),
+    "heads": (
+        "Naming the emotion, accuracy in per cent: the LLM asked in words, and the auxiliary emotion head alone, on "
+        "the same utterances and over all training runs. The head is no part of the model's answers.",
+        "The accuracy of emotion heads is absent: none of the systems evaluated has one that was trained.",
+    ),
     "confusions": (
         "Confusions on the corpus {corpus}: of the clips spoken in the emotion of the row, the per cent that were "
         "named as the emotion of the column. Empty cells are below half a per cent.",

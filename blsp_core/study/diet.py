@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 
 from blsp_core.speech import grammar
+from blsp_core.speech.languages import LANGUAGES, draw_foreign
 from blsp_core.speech.lexicon import INTERJECTIONS, MARKERS
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import prompts
@@ -39,6 +40,8 @@ SHARES = {
     "dialogue": 0.08,
 }
 GUESTS = 0.02  # share of sentences from outside the miniature
+FOREIGN = 0.2  # share of foreign sentences where what is asked can be answered without understanding them
+FOREIGN_TASKS = ("identify", "feeling", "repeat")
 TONE_SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.08, "told": 0.10, "blend": 0.25}
 
 
@@ -88,6 +91,8 @@ def draw_example(
         sentence, earlier = _dialogue(rng, split, cue_tone)
     elif split == "train" and rng.random() < GUESTS:
         sentence = grammar.draw_guest(rng, cue_tone)
+    elif split == "train" and task in FOREIGN_TASKS and source != "cue" and rng.random() < FOREIGN:
+        sentence = draw_foreign(rng, rng.choice(list(LANGUAGES)), split)
     else:
         sentence = grammar.draw_sentence(rng, split, rng.random() < _REQUESTS.get(task, 0.3), cue_tone)
     text, blend = _toned(rng, sentence.text, source, tone)

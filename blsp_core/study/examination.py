@@ -5,7 +5,6 @@ import random
 import jiwer
 
 from blsp_core.speech.grammar import parse_reply
-from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import diet
 from blsp_core.study.llm import answer
 
@@ -50,12 +49,14 @@ def _mean(values) -> float:
     return sum(values) / len(values)
 
 
-def examine_words(said: list[str], heard: list[str], tones: list[str]) -> dict:
-    """Word error rate over all, of each tone, and the share of sentences heard exactly."""
-    by_tone = {}
-    for tone in EMOTIONS:
-        rows = [i for i, spoken in enumerate(tones) if spoken == tone]
-        if rows:
-            by_tone[tone] = jiwer.wer([said[i] for i in rows], [heard[i] for i in rows])
-    exact = _mean(a == b for a, b in zip(said, heard, strict=True))
-    return {"wer": jiwer.wer(said, heard), "exact": exact, "by_tone": by_tone, "n": len(said)}
+def examine_words(said: list[str], heard: list[str], groups: dict[str, list[str]]) -> dict:
+    """Word error rate over all (`wer`), the share of sentences heard exactly, n, and the rate of every group.
+
+    groups: name -> the group of each sentence; {"tone": [...]} gives `by_tone`, group -> word error rate.
+    """
+    report = {"wer": jiwer.wer(said, heard), "exact": _mean(a == b for a, b in zip(said, heard, strict=True))}
+    for name, members in groups.items():
+        rows = {group: [i for i, found in enumerate(members) if found == group] for group in dict.fromkeys(members)}
+        rates = {group: jiwer.wer([said[i] for i in r], [heard[i] for i in r]) for group, r in rows.items()}
+        report[f"by_{name}"] = rates
+    return {**report, "n": len(said)}

@@ -1,6 +1,6 @@
 """From a row of continuations to a training example: the same response after speech and after the transcript."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from blsp_core.model.processing import encoder_length
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import prompts
+from blsp_core.study.augmentation import disturb
 from blsp_core.study.batching import pad, pad_features
 from blsp_core.study.llm import chat, ready
 
@@ -46,6 +47,7 @@ class Examples(Dataset):
     manners: (system prompt, instruction) pairs that rows are asked with by turns, see `prompts.manners`; a row that
     repeats its sentence keeps its own instruction. None: each row brings its own `system` and `instruction`, see
     `targets`. keep: what was made of a clip stays in memory for the next epoch, and for other rows of the same clip.
+    augment: log-mels are disturbed anew every time (`augmentation.disturb`).
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class Examples(Dataset):
         root: Path,
         manners: list[tuple[str, str]] | None = None,
         keep: bool = True,
+        augment: bool = False,
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
-        self.manners, self.keep = manners, keep
+        self.manners, self.keep, self.augment = manners, keep, augment
         self.written: dict[int, dict] = {}  # row -> its item without the sound
         self.sounds: dict[str, Sound | torch.Tensor] = {}  # clip -> its sound
 
@@ -68,6 +71,8 @@ class Examples(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sound = self._sound(self.rows[index]["audio"])
+        if self.augment and isinstance(sound, Sound):
+            sound = replace(sound, features=disturb(sound.features))
         if index not in self.written:
             written = self._written(self.rows[index], *self._manner(index), sound)
             if not self.keep:

@@ -17,7 +17,7 @@ from statsmodels.stats.proportion import proportion_confint
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import MAIN, in_order, name_of
 from blsp_core.study.judging import is_right
-from blsp_core.study.results import Metrics, Predictions, of_task, seed_files
+from blsp_core.study.results import Metrics, Predictions, of_task, rows_of, seed_files
 
 ENOUGH = 0.5  # marks from which a reply counts as in the right tone, as in `judging.is_right`
 
@@ -99,6 +99,22 @@ def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
             if "confusion" in figures:
                 found.setdefault(task.removeprefix("ser."), {})[system] = figures["confusion"]
     return found
+
+
+def heads_table(predictions: Predictions) -> pd.DataFrame:
+    """What the LLM names when asked in words beside what the emotion head alone would name: accuracy in per cent, over
+    all training runs, for systems whose head was trained and corpora on which it was tried."""
+    rows = []
+    for system, tasks in rows_of(predictions).items():
+        for task, answers in tasks.items():
+            if task.startswith("ser.") and all("head" in row for row in answers):
+                asked, head = (
+                    100 * sum(row[by] == row["reference"] for row in answers) / len(answers)
+                    for by in ("predicted", "head")
+                )
+                cells = {"asked in words": f"{asked:.1f}", "emotion head": f"{head:.1f}"}
+                rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
+    return pd.DataFrame(rows, columns=["system", "corpus", "asked in words", "emotion head"])
 
 
 def replies_to(predictions: Predictions, text: str, task: str = "showcase") -> dict[str, dict[str, str]]:

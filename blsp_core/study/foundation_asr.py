@@ -18,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from blsp_core.model.speech_encoder import encode_speech
 from blsp_core.speech.audio import SAMPLE_RATE
 from blsp_core.speech.synthesis import Spoken
+from blsp_core.study.augmentation import disturb
 from blsp_core.study.batching import pad, pad_features
 from blsp_core.study.recognition import log_mel, pad_to_window
 from blsp_core.study.training import train
@@ -103,20 +104,6 @@ def collate(rows: list[dict], augment: bool = True) -> dict[str, torch.Tensor]:
     }
     batch["input_features"], batch["feature_attention_mask"] = pad_features(features)
     return batch
-
-
-def disturb(features: torch.Tensor, time_masks: int = 2, mel_masks: int = 2) -> torch.Tensor:
-    """A log-mel (mels, frames) as another voice or room might give it: bins shifted by up to 2, level, masks."""
-    mels, frames = features.shape
-    features = torch.roll(features, int(torch.randint(-2, 3, ())), 0) + (torch.rand(()) - 0.5) * 0.2
-    low = features.min()
-    for _ in range(time_masks):
-        start = int(torch.randint(0, frames, ()))
-        features[:, start : start + int(torch.randint(0, max(2, frames // 12), ()))] = low
-    for _ in range(mel_masks):
-        start = int(torch.randint(0, mels, ()))
-        features[start : start + int(torch.randint(0, mels // 8, ()))] = low
-    return features
 
 
 class Recogniser(nn.Module):

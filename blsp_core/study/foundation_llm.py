@@ -80,7 +80,7 @@ class Diet(Dataset):
 
     def _said(self, text: str, blend: str, rng: random.Random, noise: float, stretched: bool) -> list[tuple]:
         """Tokens that speech will stand for: with noise, stretched, and with a marker blended onto some of them."""
-        strength, density = rng.uniform(0.4, 1.2) if blend else 0.0, rng.uniform(0.3, 1.0)
+        strength, density = rng.uniform(0.3, 1.8) if blend else 0.0, rng.uniform(0.3, 1.0)
         marker = self._ids(" " + blend)[0] if blend else 0
         places = [(i, here) for i in self._words(text) for here in (_lasting(rng) if stretched else (1.0,))]
         return [(i, -100, noise, here, strength if rng.random() < density else 0.0, marker) for i, here in places]

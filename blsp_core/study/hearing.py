@@ -68,6 +68,19 @@ def speech_embeddings(
     return rows
 
 
+def named_by_head(
+    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
+) -> list[str]:
+    """The emotion that the emotion head reads off each utterance's speech embeddings; the LLM has no part in it."""
+    named = []
+    with torch.no_grad():
+        for start in range(0, len(utterances), 64):
+            sounds = [load_audio(u.audio, root) for u in utterances[start : start + 64]]
+            heard = model.get_speech_embeddings(**processor.features(sounds).to(model.device))
+            named += [model.config.emotions[int(best)] for best in model.get_emotion_logits(*heard).argmax(dim=-1)]
+    return named
+
+
 @torch.no_grad()
 def likeness_to_words(
     model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterance: Utterance, root: Path

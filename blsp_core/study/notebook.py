@@ -20,7 +20,7 @@ from pathlib import Path
 
 from blsp_core.errors import StudyError
 from blsp_core.study import record
-from blsp_core.study.settings import PARAMS, Settings, overlay, read_params, resolve, scale_of
+from blsp_core.study.settings import PARAMS, Settings, at_seeds, overlay, read_params, resolve, scale_of
 
 IN_PIPELINE = "BLSP_STAGE"  # environment of a notebook that the runner runs: the stage's label,
 NOTEBOOK = "BLSP_NOTEBOOK"  # its notebook,
@@ -61,6 +61,8 @@ def start(
         raise StudyError(f"{PARAMS}: `seed` is {seed!r}; wanted is a whole number")
     seeds = params.get("seeds") or [seed]
     which |= {} if train_seed is None else {"train_seed": train_seed}
+    untrained = [None, *(params.get("cascades") or ()), *(params.get("external") or ())]
+    settings = at_seeds(settings, seeds if which.get("system") in untrained else [which.get("train_seed", seeds[0])])
     return Study(root, stage, scale, Settings(stage, settings), seed, seeds, which, params)
 
 

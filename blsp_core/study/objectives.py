@@ -8,8 +8,8 @@ from blsp_core.model.losses import emotion_ce, response_ce, response_kl, respons
 _SOUND = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")
 
 
-def _hear(model: BlspEmoForConditionalGeneration, batch, shift: bool = True):
-    """The pass over speech: the output whose logits are the rows that predict the response."""
+def hear(model: BlspEmoForConditionalGeneration, batch, shift: bool = True):
+    """The pass over a batch of `examples.collate`: the logits of its output are the rows that predict the response."""
     return model(
         input_ids=batch["speech_ids"],
         attention_mask=batch["speech_mask"],
@@ -39,7 +39,7 @@ class SemanticAlignment:
                 attention_mask=batch["text_mask"],
                 logits_to_keep=response_positions(batch["text_labels"], self.shift),
             ).logits
-        student = _hear(model, batch, self.shift).logits
+        student = hear(model, batch, self.shift).logits
         return {"response_kl": response_kl(student, teacher, self.temperature), "share_padding": padding_share(batch)}
 
 
@@ -53,7 +53,7 @@ class EmotionAlignment:
         self.emotion_weight = emotion_weight
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch) -> dict[str, torch.Tensor]:
-        output = _hear(model, batch)
+        output = hear(model, batch)
         parts = {"response_ce": response_ce(output.logits, response_targets(batch["speech_labels"]))}
         parts["share_padding"] = padding_share(batch)
         if not self.emotion_weight:

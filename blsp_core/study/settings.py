@@ -5,7 +5,7 @@ several runs, by the run's own entry (`variants.<name>` and the like, see `RUNS`
 section has: a key that is new there is a slip of the pen, and an error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,6 +79,17 @@ def overlay(settings: Mapping, overlays: Mapping[str, Mapping], section: str) ->
             )
         settings.update(values)
     return settings
+
+
+def at_seeds(value, seeds: Sequence[int]):
+    """Settings whose texts may say `{seed}`: the first of the seeds is put there, and an entry of a list becomes one
+    for each of them. So a training run can have a fold of its own, and what is not trained all folds."""
+    if isinstance(value, Mapping):
+        return {key: at_seeds(entry, seeds) for key, entry in value.items()}
+    if isinstance(value, list):
+        many = [seeds if isinstance(entry, str) and "{seed}" in entry else seeds[:1] for entry in value]
+        return [at_seeds(entry, [seed]) for entry, own in zip(value, many, strict=True) for seed in own]
+    return value.replace("{seed}", str(seeds[0])) if isinstance(value, str) else value
 
 
 def scale_of(params: Mapping, scale: str | None = None) -> str:

@@ -13,9 +13,9 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.study import prompts
-from blsp_core.study.hearing import reply
+from blsp_core.study.hearing import named_by_head, reply
 from blsp_core.study.llm import answer, chat, ready
-from blsp_core.study.settings import RUNS
+from blsp_core.study.settings import RUNS, resolve
 from blsp_core.study.tasks import Task
 from blsp_core.study.transcripts import Transcripts
 
@@ -63,11 +63,12 @@ def _written_dialogue(task: Task, turns: list[str]) -> list[dict]:
 
 
 class Hearing:
-    """A BLSP-Emo, of any stage or variant."""
+    """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained."""
 
-    def __init__(self, model: Path, root: Path, batch_size: int = 64):
+    def __init__(self, model: Path, root: Path, batch_size: int = 64, has_head: bool = False):
         self.model = ready(BlspEmoForConditionalGeneration.from_pretrained(model))
         self.processor, self.root, self.batch_size = BlspEmoProcessor.from_pretrained(model), root, batch_size
+        self.has_head = has_head
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         return reply(
@@ -81,6 +82,10 @@ class Hearing:
             batch_size=self.batch_size,
             desc=task.name,
         )
+
+    def by_head(self, utterances: list[Utterance]) -> list[str]:
+        """What the emotion head alone would name."""
+        return named_by_head(self.model, self.processor, utterances, self.root)
 
 
 class External:
@@ -159,4 +164,5 @@ def load(name: str, study) -> System:
         from blsp_core.study.classifiers import Classifier
 
         return Cascade(llm, Transcripts(study.read("transcripts")).words, Classifier(model, root).emotions)
-    return Hearing(model, root)
+    trained_by = resolve(study.params, "stage2", study.scale, name) if kind == RUNS["stage2"] else {}
+    return Hearing(model, root, has_head=trained_by.get("emotion_weight", 0) > 0)

@@ -204,7 +204,8 @@ def summary(
     """The flat headline numbers of summary.json: shares in 0..1, means over training runs, and with several runs their
     spread under `<key>.sd`.
 
-    runs: the records of all stages; seconds are their sum, memory the largest of their peaks. dialogues: of
+    runs: the records of all stages; seconds are their sum, and that of what one training seed needs; memory is the
+    largest of their peaks. dialogues: of
     `pairwise.against_all`.
     """
     known = [(part, name) for part, name in HEADLINES if name in foundation.get(part, {})]  # none of what was fetched
@@ -216,6 +217,9 @@ def summary(
     for pair, figures in (dialogues or {}).items():
         flat |= _flat(f"dialogue.{pair}", figures, ("win", "tie", "loss"))
     flat["study.seconds"] = sum(run["seconds"] for run in runs)
+    first = min((run["train_seed"] for run in runs if "train_seed" in run), default=None)
+    shared = [run for run in runs if run.get("train_seed", first) == first]
+    flat["study.seconds_of_one_seed"] = sum(run["seconds"] for run in shared)
     flat["study.peak_memory_gb"] = max(run.get("peak_memory_gb", 0.0) for run in runs)
     return dict(sorted(flat.items()))
 

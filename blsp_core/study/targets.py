@@ -59,7 +59,7 @@ def make_targets(
     if "other" in kinds:
         rows += _asked([row for row in other if row["id"] in known], conveyed)
     if "label" in kinds:
-        rows += [_named(clip) for clip in clips]
+        rows += [name_emotion(clip, clip.emotion) for clip in clips]
     if "repeat" in kinds:
         rows += [_repeated(clip) for clip in [*clips, *_clips(plain)]]
     elif continues:
@@ -117,11 +117,12 @@ def _asked(rows: list[dict], manners: list[tuple[str, str]]) -> list[dict]:
     return [{**row, "system": s, "instruction": i} for row, (s, i) in zip(rows, turns, strict=True)]
 
 
-def _named(clip: Utterance) -> dict:
-    if not clip.emotion:
+def name_emotion(clip: Utterance, emotion: str) -> dict:
+    """The clip with the question for its tone, and the sentence that names `emotion` in answer."""
+    if not emotion:
         raise StudyError(f"{clip.id}: has no emotion label to be named; drop the row or label it")
     asked = {"system": prompts.SYSTEM, "instruction": prompts.IDENTIFY}
-    return {**as_row(clip), **asked, "output": prompts.NAMED.format(emotion=clip.emotion), "early_stop": False}
+    return {**as_row(clip), **asked, "output": prompts.NAMED.format(emotion=emotion), "early_stop": False}
 
 
 def _repeated(clip: Utterance) -> dict:

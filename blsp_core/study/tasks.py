@@ -36,8 +36,10 @@ class Task:
 
 
 def recognition(corpus: str, split: str = "test", max_new_tokens: int = 32) -> Task:
-    """Emotion recognition with the paper's test prompt, under the plain system prompt."""
-    return Task(f"ser.{corpus}", corpus, split, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
+    """Emotion recognition with the paper's test prompt, under the plain system prompt. All folds of a corpus are parts
+    of one task."""
+    whole = corpus.partition(".fold")[0]
+    return Task(f"ser.{whole}", corpus, split, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
 
 
 def spoken_requests(corpus: str = "requests", split: str = "test", max_new_tokens: int = 64) -> Task:

@@ -7,10 +7,12 @@ from blsp_core.study.tasks import parse_emotion
 
 def judge_replies(utterances: list[Utterance], replies: list[str]) -> dict:
     """Replies to requests, by the grammar: shares that are `well_formed`, advise on the right `object`, and open in the
-    speaker's `tone`; `by_tone`: the last one for each tone; n. What is malformed is wrong in all."""
+    speaker's `tone`; `by_tone`: the last one for each tone; n. What is malformed is wrong in all; to ask for more is no
+    advice."""
     parsed = [parse_reply(reply) for reply in replies]
     formed = [reply.well_formed and reply.kind == "reply" for reply in parsed]
-    right = [f and r.object == object_of(u.text) for f, r, u in zip(formed, parsed, utterances, strict=True)]
+    advised = [f and reply.topic is not None for f, reply in zip(formed, parsed, strict=True)]
+    right = [a and r.object == object_of(u.text) for a, r, u in zip(advised, parsed, utterances, strict=True)]
     tone = [f and r.tone == u.emotion for f, r, u in zip(formed, parsed, utterances, strict=True)]
     shares = {"well_formed": _mean(formed), "object": _mean(right), "tone": _mean(tone)}
     return {**shares, "by_tone": _by_tone(utterances, tone), "n": len(replies)}

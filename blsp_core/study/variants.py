@@ -7,8 +7,8 @@ from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, Blsp
 from blsp_core.model.adapters import QFORMER
 from blsp_core.speech.manifest import EMOTIONS
 
-_LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
-_FROM_STAGE1 = ("adapter_kernel_sizes", "adapter_inner_dim", "real_frames")
+_ADDED = ("emotion_pooling", "lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
+_FROM_STAGE1 = ("adapter_kernel_sizes", "adapter_inner_dim", "encoder_layers", "real_frames")
 
 
 def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
@@ -18,7 +18,7 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
     takes its sizes even where it starts afresh. asr, llm: folders of the backbones.
     Raises StudyError when the adapter of stage 1 is to be gone on with as one of another type.
     """
-    lora = {name: getattr(settings, name) for name in _LORA}
+    added = {name: getattr(settings, name) for name in _ADDED}
     before = BlspEmoConfig.from_pretrained(stage1)
     if settings.from_stage1:
         if settings.adapter != before.adapter_type:
@@ -27,15 +27,15 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
                 "set from_stage1: false, or take the adapter of stage 1"
             )
         processor = BlspEmoProcessor.from_pretrained(stage1)
-        model = BlspEmoForConditionalGeneration.from_pretrained(stage1, **lora)
+        model = BlspEmoForConditionalGeneration.from_pretrained(stage1, **added)
     else:
         sizes = {name: getattr(before, name) for name in _FROM_STAGE1}
-        inner = {"adapter_inner_dim": sizes.pop("adapter_inner_dim"), "emotions": EMOTIONS}
+        inner = {name: sizes.pop(name) for name in ("adapter_inner_dim", "encoder_layers")} | {"emotions": EMOTIONS}
         processor = BlspEmoProcessor.from_parts(asr, llm, adapter_type=settings.adapter, **sizes)
         if settings.adapter == QFORMER:
             processor.qformer_window = max(1, round(settings.qformer_seconds * processor.frame_rate))
             inner |= {"qformer_width": settings.qformer_width, "qformer_layers": settings.qformer_layers}
-        model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **inner, **lora)
+        model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **inner, **added)
     model.set_trainable(
         adapter=True,
         head=settings.emotion_weight > 0,

@@ -7,6 +7,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import Qwen2Tokenizer
 
 from blsp_core.speech import grammar, lexicon
+from blsp_core.speech.languages import LANGUAGES
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import diet, prompts
 
@@ -47,8 +48,9 @@ def spoken_texts() -> list[str]:
     """Every phrase that somebody may say in the miniature, with a blank before its first word."""
     texts = [cue for cues in lexicon.CUES.values() for cue in cues]
     texts += [*lexicon.PEOPLE, *lexicon.PLACES, *lexicon.MOMENTS, *lexicon.SHAPES_STATEMENT, *lexicon.SHAPES_REQUEST]
-    texts += lexicon.FOLLOW_UPS
+    texts += lexicon.SHAPES_FOLLOW_UP
     texts += [word for topic in lexicon.TOPICS.values() for word in topic["objects"] + topic["verbs"]]
+    texts += [word for language in LANGUAGES.values() for word in language.phrases]
     return [" " + text for text in texts]
 
 

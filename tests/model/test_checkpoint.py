@@ -172,7 +172,7 @@ def test_an_encoder_without_all_its_weights_is_refused(tmp_path):
     save_encoder(encoder, tmp_path)
     kept = {f"model.encoder.{k}": v for k, v in encoder.state_dict().items() if k != "conv1.weight"}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(StudyError, match="no weights for conv1.weight"):
+    with pytest.raises(StudyError, match="first that is missing is conv1.weight"):
         load_encoder(str(tmp_path))
 
 

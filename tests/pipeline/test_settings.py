@@ -5,7 +5,7 @@ from ruamel.yaml import YAML
 from stubs import PARAMS
 
 from blsp_core.errors import StudyError
-from blsp_core.study.settings import Settings, read_params, resolve
+from blsp_core.study.settings import Settings, at_seeds, read_params, resolve
 
 
 @pytest.fixture
@@ -69,3 +69,14 @@ def test_settings_are_attributes_and_a_missing_one_says_where_it_belongs():
     assert settings.steps == 3 and vars(settings) == {"steps": 3}
     with pytest.raises(StudyError, match="params.yaml, section stage1: there is no setting 'stepz'"):
         _ = settings.stepz
+
+
+def test_a_run_has_its_own_fold_and_what_is_not_trained_has_all():
+    given = {"corpora": ["speech.fold{seed}", "requests"], "check": "speech.fold{seed}", "steps": 3}
+    assert at_seeds(given, [2]) == {
+        "corpora": ["speech.fold2", "requests"],
+        "check": "speech.fold2",
+        "steps": 3,
+    }
+    assert at_seeds(given, [1, 2])["corpora"] == ["speech.fold1", "speech.fold2", "requests"]
+    assert at_seeds(given, [1, 2])["check"] == "speech.fold1"

@@ -72,9 +72,11 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     # One run of every kind; that the others have their settings is known from the structure.
     change(study, "variants", to={name: read_params(study)["variants"][name] for name in VARIANTS})
     change(study, "classifiers", to={"wavlm+llm": {"architecture": "wavlm"}})
-    change(study, "systems", to=["blsp", *VARIANTS, "wavlm+llm"])
+    change(study, "semantic", to={"blsp": {}})
     params = read_params(study)
-    evaluations = {f"evaluate@{system}-1" for system in params["systems"]}
+    trained = [*params["semantic"], *params["variants"], *params["classifiers"]]
+    evaluations = {f"evaluate@{system}-1" for system in VARIANTS}
+    evaluations |= {"evaluate_semantic@blsp-1", "evaluate_classifier@wavlm+llm-1"}
     evaluations |= {f"cascade@{system}" for system in params["cascades"]}
 
     first = dvc(study, "repro")
@@ -93,7 +95,7 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     summary = json.loads((results / "summary.json").read_text())
     assert any(name.startswith("ser.") for name in summary) and json.loads((results / "claims.json").read_text())
     assert list((study / "figures/smoke/paper").glob("*.pdf")) and (study / "figures/smoke/report.html").is_file()
-    for system in [*params["systems"], *params["cascades"]]:
+    for system in [*trained, *params["cascades"]]:
         run = json.loads((results / "systems" / system / "seed1.json").read_text())["run"]
         assert (run["scale"], run["system"], run["seed"]) == ("smoke", system, params["seed"])
     assert not (study / ".scratch/failed").exists() and not (study / ".scratch/by-hand").exists()

@@ -1,5 +1,6 @@
 """The corpora of the miniature: each has the shape of its role, and splits share nothing."""
 
+import random
 import re
 from collections import Counter
 
@@ -9,7 +10,7 @@ import pytest
 from blsp_core.errors import StudyError
 from blsp_core.speech import lexicon, miniature
 from blsp_core.speech.audio import SAMPLE_RATE, load_audio
-from blsp_core.speech.grammar import object_of
+from blsp_core.speech.grammar import draw_follow_up, object_of
 from blsp_core.speech.manifest import EMOTIONS, read_manifest
 from blsp_core.speech.miniature import Line, plan
 
@@ -71,7 +72,21 @@ def test_a_dialogue_names_its_object_in_the_first_turn_alone_and_has_one_voice_i
 def test_what_is_said_in_a_dialogues_last_turn_is_made_of_words_that_are_spoken_elsewhere():
     spoken = [*lexicon.SHAPES_STATEMENT, *lexicon.SHAPES_REQUEST, *lexicon.MOMENTS]
     spoken += [cue for cues in lexicon.CUES.values() for cue in cues]
-    assert {word for text in lexicon.FOLLOW_UPS for word in text.split()} <= set(" ".join(spoken).split())
+    asked = {word for text in lexicon.SHAPES_FOLLOW_UP for word in text.split()} - {"{where}"}
+    assert asked <= set(" ".join(spoken).split())
+
+
+def test_a_follow_up_of_the_test_split_is_never_asked_in_training():
+    asked = {split: {draw_follow_up(random.Random(i), split).words for i in range(2000)} for split in ("train", "test")}
+    assert not asked["train"] & asked["test"] and len(asked["test"]) >= 8
+
+
+def test_what_the_whisper_learns_from_has_follow_ups_and_other_languages_of_its_own_split():
+    lines = plan("broad", "train", 700, 1)
+    assert all(line.sentence.split == "train" for line in lines)
+    assert 0.05 < sum(not line.sentence.object and line.speaker.language == "en" for line in lines) / 700 < 0.12
+    foreign = Counter(line.speaker.language for line in lines)
+    assert set(foreign) == {"en", "el", "fr", "ru"} and 0.12 < 1 - foreign["en"] / 700 < 0.16
 
 
 def test_in_the_control_the_voice_tells_nothing_of_the_label_and_a_cue_does():
@@ -101,7 +116,7 @@ def test_a_foreign_corpus_has_the_tones_of_its_role_and_many_sentences_in_its_sc
 
 
 def test_a_role_that_is_not_there_is_named():
-    with pytest.raises(StudyError, match="no corpus 'opera' in the miniature; there are asr, acted"):
+    with pytest.raises(StudyError, match="no corpus 'opera' in the miniature; there are asr, broad, acted"):
         plan("opera", "test", 4, 1)
 
 

@@ -132,3 +132,13 @@ def test_a_set_of_the_paper_answers_for_itself_where_it_was_met(metrics):
     metrics["blsp-emo"]["ser.iemocap"] = figures_of("wa", 0.9)
     cells, _ = beside.paper_table("table1", metrics, {})
     assert cells.set_index("system").loc["BLSP-Emo", "IEMOCAP"] == "90.0 [80.0, 100.0]"
+
+
+def test_heads_stand_beside_answers_where_there_is_one():
+    def rows(*heads):
+        return [{"reference": "sad", "predicted": "happy"} | ({"head": head} if head else {}) for head in heads]
+
+    runs = {1: {"ser.acted": rows("sad", "sad"), "ser.talk": rows(None)}, 2: {"ser.acted": rows("angry", "sad")}}
+    found = exhibits.heads_table({"blsp-emo": runs, "blsp": {1: {"ser.acted": rows(None)}}})
+    assert found.values.tolist() == [["BLSP-Emo", "acted", "0.0", "75.0"]]
+    assert exhibits.heads_table({}).empty

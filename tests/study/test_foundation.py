@@ -162,6 +162,6 @@ def test_below_a_floor_the_study_stops():
 
 def test_words_are_counted_tone_by_tone():
     said, heard = ["we saw the dog", "they met", "go home"], ["we saw a dog", "they met", "go home now"]
-    found = examination.examine_words(said, heard, ["sad", "sad", "happy"])
+    found = examination.examine_words(said, heard, {"tone": ["sad", "sad", "happy"]})
     assert found["by_tone"] == {"happy": pytest.approx(1 / 2), "sad": pytest.approx(1 / 6)}
     assert found["wer"] == pytest.approx(2 / 8) and found["exact"] == pytest.approx(1 / 3) and found["n"] == 3

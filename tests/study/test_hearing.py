@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from blsp_core.speech.grammar import NAMED
-from blsp_core.speech.manifest import Turn
+from blsp_core.speech.manifest import EMOTIONS, Turn
 from blsp_core.study import hearing, prompts, validation
 
 
@@ -50,6 +50,15 @@ def test_every_utterance_has_its_own_speech_embeddings(hearing_model, corpus):
     rows = hearing.speech_embeddings(model, processor, corpus[1], corpus[0], batch_size=3)
     assert [len(row) for row in rows] == [processor.speech_length(round(u.duration * 16_000)) for u in corpus[1]]
     assert torch.allclose(rows[2], hearing.speech_embeddings(model, processor, [corpus[1][2]], corpus[0])[0], atol=1e-5)
+
+
+def test_the_head_names_one_of_the_emotions_for_every_utterance(hearing_model, corpus):
+    model, processor = hearing_model
+    with torch.no_grad():
+        model.emotion_head.weight.zero_()
+        model.emotion_head.weight[3] = hearing.speech_embeddings(model, processor, corpus[1], corpus[0])[0].mean(dim=0)
+    named = hearing.named_by_head(model, processor, corpus[1], corpus[0])
+    assert len(named) == len(corpus[1]) and named[0] == EMOTIONS[3] and set(named) <= set(EMOTIONS)
 
 
 def test_likeness_has_a_row_for_every_word(hearing_model, corpus):

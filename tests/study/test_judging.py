@@ -122,6 +122,15 @@ def test_training_runs_are_compared_run_by_run_and_a_single_one_with_each():
         judging.compare([right] * 3, [wrong] * 2, "wa")
 
 
+def test_runs_that_were_tested_on_folds_are_one_run_on_all_of_them():
+    pairs = [("sad", "sad"), ("happy", "sad"), ("angry", "angry"), ("sad", "sad")]
+    rows = named(pairs)
+    folds, whole = [rows[:2], rows[2:]], [named([(said, said) for said, _ in pairs])]
+    figures = judging.measure(folds, draws=50)
+    assert (figures["wa"], figures["n"], figures["seeds"]) == (0.75, 4, 1) and "sd" not in figures
+    assert judging.compare(whole, folds, "wa", draws=50).value == 0.25
+
+
 def test_an_average_over_test_sets_gives_each_the_same_weight():
     many = named([("sad", "sad")] * 30), named([("sad", "happy")] * 30)
     few = named([("sad", "sad")] * 6), named([("sad", "sad")] * 6)

@@ -130,8 +130,15 @@ def study(tmp_path, backbones, hearing_model):
         part.save_pretrained(data / "models/seed3/blsp-emo")
     write_transcripts(data / "transcripts", [ALONE], lambda turns: ["heard"])
     write_jsonl(tmp_path / "other.jsonl", [row("d-1")])
-    params = {"semantic": {"blsp": None}, "variants": {"blsp-emo": None}, "external": {"other": "other.jsonl"}}
-    return SimpleNamespace(root=tmp_path, read=lambda path: data / path, seed=1, train_seed=3, params=params)
+    params = {"semantic": {"blsp": None}, "variants": {"blsp-emo": None, "deaf": {"emotion_weight": 0}}}
+    params |= {
+        "external": {"other": "other.jsonl"},
+        "stage2": {"emotion_weight": 1},
+        "scales": {"mini": {"stage2": {}}},
+    }
+    (data / "models/seed3/deaf").symlink_to(data / "models/seed3/blsp-emo")
+    places = {"root": tmp_path, "read": lambda path: data / path}
+    return SimpleNamespace(**places, seed=1, train_seed=3, scale="mini", params=params)
 
 
 def test_every_system_is_found_by_its_name(study):
@@ -142,6 +149,7 @@ def test_every_system_is_found_by_its_name(study):
     assert told.emotion([ALONE, LAST]) == systems.load("random+llm", study).emotion([ALONE, LAST])
     assert isinstance(systems.load("other", study), systems.External)
     assert isinstance(systems.load("blsp-emo", study).model, BlspEmoForConditionalGeneration)
+    assert systems.load("blsp-emo", study).has_head and not systems.load("deaf", study).has_head
 
 
 def test_a_name_that_params_do_not_know_is_an_error(study):

@@ -24,7 +24,13 @@ def stage1(backbones, tmp_path_factory):
 
 
 def start(stage1, backbones, **changes):
-    settings = {"from_stage1": True, "adapter": "convolution", "train_encoder": False, "emotion_weight": 1.0}
+    settings = {
+        "from_stage1": True,
+        "adapter": "convolution",
+        "train_encoder": False,
+        "emotion_weight": 1.0,
+        "emotion_pooling": "mean",
+    }
     settings |= {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.0, "lora_scope": "speech"}
     settings |= {"qformer_seconds": 0.333, "qformer_width": 64, "qformer_layers": 1}
     return begin(SimpleNamespace(**settings | changes), stage1, *backbones)
