@@ -205,8 +205,7 @@ def summary(
     spread under `<key>.sd`.
 
     runs: the records of all stages; seconds are their sum, and that of what one training seed needs; memory is the
-    largest of their peaks. dialogues: of
-    `pairwise.against_all`.
+    largest of their peaks. dialogues: of `pairwise.against_all`.
     """
     known = [(part, name) for part, name in HEADLINES if name in foundation.get(part, {})]  # none of what was fetched
     flat = {f"foundation.{part}.{name}": foundation[part][name] for part, name in known}

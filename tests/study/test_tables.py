@@ -71,13 +71,13 @@ def test_the_summary_is_flat_and_bears_the_agreed_names(metrics, answered):
     outcomes = [flat[f"dialogue.blsp-emo.vs.text+llm.{outcome}"] for outcome in ("win", "tie", "loss")]
     assert sum(outcomes) == pytest.approx(1) and outcomes[0] > outcomes[2]
     assert (flat["study.seconds"], flat["study.peak_memory_gb"]) == (15.0, 2.5)
+    assert all(isinstance(value, int | float) for value in flat.values())
 
 
 def test_the_time_of_one_training_seed_counts_what_all_share_and_the_first():
     runs = [{"seconds": 10.0}, *({"seconds": 5.0 + seed, "train_seed": seed} for seed in (1, 2, 3))]
     flat = tables.summary({}, {}, runs)
     assert (flat["study.seconds"], flat["study.seconds_of_one_seed"]) == (31.0, 16.0)
-    assert all(isinstance(value, int | float) for value in flat.values())
 
 
 def test_a_results_file_keeps_its_figures_apart_from_the_record_of_its_run(results):

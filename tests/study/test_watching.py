@@ -44,7 +44,7 @@ def test_the_answers_are_the_llms_own_where_they_name_what_it_was_told(run, monk
     assert said == [*own[:4], prompts.NAMED.format(emotion=EMOTIONS[4])]
 
 
-def test_five_answers_share_the_whole_probability(run, hearing_model, corpus, monkeypatch):
+def test_a_clips_probability_does_not_depend_on_its_neighbours(run, hearing_model, corpus, monkeypatch):
     monkeypatch.setattr(watching, "answer", lambda *_, **__: [Answer("", False)] * 5)
     watched, _ = run(steps=3)
     model, _ = hearing_model
