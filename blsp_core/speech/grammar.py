@@ -120,9 +120,9 @@ def draw_follow_up(rng: random.Random, split: str, cue_tone: str | None = None) 
 def draw_dialogue(
     rng: random.Random, split: str, tone: str, cue_tone: str | None = None, last_cue_tone: str | None = None
 ) -> Dialogue:
-    """A random dialogue whose sentences are of the split. The assistant meets `tone`, that of
-    the first turn, where there is one. A cue tone is spelled out, in the first turn or the last. `empathetic_reply` to
-    `last` is a fitting end."""
+    """A random dialogue whose sentences are of the split. The assistant meets `tone`, that of the first turn, where
+    there is one. A cue tone is spelled out, in the first turn or the last. `empathetic_reply` to `last` is a fitting
+    end."""
     first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_tone=cue_tone)
     last = replace(draw_follow_up(rng, split, last_cue_tone), topic=first.topic, object=first.object)
     opening = "" if tone == "neutral" else f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_REPLY[tone])} "

@@ -2,8 +2,8 @@
 
 A real LLM knows how a feeling shows in writing; the miniature learns it here, from text alone. The tone of a sentence
 is spelled out (a cue), marked (an emoji anywhere), told (in brackets), blended (the emoji's embedding added onto the
-words, as a voice lies over the words it speaks), or absent: then the tone is neutral. One tone, read by many
-instructions, is what lets speech that learnt one instruction be understood under the others.
+words, as a voice lies over the words it speaks, and often a second one, fainter), or absent: then the tone is neutral.
+One tone, read by many instructions, is what lets speech that learnt one instruction be understood under the others.
 """
 
 import random
@@ -33,11 +33,11 @@ SHARES = {
     "continue_emotion": 0.12,
     "continue_conveyed": 0.12,
     "identify": 0.13,
-    "repeat": 0.15,
-    "feeling": 0.05,
+    "repeat": 0.13,
+    "feeling": 0.04,
     "reply": 0.10,
     "empathy": 0.12,
-    "dialogue": 0.08,
+    "dialogue": 0.11,
 }
 GUESTS = 0.02  # share of sentences from outside the miniature
 FOREIGN = 0.2  # share of foreign sentences where what is asked can be answered without understanding them

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
+from tqdm.auto import tqdm
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
@@ -14,7 +15,8 @@ from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import prompts
 from blsp_core.study.augmentation import disturb
 from blsp_core.study.batching import pad, pad_features
-from blsp_core.study.llm import chat, ready
+from blsp_core.study.llm import chat
+from blsp_core.study.states import States
 
 IGNORED = -100
 
@@ -118,18 +120,14 @@ class Examples(Dataset):
         rate = self.processor.feature_extractor.sampling_rate
         return [self.processor.speech_length(round(row["duration"] * rate)) for row in self.rows]
 
-    @torch.no_grad()
-    def encode_once(self, model: BlspEmoForConditionalGeneration, batch_size: int = 64) -> None:
-        """Run the frozen encoder over every clip now, so that no training step has to; all of it is kept."""
-        model, self.keep = ready(model), True
-        clips = list(dict.fromkeys(row["audio"] for row in self.rows))
-        for start in range(0, len(clips), batch_size):
-            batch = clips[start : start + batch_size]
-            sounds = [self._sound(audio) for audio in batch]
-            features, mask = pad_features([sound.features for sound in sounds], [sound.frames for sound in sounds])
-            states, mask = model.encode(features.to(model.device), mask.to(model.device))
-            for audio, row, real in zip(batch, states, mask, strict=True):
-                self.sounds[audio] = row[real].cpu()
+    def encode_once(self, model: BlspEmoForConditionalGeneration, folder: Path) -> None:
+        """Run the frozen encoder over every clip now, so that no training step has to; all of it is kept.
+
+        folder: where states lie from run to run, see `States`.
+        """
+        states, self.keep = States(model, self.processor, folder), True
+        for audio in tqdm(dict.fromkeys(row["audio"] for row in self.rows), desc="encoder", unit="clip"):
+            self.sounds[audio] = states.of(load_audio(audio, self.root))
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:

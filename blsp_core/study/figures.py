@@ -34,6 +34,8 @@ NAMES = {
     "frozen-encoder": "frozen encoder",
     "shuffled-labels": "shuffled labels",
     "released-kl": "BLSP, released KL",
+    "share-25": "a quarter of the speech",
+    "share-50": "half of the speech",
 }
 # From Okabe and Ito's palette as seaborn has it; floor and ceiling are grey, the study's own system dark red.
 COLOURS = {
@@ -41,9 +43,9 @@ COLOURS = {
     "hubert+llm": "#de8f05", "wavlm+llm": "#8c5a00", "salmonn": "#cc78bc", "blsp": "#029e73", "blsp-ser": "#7b4ea3",
     "blsp-emo": "#b2182b", "gold+llm": "#3a3a3a", "no-semantic-stage": "#0173b2", "no-emotion-loss": "#de8f05",
     "multitask": "#029e73", "other-writer": "#8c5a00", "frozen-encoder": "#56b4e9", "shuffled-labels": "#9a9a9a",
-    "released-kl": "#5b8f6b",
+    "released-kl": "#5b8f6b", "share-25": "#fbafe4", "share-50": "#d55e00",
 }  # fmt: skip
-SPARE = ("#d55e00", "#6c6c6c", "#ece133", "#fbafe4", "#4c72b0")  # for systems that nobody foresaw
+SPARE = ("#6c6c6c", "#ece133", "#4c72b0")  # for systems that nobody foresaw
 MARKERS = "Xovs^<>PpDdh*H8"
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
 TONE_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
+from blsp_core.speech.lexicon import MARKERS
 from blsp_core.study import diet
 from blsp_core.study.training import train
 from blsp_core.study.vocabulary import TURN_END, TURN_START
@@ -33,9 +34,19 @@ def build_llm(tokenizer: Qwen2Tokenizer, width: int, layers: int, heads: int, ff
 
 
 # What an example says of every token, and what padding has there.
-FILL = {"input_ids": 0, "labels": -100, "noise": 0.0, "strength": 1.0, "blend": 0.0, "marker": 0}
+FILL = {
+    "input_ids": 0,
+    "labels": -100,
+    "noise": 0.0,
+    "strength": 1.0,
+    "blend": 0.0,
+    "marker": 0,
+    "faint": 0.0,
+    "rival": 0,
+}
 _CLEAR = 0.15  # the share of the diet, at its beginning, that is read as it is written
 _STRETCHED = 0.7  # of the rest, the share whose words last as spoken words do
+_RIVALLED = 0.4  # of what is blended, the share with a second tone, fainter than the first
 
 
 class Diet(Dataset):
@@ -61,7 +72,7 @@ class Diet(Dataset):
 
     def encode(self, example: diet.Example, rng: random.Random, noise: float = 0.0, stretched: bool = False) -> dict:
         """Per token what `FILL` lists: its id and label, the noise on it, how strongly it and a blended marker are
-        there, and the marker's id."""
+        there, and the marker's id; and the strength and id of a second, fainter marker."""
         tokens = self._read(f"{TURN_START}system\n{example.system}{TURN_END}\n")
         for turn in example.earlier:
             spoken = turn.role == "user"
@@ -71,19 +82,29 @@ class Diet(Dataset):
         blank = " " if example.instruction else ""
         tokens += self._said(blank + example.sentence, example.blend, rng, noise, stretched)
         tokens += self._read(f"{TURN_END}\n{TURN_START}assistant\n")
-        tokens += [(i, i, 0.0, 1.0, 0.0, 0) for i in (*self._words(example.answer), self.tokenizer.eos_token_id)]
+        tokens += [
+            (i, i, 0.0, 1.0, 0.0, 0, 0.0, 0) for i in (*self._words(example.answer), self.tokenizer.eos_token_id)
+        ]
         return dict(zip(FILL, map(list, zip(*tokens, strict=True)), strict=True))
 
     def _read(self, text: str) -> list[tuple]:
         """Tokens that are read as they are; in the order of `FILL`, as those below."""
-        return [(i, -100, 0.0, 1.0, 0.0, 0) for i in self._ids(text)]
+        return [(i, -100, 0.0, 1.0, 0.0, 0, 0.0, 0) for i in self._ids(text)]
 
     def _said(self, text: str, blend: str, rng: random.Random, noise: float, stretched: bool) -> list[tuple]:
-        """Tokens that speech will stand for: with noise, stretched, and with a marker blended onto some of them."""
+        """Tokens that speech will stand for: with noise, stretched, and with a marker blended onto some of them.
+
+        A voice is rarely one tone alone: often a second marker lies fainter beside the first, so that every
+        instruction learns to go by the stronger of two.
+        """
         strength, density = rng.uniform(0.3, 1.8) if blend else 0.0, rng.uniform(0.3, 1.0)
         marker = self._ids(" " + blend)[0] if blend else 0
+        rivalled = blend and rng.random() < _RIVALLED
+        faint = strength * rng.uniform(0.2, 0.7) if rivalled else 0.0
+        rival = self._ids(" " + rng.choice([m for m in MARKERS.values() if m != blend]))[0] if rivalled else 0
         places = [(i, here) for i in self._words(text) for here in (_lasting(rng) if stretched else (1.0,))]
-        return [(i, -100, noise, here, strength if rng.random() < density else 0.0, marker) for i, here in places]
+        toned = [(strength, marker, faint, rival) if rng.random() < density else (0.0, 0, 0.0, 0) for _ in places]
+        return [(i, -100, noise, here, *tone) for (i, here), tone in zip(places, toned, strict=True)]
 
     def _words(self, text: str) -> list[int]:
         words = text.split(" ")
@@ -138,7 +159,8 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     table = model.get_input_embeddings()
     embeds = table(batch["input_ids"])
     noise = torch.randn_like(embeds) * embeds.detach().std() * batch["noise"][..., None]
-    embeds = batch["strength"][..., None] * embeds + batch["blend"][..., None] * table(batch["marker"]) + noise
+    tones = batch["blend"][..., None] * table(batch["marker"]) + batch["faint"][..., None] * table(batch["rival"])
+    embeds = batch["strength"][..., None] * embeds + tones + noise
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     answers = batch["labels"][:, 1:] != -100
     logits = model.lm_head(hidden[:, :-1][answers])

@@ -1,5 +1,6 @@
 """Speech to words with a Whisper: the ears of the cascades."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ from blsp_core.study.llm import ready
 
 
 class Recognition:
-    """A Whisper of the miniature, from its folder, transcribing utterances below `root`."""
+    """A Whisper from its folder, transcribing utterances below `root`."""
 
     def __init__(self, asr: Path, root: Path, batch_size: int = 64):
         if not has_decoder(asr):
             raise StudyError(
-                f"{asr}: this Whisper has an encoder only, and words need its decoder; take out of `cascades` and "
-                "`systems` what stands on transcripts, or name a whole Whisper as foundation.encoder"
+                f"{asr}: this Whisper has an encoder only, and words need its decoder; set transcripts.source to "
+                "manifest in params.yaml, which gives cascades the true words, or name a whole Whisper in "
+                "foundation.encoder"
             )
         self.whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr))
         self.extractor, self.tokenizer = (
@@ -36,6 +38,15 @@ class Recognition:
         """The transcripts, in order."""
         sounds = [load_audio(utterance.audio, self.root) for utterance in utterances]
         return transcribe(self.whisper, self.extractor, self.tokenizer, sounds, self.batch_size)
+
+
+def source_of_words(source: str, asr: Path, root: Path) -> Callable[[list[Utterance]], list[str]]:
+    """What cascades are to know of utterances: as `heard` by the Whisper in `asr`, or as the `manifest` has them."""
+    if source == "heard":
+        return Recognition(asr, root).words
+    if source == "manifest":
+        return lambda utterances: [utterance.text for utterance in utterances]
+    raise StudyError(f"params.yaml, transcripts.source: {source!r} is unknown; wanted is heard or manifest")
 
 
 def log_mel(extractor: WhisperFeatureExtractor, sound: np.ndarray) -> np.ndarray:

@@ -9,9 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from ruamel.yaml import YAML
 
+from blsp_core.speech.audio import load_audio
+from blsp_core.speech.manifest import read_manifest
 from blsp_core.study.settings import PARAMS, read_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +65,16 @@ def change(root: Path, *keys: str, to) -> None:
     yaml.dump(params, root / PARAMS)
 
 
+def bring_two_clips_of_ravdess(study: Path) -> None:
+    """A corpus that comes in a folder of its own, far from whole."""
+    folder = study / "data/corpora/ravdess/Actor_01"
+    folder.mkdir(parents=True)
+    for emotion in ("03", "04"):
+        noise = np.random.default_rng(int(emotion)).normal(0, 0.1, 16_000)
+        soundfile.write(folder / f"03-01-{emotion}-01-01-01-01.wav", noise, 16_000)
+    change(study, "data", "readers", to={"ravdess": {"incomplete": True, "folds": 0, "split": "test"}})
+
+
 VARIANTS = ("blsp-emo", "shuffled-labels", "salmonn")
 
 
@@ -73,6 +87,7 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     change(study, "variants", to={name: read_params(study)["variants"][name] for name in VARIANTS})
     change(study, "classifiers", to={"wavlm+llm": {"architecture": "wavlm"}})
     change(study, "semantic", to={"blsp": {}})
+    bring_two_clips_of_ravdess(study)
     params = read_params(study)
     trained = [*params["semantic"], *params["variants"], *params["classifiers"]]
     evaluations = {f"evaluate@{system}-1" for system in VARIANTS}
@@ -100,6 +115,9 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
         assert (run["scale"], run["system"], run["seed"]) == ("smoke", system, params["seed"])
     assert not (study / ".scratch/failed").exists() and not (study / ".scratch/by-hand").exists()
     assert not list((study / ".scratch").rglob("*.safetensors")), "unfinished work stayed behind"
+
+    brought = read_manifest(study / "data/smoke/manifests/ravdess.test.jsonl")
+    assert [len(load_audio(row.audio, study / "data/smoke")) for row in brought] == [16_000, 16_000]
 
     begun = time.perf_counter()
     assert ran(dvc(study, "repro")) == set()

@@ -118,6 +118,17 @@ def test_an_example_reads_as_its_chat_and_only_the_answer_is_learnt(tokenizer):
         assert {m for m, strength in zip(row["marker"], row["blend"], strict=True) if strength} <= markers
 
 
+def test_a_second_tone_is_another_and_fainter(tokenizer):
+    data, rivalled = foundation_llm.Diet(tokenizer, 40, 0.5, 1), 0
+    for index, example in enumerate(drawn(60, source="blend")):
+        row = data.encode(example, random.Random(index))
+        tones = zip(row["marker"], row["blend"], row["rival"], row["faint"], strict=True)
+        seconds = [tone for tone in tones if tone[3]]
+        assert all(faint < strength and rival != marker for marker, strength, rival, faint in seconds)
+        rivalled += bool(seconds)
+    assert 10 < rivalled < 50
+
+
 def test_what_is_said_in_every_turn_is_noisy_and_what_is_written_is_not(tokenizer):
     example = drawn(1, task="dialogue", source="none")[0]
     row = foundation_llm.Diet(tokenizer, 40, 0.5, 1).encode(example, random.Random(1), 0.3)

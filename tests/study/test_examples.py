@@ -57,25 +57,25 @@ def test_lengths_say_how_long_the_speech_is(data):
         assert abs(data[index]["speech_ids"].count(placeholder) - length) <= 1
 
 
-def test_encoding_once_changes_no_loss(data, hearing_model):
+def test_encoding_once_changes_no_loss(data, hearing_model, tmp_path):
     model, _ = hearing_model
     loss = objectives.SemanticAlignment(2.0)
     with torch.no_grad():
         live = loss(model, collate([data[0], data[3], data[5]]))["response_kl"]
-        data.encode_once(model, batch_size=3)
+        data.encode_once(model, tmp_path)
         kept = loss(model, collate([data[0], data[3], data[5]]))["response_kl"]
-    assert live > 0 and torch.allclose(live, kept, rtol=1e-4)
+    assert live > 0 and torch.allclose(live, kept, rtol=2e-3)  # kept as float16
 
 
-def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus, hearing_model):
+def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus, hearing_model, tmp_path):
     asked = [row | {"system": prompts.SYSTEM, "instruction": i} for row in rows[:2] for i in ("a ", "b ")]
     data = Examples(asked, hearing_model[1], corpus[0])
     ids = data[0]["speech_ids"]
     assert data[0]["sound"] is data[1]["sound"] and data[0]["sound"] is not data[2]["sound"]
-    data.encode_once(hearing_model[0], batch_size=2)
+    data.encode_once(hearing_model[0], tmp_path)
     assert data[0]["sound"] is data[1]["sound"] and isinstance(data[0]["sound"], torch.Tensor)
     later = Examples(asked, hearing_model[1], corpus[0])
-    later.encode_once(hearing_model[0])
+    later.encode_once(hearing_model[0], tmp_path)
     assert later[0]["speech_ids"] == ids  # counted from the encoder's frames
 
 

@@ -12,6 +12,7 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.checkpoint import load_encoder
 from blsp_core.study import examination, foundation
+from blsp_core.study.recognition import source_of_words
 
 REAL = "BLSP_WHISPER"  # names the folder of a real Whisper, or of its encoder, where there is one
 
@@ -52,6 +53,17 @@ def change(folder, change_weights=None, file="config.json", **settings):
         save_file(weights, folder / "model.safetensors")
     path = folder / file
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+def test_words_are_heard_or_taken_from_the_manifest(encoder_only, backbones, corpus):
+    root, spoken = corpus
+    assert source_of_words("manifest", encoder_only, root)(spoken) == [utterance.text for utterance in spoken]
+    heard = source_of_words("heard", backbones[0], root)(spoken[:2])
+    assert len(heard) == 2 and heard != [utterance.text for utterance in spoken[:2]]  # by a Whisper that knows nothing
+    with pytest.raises(StudyError, match="has an encoder only.* set transcripts.source to manifest"):
+        source_of_words("heard", encoder_only, root)
+    with pytest.raises(StudyError, match="transcripts.source: 'guess' is unknown; wanted is heard or manifest"):
+        source_of_words("guess", encoder_only, root)
 
 
 def test_an_encoder_without_decoder_and_tokenizer_serves(encoder_only, backbones, tmp_path):

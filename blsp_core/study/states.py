@@ -1,0 +1,52 @@
+"""What a frozen encoder makes of a clip, computed once for all runs that need it."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, processing, speech_encoder
+from blsp_core.study.batching import pad_features
+from blsp_core.study.llm import ready
+
+
+class States:
+    """Encoder states by clip, on disk: <folder>/<encoder>/<clip>.npy, float16.
+
+    Both names are digests: the encoder's of its weights, its settings and the code that runs it, the clip's of its
+    sound. So what is found there is always what would be computed; the folder may be deleted at any time. Every clip is
+    encoded alone, that its states may not depend on what happened to be encoded with it.
+    """
+
+    def __init__(self, model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, folder: Path):
+        self.model, self.processor = ready(model), processor
+        self.folder = Path(folder) / _digest_of_encoder(model, processor)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @torch.no_grad()
+    def of(self, sound: np.ndarray) -> torch.Tensor:
+        """(frames, width) of one waveform, or (frames, layers + 1, width) where layers are mixed."""
+        path = self.folder / f"{hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32]}.npy"
+        if not path.exists():
+            heard = self.processor.features([sound])
+            frames = int(heard["feature_attention_mask"].sum())
+            features, mask = pad_features([heard["input_features"][0]], [frames])
+            states, mask = self.model.encode(features.to(self.model.device), mask.to(self.model.device))
+            half = path.with_name(f"{path.stem}.{os.getpid()}.half")
+            with open(half, "wb") as file:
+                np.save(file, states[0][mask[0]].to(torch.float16).cpu().numpy())
+            half.replace(path)
+        return torch.from_numpy(np.load(path))
+
+
+def _digest_of_encoder(model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor) -> str:
+    config = model.config
+    digest = hashlib.sha256(f"{config.real_frames} {config.encoder_layers} {model.device.type}".encode())
+    digest.update(processor.feature_extractor.to_json_string().encode())
+    for module in (processing, speech_encoder):
+        digest.update(Path(module.__file__).read_bytes())
+    for name, weight in sorted(model.encoder.state_dict().items()):
+        digest.update(name.encode() + weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
