@@ -14,12 +14,14 @@ _ADD = "was evaluated; name more corpora in the section `evaluation` of params.y
 CAPTIONS = {
     "figure1_one_sentence": (
         "Figure 1. “{sentence}”, said in several tones by one test voice: waveform and log-mel spectrogram on common "
-        "scales, and below them the replies. A reply that is the same in every tone stands once across the page. The "
+        "scales, and below them the replies of first training runs. A reply that is the same in every tone stands "
+        "once across the page. The "
         "sentence was drawn before any system was trained.",
         "Figure 1 is absent: there is no sentence in several tones.",
     ),
     "figure2_method": (
-        "Figure 2. The method in two stages, with the settings of this run. Solid borders mark what is trained, dashed "
+        "Figure 2. The method in two stages, with the settings of this run{beside}. Solid borders mark what is "
+        "trained, dashed "
         "ones what is frozen. Stage 1 draws what the LLM says after speech towards what it says after the transcript. "
         "Stage 2 trains on continuations which the LLM wrote itself when it was told the emotion in words.",
         "Figure 2 is absent: stages 1 and 2 were not both run.",
@@ -31,7 +33,7 @@ CAPTIONS = {
     ),
     "figure3_numbers": (
         "The numbers of Figure 3, per cent; flips: verdicts that changed with the order of the replies. Paper: what is "
-        "known of its own figure, in words.",
+        "known of its own figure, in words. Means over training runs, after ± their spread.",
         f"The numbers of Figure 3 are absent: no corpus of dialogues {_ADD}",
     ),
     "table1": (
@@ -43,8 +45,10 @@ CAPTIONS = {
         f"Table 2 is absent: no corpus of spoken requests {_ADD}",
     ),
     "table3": (
-        "Table 3. Naming the emotion in three languages never trained on, accuracy in per cent; the average is the "
-        f"mean of the three. {_MEASURED}",
+        "Table 3. Naming the emotion in three languages that neither stage was trained on, accuracy in per cent; the "
+        f"average is the mean of the three. {_MEASURED} The backbones know some of these languages, as Whisper and "
+        f"Qwen "
+        "do.",
         f"Table 3 is absent: none of its corpora {_ADD}",
     ),
     "table4": (
@@ -61,13 +65,15 @@ CAPTIONS = {
         "Table 6 is absent: the study has no speech.",
     ),
     "table7_replies": (
-        "Table 7. What every system replies to “{sentence}” in several tones, word for word.",
+        "Table 7. What every system, by its first training run, replies to “{sentence}” in several tones, word for "
+        "word.",
         "Table 7 is absent: no system has answered the sentence of Figure 1.",
     ),
     "recognition": (
         "Naming the emotion: accuracy of every system on every corpus with its 95 % interval (dots), the paper's own "
-        "number on the set that the corpus stands for, named in parentheses (diamonds), and the share of the most "
-        "frequent emotion (dotted): what a system scores that always gives the same answer.",
+        "number on the set that the corpus stands for, named in parentheses (diamonds, pale where its source is "
+        "unsure), "
+        "and the share of the most frequent emotion (dotted): what a system scores that always gives the same answer.",
         f"The picture of Tables 1 to 3 is absent: no corpus {_ADD}",
     ),
     "recognition_variants": (
@@ -82,7 +88,8 @@ CAPTIONS = {
     ),
     "heads": (
         "Naming the emotion, accuracy in per cent: the LLM asked in words, and the auxiliary emotion head alone, on "
-        "the same utterances and over all training runs. The head is no part of the model's answers.",
+        "the same utterances; means over training runs, after ± their spread. The head is no part of the model's "
+        "answers.",
         "The accuracy of emotion heads is absent: none of the systems evaluated has one that was trained.",
     ),
     "confusions": (
@@ -90,10 +97,27 @@ CAPTIONS = {
         "named as the emotion of the column. Empty cells are below half a per cent.",
         f"Confusions are absent: no corpus {_ADD}",
     ),
+    "confusions_random": (
+        "Confusions on the corpus {corpus}, a control whose voices speak in tones drawn by lot: of the clips whose "
+        "*words* agree with the emotion of the row, the per cent that were named as the emotion of the column. A "
+        "system "
+        "that listens follows the voice and is wrong here.",
+        f"Confusions are absent: no corpus {_ADD}",
+    ),
     "learning_curves": (
         "Learning curves over the amount of emotional speech in stage 2: accuracy in naming the tone on each corpus "
         "(left), quality and empathy of replies (right), with 95 % intervals.",
         "Learning curves are absent: the variants share-25 and share-50 were not run.",
+    ),
+    "differences": (
+        "Each variant less BLSP-Emo {runs}: points of per cent, 95 % interval, p adjusted by Holm's method for all "
+        "comparisons of the table; * marks one below 0.05.",
+        "",
+    ),
+    "forest": (
+        "Each variant less BLSP-Emo over all training runs, in points of per cent, with 95 % intervals: filled where "
+        "the adjusted p is below 0.05; small ticks are single training runs.",
+        "",
     ),
     "quality_empathy": (
         "Replies to spoken requests: the share with the right advice (quality) against the share that meets the "
@@ -111,37 +135,47 @@ CAPTIONS = {
         f"The effect of tone at fixed words is absent: no corpus of spoken requests {_ADD}",
     ),
     "embeddings": (
-        "Mean speech embeddings of utterances never trained on, on their two principal axes, before stage 2 (BLSP) and "
-        "after it (BLSP-Emo), coloured by the tone spoken. Below each panel: the share of tones that a linear "
+        "Mean speech embeddings of requests of the validation split, spoken in four tones, on their two principal "
+        "axes, "
+        "before stage 2 (BLSP) and after it (BLSP-Emo), first training run, coloured by the tone spoken. Below each "
+        "panel: the share of tones that a linear "
         "classifier, trained on other speakers, reads off the 16 principal axes.",
         "The picture of speech embeddings is absent: the training of blsp and blsp-emo has kept none.",
     ),
     "emotion_words": (
-        "Asked to name the tone: the probability that the model gives to the word of each emotion on validation speech "
-        "of that emotion, along stage 2; the mean over clips and training runs. The question itself is not trained.",
+        "Asked to name the tone: how likely the right answer is, as a share of the five answers that name one (a fifth "
+        "is a guess), along stage 2; means over 60 clips of the validation split, by the emotion spoken, and over "
+        "training runs. The question itself is not trained.",
         "The probability of emotion words is absent: no training run has logged it.",
     ),
     "errors_by_sound": (
         "Errors in naming the emotion on the corpus {corpus} against loudness, pitch and pace: the clips of each tone "
-        "in five equal parts, from the lowest to the highest, with Wilson's 95 % intervals.",
+        "in five equal parts, from the lowest to the highest, over all training runs, with 95 % intervals that "
+        "resample "
+        "voices.",
         "Errors against the sound are absent: `measured` in the section `paper` names no corpus that was evaluated.",
     ),
     "stage1": (
-        "Stage 1: the divergence of the LLM's answer to speech from its answer to the transcript, over training steps.",
+        "Stage 1: the divergence (KL, a token, both at the training temperature) of the LLM's answer to speech from "
+        "its "
+        "answer to the transcript, over training steps; BLSP as the paper's equation has it, and with the released "
+        "code's loss, which leaves out the first token.",
         "The training of stage 1 is absent: it left no log.",
     ),
     "stage2": (
-        "Stage 2: cross-entropy of the emotion-aware continuations (left) and of the emotion itself (right), over "
-        "training steps, BLSP-Emo and the other runs. A run without a loss has no line.",
+        "Stage 2: cross-entropy of the targets (left) and of the emotion itself (right), over training steps, BLSP-Emo "
+        "and its variants. A run without a loss has no line.",
         "The training of stage 2 is absent: it left no log.",
     ),
     "claims": (
-        "The claims of the paper: published numbers, measured numbers (per cent), and what follows.",
+        "The claims of the paper: published numbers, measured numbers (per cent; the system of the claim first), the "
+        "decisive difference in points of per cent with its 95 % interval, the test, and what follows.",
         "",
     ),
     "claims_verdicts": (
-        "Every claim with its decisive difference, the least favourable of its comparisons, and the 95 % interval; "
-        "grey where a system that it needs was not run. The verdicts also weigh several comparisons jointly.",
+        "Every claim with its decisive difference (the least favourable of its comparisons; of open questions the most "
+        "favourable) and the 95 % interval; grey where it is not measured, as a system was not run or no fair rival. "
+        "Dotted: the two and five points that the tests speak of. Verdicts weigh several comparisons jointly.",
         "",
     ),
     "controls": (
@@ -149,7 +183,8 @@ CAPTIONS = {
         "",
     ),
     "cost": (
-        "Cost of every run: wall time and the most memory held, on the machine named.",
+        "Cost of every stage: wall time of one run, the mean where there are several, and the most memory that one "
+        "held.",
         "The cost is absent: no run has recorded it.",
     ),
 }

@@ -5,7 +5,6 @@ import textwrap
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -15,19 +14,8 @@ from blsp_core.study.figures import COLOURS, MAIN, TONE_COLOURS, TONE_MARKERS, W
 from blsp_core.study.pictures import draw_sounds
 
 LETTERS = 122  # in a line below the panels, at 6 points
+UNSURE = "#b0b0b0"
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-# Each part of a bar: column of the frame, words of the legend, colour, hatch, colour of the number in it.
-WIN_TIE_LOSS = (
-    ("win", "{} is preferred", "#b2182b", "", "white"),
-    ("tie", "tie", "#e3e3e3", "", "black"),
-    ("loss", "the rival is preferred", "#7f9db9", "////", "black"),
-)
-HEARD = (
-    ("both", "differ, both in the right tone", "#b2182b", "", "white"),
-    ("one", "differ, one of them right", "#efb3a6", "....", "black"),
-    ("neither", "differ, none right", "#7f9db9", "////", "black"),
-    ("same", "the same reply", "#e3e3e3", "", "black"),
-)
 
 
 def one_sentence(
@@ -67,8 +55,9 @@ def accuracy(
 ) -> Figure:
     """Every system on every corpus: the measured figure with its interval, the paper's own beside it.
 
-    frame: columns system, corpus, value, low, high (shares) and published (per cent, or empty); chance: corpus -> the
-    share of its most frequent emotion, drawn as a line; titles: corpus -> its panel's title.
+    frame: columns system, corpus, value, low, high (shares), published (per cent, or empty) and uncertain (whether the
+    source of that is unsure: drawn pale); chance: corpus -> the share of its most frequent emotion, drawn as a line;
+    titles: corpus -> its panel's title.
     """
     corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))[::-1]
     style = looks(systems)
@@ -85,7 +74,8 @@ def accuracy(
                 bars = [[100 * abs(row.value - row.low)], [100 * abs(row.high - row.value)]]
                 axis.errorbar(100 * row.value, place, xerr=bars, fmt="o", markersize=4, color=look["color"])
             if pd.notna(row.published):
-                axis.plot(row.published, place, "D", markersize=4.5, markerfacecolor="none", markeredgecolor="#222222")
+                edge = UNSURE if row.uncertain else "#222222"
+                axis.plot(row.published, place, "D", markersize=4.5, markerfacecolor="none", markeredgecolor=edge)
         if chance and corpus in chance:
             axis.axvline(100 * chance[corpus], color="#888888", linewidth=0.8, linestyle=":", zorder=0)
         axis.set(title=(titles or {}).get(corpus, corpus), xlim=(-3, 103), xticks=(0, 50, 100))
@@ -93,12 +83,14 @@ def accuracy(
         axis.grid(axis="x")
     axes[0, 0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
     fig.supxlabel("accuracy, %", fontsize=8)
+    diamond = {"marker": "D", "markersize": 4.5, "color": "none"}
     marks = [
         Line2D([], [], marker="o", markersize=4, color="#444444", label="measured here, 95 % interval"),
-        Line2D([], [], marker="D", markersize=4.5, color="none", markeredgecolor="#222222", label="the paper"),
+        Line2D([], [], **diamond, markeredgecolor="#222222", label="the paper"),
+        Line2D([], [], **diamond, markeredgecolor=UNSURE, label="the paper, unsure"),
         Line2D([], [], color="#888888", linewidth=0.8, linestyle=":", label="most frequent emotion"),
     ]
-    fig.legend(handles=marks, loc="outside upper center", ncols=3)
+    fig.legend(handles=marks, loc="outside upper center", ncols=4, columnspacing=1.2)
     return fig
 
 
@@ -113,8 +105,9 @@ def quality_against_empathy(frame: pd.DataFrame) -> Figure:
         row, look = frame.set_index("system").loc[system], style[system]
         bars = [[[100 * abs(row[m] - row[f"{m}_{end}"])] for end in ("low", "high")] for m in ("quality", "empathy")]
         axis.errorbar(
-            100 * row["quality"], 100 * row["empathy"], xerr=bars[0], yerr=bars[1], fmt=look["marker"],
-            color=look["color"], markersize=6.5, markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.8,
+            100 * row["quality"], 100 * row["empathy"], xerr=bars[0], yerr=bars[1],
+            marker=look["marker"], linestyle="none", color=look["color"], markersize=6.5, markeredgecolor="white",
+            markeredgewidth=0.6, elinewidth=0.8,
             label=name_of(system),
         )  # fmt: skip
     left = 10 * np.floor((100 * min(frame["quality_low"]) - 4) / 10)
@@ -125,25 +118,6 @@ def quality_against_empathy(frame: pd.DataFrame) -> Figure:
     handles, labels = axis.get_legend_handles_labels()
     fig.legend([handle[0] for handle in handles], labels, loc="outside right center")
     return fig
-
-
-def preferences(frame: pd.DataFrame, system: str = MAIN) -> Figure:
-    """The paper's Figure 3: how often `system` wins, ties and loses against each rival.
-
-    frame: columns rival, win, tie, loss (shares).
-    """
-    parts = [(column, words.format(name_of(system)), *look) for column, words, *look in WIN_TIE_LOSS]
-    labels = [f"against {name_of(rival)}" for rival in frame["rival"]]
-    return _stacked(frame, labels, parts, "dialogues, %")
-
-
-def fixed_words(frame: pd.DataFrame) -> Figure:
-    """What becomes of the reply when the tone changes and the words do not.
-
-    frame: columns system, same, both, one, neither: shares of all pairs of tones of a sentence.
-    """
-    frame = frame.set_index("system").loc[in_order(frame["system"])].reset_index()
-    return _stacked(frame, [name_of(system) for system in frame["system"]], HEARD, "pairs of tones, %")
 
 
 def errors_by_sound(frame: pd.DataFrame) -> Figure:
@@ -200,7 +174,7 @@ def amounts(frame: pd.DataFrame) -> Figure:
 
 
 def emotion_words(frame: pd.DataFrame) -> Figure:
-    """The probability of each emotion's word along training, a panel for each run.
+    """How likely the right answer is among the five along training, a panel for each run.
 
     frame: columns run, step, emotion, probability, and seed where there are several: then their mean.
     """
@@ -217,13 +191,16 @@ def emotion_words(frame: pd.DataFrame) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.grid(axis="y")
     first = np.atleast_1d(axes)[0]
-    first.set_ylabel("probability")
+    first.set_ylabel("share of the right answer")
     fig.legend(*first.get_legend_handles_labels(), loc="outside right center")
     return fig
 
 
 def verdicts(claims: list[dict]) -> Figure:
-    """Every claim with its decisive difference and interval, in the order of claims.json; open where not measured."""
+    """Every claim with its decisive difference and interval, in the order of claims.json; open where not measured.
+
+    Dotted: the gain of two points and the loss or gain of five against which verdicts are held, see `claims.TESTS`.
+    """
     looks_of = {
         "reproduced": ("o", "#1b7837"),
         "not reproduced": ("X", "#b2182b"),
@@ -240,7 +217,10 @@ def verdicts(claims: list[dict]) -> Figure:
         else:
             axis.axhline(place, color="#eeeeee", linewidth=4, zorder=0)
     axis.axvline(0, color="#444444", linewidth=0.8)
-    axis.set_yticks(range(len(claims)), [f"{claim['id']}  ({claim['where']})" for claim in reversed(claims)])
+    for bound in (-5, 2, 5):
+        axis.axvline(bound, color="#888888", linewidth=0.7, linestyle=":", zorder=0)
+    labels = [f"{claim['id'].replace('-', ' ')}, {_short(claim['where'])}" for claim in reversed(claims)]
+    axis.set_yticks(range(len(claims)), labels, fontsize=7)
     axis.set(xlabel="decisive difference, points of per cent, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
@@ -254,35 +234,6 @@ def verdicts(claims: list[dict]) -> Figure:
     return fig
 
 
-def _stacked(frame: pd.DataFrame, labels: list[str], parts, unit: str) -> Figure:
-    """A bar for each row of the frame, made of the parts, each with its number where it has room."""
-    fig, axis = plt.subplots(figsize=(WIDTH, 0.85 + 0.26 * len(frame)))
-    _bars(axis, frame, parts)
-    axis.set_yticks(range(len(frame)), labels[::-1])
-    axis.set(xlabel=unit, xlim=(0, 100), ylim=(-0.6, len(frame) - 0.4))
-    axis.tick_params(axis="y", length=0)
-    fig.legend(loc="outside upper center", ncols=len(parts), handlelength=1.4, columnspacing=1.4)
-    return fig
-
-
-def _bars(axis: Axes, frame: pd.DataFrame, parts) -> None:
-    places, left = np.arange(len(frame))[::-1], np.zeros(len(frame))
-    for column, words, colour, hatch, ink in parts:
-        values = 100 * frame[column].to_numpy(dtype=float)
-        axis.barh(
-            places, values, 0.74, left=left, label=words, color=colour, hatch=hatch, edgecolor="white", linewidth=0.8
-        )
-        for place, start, value in zip(places, left, values, strict=True):
-            if value >= 4:
-                patch = {"facecolor": colour, "edgecolor": "none", "pad": 0.8} if hatch else None
-                axis.text(
-                    start + value / 2,
-                    place,
-                    f"{value:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color=ink,
-                    bbox=patch,
-                )
-        left = left + values
+def _short(where: str) -> str:
+    """`Tables 4 and 5` as `T 4, 5`, for want of room."""
+    return where.replace("Tables ", "T ").replace("Table ", "T ").replace("Figure ", "F ").replace(" and ", ", ")

@@ -12,12 +12,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from statsmodels.stats.proportion import proportion_confint
 
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import MAIN, in_order, name_of
 from blsp_core.study.judging import is_right
 from blsp_core.study.results import Metrics, Predictions, of_task, rows_of, seed_files
+from blsp_core.study.statistics import share
 
 ENOUGH = 0.5  # marks from which a reply counts as in the right tone, as in `judging.is_right`
 
@@ -68,7 +68,7 @@ def errors_by_sound(
 
     sounds: a row for each utterance, index its id, columns tone and measures (see `measures.prosody`). The fifths are
     taken within each tone, so that every fifth has the same mixture of tones. Columns: system, measure, fifth (1 is
-    the lowest), error, low, high (Wilson's 95 % interval of the clips), n.
+    the lowest), error, low, high (95 % interval over voices and runs), n.
     """
     columns = ["system", "measure", "fifth", "error", "low", "high", "n"]
     if not len(sounds):
@@ -78,15 +78,19 @@ def errors_by_sound(
     fifths = np.ceil((ranks * parts).round(9))
     rows = []
     for system in in_order(set(systems) & set(predictions)):
-        answers = [row for run in of_task(predictions[system], task) for row in run]
-        wrong = pd.Series([not is_right(row) for row in answers], index=[row["id"] for row in answers], dtype=float)
-        shares = wrong.groupby(level=0).mean()  # a clip counts once, however many runs have met it
-        for measure in measures if len(shares) else []:
-            for fifth, found in shares.groupby(fifths[measure].reindex(shares.index)):
-                low, high = proportion_confint(found.sum(), len(found), method="wilson")
+        runs = of_task(predictions[system], task)
+        if not runs:
+            continue
+        clips = pd.DataFrame({"id": row["id"], "speaker": row["speaker"]} for row in runs[0]).set_index("id")
+        wrong = pd.DataFrame({i: {row["id"]: not is_right(row) for row in run} for i, run in enumerate(runs)}).astype(
+            float
+        )
+        for measure in measures:
+            for fifth, of_fifth in clips.groupby(fifths[measure].reindex(clips.index)):
+                found = share(wrong.loc[of_fifth.index].T.to_numpy(), of_fifth["speaker"])
                 rows.append(
-                    {"system": system, "measure": measure, "fifth": int(fifth), "error": found.mean()}
-                    | {"low": low, "high": high, "n": len(found)}
+                    {"system": system, "measure": measure, "fifth": int(fifth), "error": found.value}
+                    | {"low": found.low, "high": found.high, "n": found.n}
                 )
     return pd.DataFrame(rows, columns=columns)
 
@@ -102,17 +106,21 @@ def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
 
 
 def heads_table(predictions: Predictions) -> pd.DataFrame:
-    """What the LLM names when asked in words beside what the emotion head alone would name: accuracy in per cent, over
-    all training runs, for systems whose head was trained and corpora on which it was tried."""
+    """What the LLM names when asked in words beside what the emotion head alone would name: accuracy in per cent, mean
+    and spread over training runs, for systems whose head was trained and corpora on which it was tried."""
     rows = []
     for system, tasks in rows_of(predictions).items():
         for task, answers in tasks.items():
             if task.startswith("ser.") and all("head" in row for row in answers):
-                asked, head = (
-                    100 * sum(row[by] == row["reference"] for row in answers) / len(answers)
-                    for by in ("predicted", "head")
+                right = pd.DataFrame(
+                    {by: row[by] == row["reference"] for by in ("predicted", "head")} | {"run": row["seed"]}
+                    for row in answers
                 )
-                cells = {"asked in words": f"{asked:.1f}", "emotion head": f"{head:.1f}"}
+                runs = 100 * right.groupby("run").mean()
+                cells = {
+                    column: f"{runs[by].mean():.1f}" + (f" ±{runs[by].std():.1f}" if len(runs) > 1 else "")
+                    for by, column in (("predicted", "asked in words"), ("head", "emotion head"))
+                }
                 rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
     return pd.DataFrame(rows, columns=["system", "corpus", "asked in words", "emotion head"])
 
@@ -173,15 +181,24 @@ def read_logs(
 
 
 def cost_table(runs: list[dict]) -> pd.DataFrame:
-    """What each run took, from the records of `results.read_runs`."""
+    """What one run of each stage took, from the records of `results.read_runs`: minutes are means over the runs,
+    memory is the most that one of them held."""
+    columns = ["stage", "system", "runs", "minutes", "memory, GB", "hardware"]
     rows = [
         {
-            "run": " ".join(filter(None, [run["stage"], run.get("system", run.get("variant"))])),
-            "seed": run.get("train_seed", run["seed"]),
-            "minutes": f"{run['seconds'] / 60:.1f}",
-            "memory, GB": f"{run['peak_memory_gb']:.1f}" if "peak_memory_gb" in run else "",
+            "stage": run["stage"],
+            "system": name_of(run["system"]) if "system" in run else "",
+            "minutes": run["seconds"] / 60,
+            "memory, GB": run.get("peak_memory_gb"),
             "hardware": f"{run['hardware'].get('gpu') or run['hardware']['cpu']}, {run['hardware']['cores']} cores",
         }
         for run in runs
     ]
-    return pd.DataFrame(rows, columns=["run", "seed", "minutes", "memory, GB", "hardware"])
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    of_one = pd.DataFrame(rows).groupby(["stage", "system", "hardware"], sort=False)
+    table = of_one.agg(
+        **{"runs": ("minutes", "size"), "minutes": ("minutes", "mean"), "memory, GB": ("memory, GB", "max")}
+    )
+    rounded = {name: table[name].map(lambda value: f"{value:.1f}" if pd.notna(value) else "") for name in columns[3:5]}
+    return table.assign(**rounded).reset_index()[columns]

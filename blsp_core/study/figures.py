@@ -46,11 +46,9 @@ COLOURS = {
     "released-kl": "#5b8f6b", "share-25": "#fbafe4", "share-50": "#d55e00",
 }  # fmt: skip
 SPARE = ("#6c6c6c", "#ece133", "#4c72b0")  # for systems that nobody foresaw
-MARKERS = "Xovs^<>PpDdh*H8"
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
+MARKERS = (*"Xovs^<>PpDdh*H8", *((corners, 2, 0) for corners in (3, 4, 5, 6, 8)), (4, 1, 0), (6, 1, 0), (7, 1, 0))
 TONE_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))
 TONE_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))
-PARTS = {"wins": "#b2182b", "ties": "#cfcfcf", "losses": "#2b5c8a"}  # dark ends apart in grey by their hatches
 
 
 def use_style() -> None:
@@ -70,7 +68,7 @@ def name_of(system: str) -> str:
 
 
 def looks(systems) -> dict[str, dict]:
-    """For each system a colour, a marker and a hatch; they differ in grey, and a known system keeps its own in every
+    """For each system a colour and a marker, which differ without colour too; a known system keeps its own in every
     figure."""
     strangers = [system for system in in_order(systems) if system not in NAMES]
     places = {system: number for number, system in enumerate([*NAMES, *strangers])}
@@ -78,7 +76,6 @@ def looks(systems) -> dict[str, dict]:
         system: {
             "color": COLOURS.get(system) or SPARE[strangers.index(system) % len(SPARE)],
             "marker": MARKERS[places[system] % len(MARKERS)],
-            "hatch": HATCHES[places[system] % len(HATCHES)],
         }
         for system in in_order(systems)
     }

@@ -11,6 +11,8 @@ from sklearn.decomposition import PCA
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import MAIN, TONE_COLOURS, TONE_MARKERS, WIDTH, in_order, looks, name_of
 
+DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
+
 
 def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str, rate: int = 16_000) -> Figure:
     """One sentence in several tones: waveform above log-mel.
@@ -107,18 +109,15 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str]) -> F
     stand, faint, the logged values, or the span of several training runs where each step has several rows.
     """
     fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH * min(1, 0.2 + 0.4 * len(columns)), 2.3), squeeze=False)
-    style = looks(logs)
+    style, dashes = looks(logs), _dashes(logs)
     for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
-        for number, (run, log) in enumerate((run, log) for run, log in logs.items() if column in log):
+        for run, log in ((run, log) for run, log in logs.items() if column in log):
             first = run == MAIN
             look = {"color": style[run]["color"], "zorder": 3 if first else 2, "linewidth": 1.8 if first else 1.1}
             of_step = log.dropna(subset=[column]).groupby("step")[column]
             span = of_step.agg(["mean", "min", "max"])
             smooth = span.rolling(max(1, len(span) // 20), min_periods=1, center=True).mean()
-            dashes = "-" if first else ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))[number % 4]
-            axis.plot(
-                smooth.index, smooth["mean"], label=name_of(run), linestyle=dashes if len(logs) > 1 else "-", **look
-            )
+            axis.plot(smooth.index, smooth["mean"], label=name_of(run), linestyle=dashes[run], **look)
             if of_step.size().max() > 1:
                 axis.fill_between(
                     smooth.index, smooth["min"], smooth["max"], color=look["color"], alpha=0.12, linewidth=0
@@ -130,13 +129,20 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str]) -> F
         axis.grid(axis="y")
     axes[0, 0].set_ylabel("loss")
     if len(logs) > 1:
-        handles, labels = max((axis.get_legend_handles_labels() for axis in axes[0]), key=lambda found: len(found[0]))
-        fig.legend(handles, labels, loc="outside right center")
+        lines = {line.get_label(): line for axis in axes[0] for line in axis.get_legend_handles_labels()[0]}
+        shown = [name_of(run) for run in logs if name_of(run) in lines]
+        fig.legend([lines[name] for name in shown], shown, loc="outside right center")
     return fig
 
 
-def confusions(found: dict[str, dict], title: str = "") -> Figure:
-    """Confusion matrices of several systems, each row in per cent of the speaker's emotion.
+def _dashes(runs) -> dict[str, object]:
+    """A line style for every run, the same in all panels; BLSP-Emo and a run that stands alone are drawn through."""
+    others = [run for run in runs if run != MAIN] if len(runs) > 1 else []
+    return {MAIN: "-"} | dict.fromkeys(runs, "-") | {run: DASHES[i % len(DASHES)] for i, run in enumerate(others)}
+
+
+def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion spoken") -> Figure:
+    """Confusion matrices of several systems, each row in per cent of the emotion that `rows` says.
 
     found: system -> {reference: {predicted or "unparsed": count}}, as `judging.score` gives it.
     """
@@ -166,7 +172,7 @@ def confusions(found: dict[str, dict], title: str = "") -> Figure:
         axis.tick_params(length=0, labelbottom=number + wide >= len(systems))
         axis.spines[:].set_visible(True)
     fig.supxlabel("emotion named, % of the row", fontsize=8)
-    fig.supylabel("emotion spoken", fontsize=8)
+    fig.supylabel(rows, fontsize=8)
     if title:
         fig.suptitle(title, fontsize=8.5)
     return fig

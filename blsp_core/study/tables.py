@@ -3,24 +3,19 @@
 In every table a cell reads `82.1 [76.4, 87.0] ±1.3 (76.0)`: measured, the mean over training runs, with its 95 %
 interval and, where there are several runs, their standard deviation; in parentheses the paper's own number on the set
 that the corpus mirrors. `?` marks a published number whose source is unsure.
-`python -m blsp_core.study.tables readme` renews the README from the results on disk.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from blsp_core.errors import StudyError
-from blsp_core.study.claims import read_published
 from blsp_core.study.figures import in_order, name_of
 from blsp_core.study.paper_claims import CONTROL, MIRRORS
 from blsp_core.study.report import cell
 from blsp_core.study.results import Metrics, read_figures
 
 HEADLINES = (("llm", "object"), ("llm", "tone"), ("asr", "wer"))  # of foundation.json
-START, END = "<!-- results -->", "<!-- /results -->"
 KEY = (
     "Per cent, with 95 % intervals in brackets, after ± the spread over training runs where there are several, and the "
     "paper's own numbers in parentheses"
@@ -54,20 +49,15 @@ def published_entry(published: dict, corpus: str, system: str, metric: str) -> d
 
 def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
     """Emotion recognition in long form, without the control: system, corpus, value, low, high (accuracy, shares),
-    published (per cent)."""
-    rows = [
-        {
-            "system": system,
-            "corpus": task.removeprefix("ser."),
-            "value": figures["wa"],
-            "low": figures["intervals"]["wa"][0],
-            "high": figures["intervals"]["wa"][1],
-            "published": published_entry(published, task.removeprefix("ser."), system, "wa")["value"],
-        }
-        for system, tasks in metrics.items()
-        for task, figures in tasks.items()
-        if task.startswith("ser.") and task != f"ser.{CONTROL}"
-    ]
+    published (per cent), uncertain (whether the source of that is unsure)."""
+    rows = []
+    for system, tasks in metrics.items():
+        for task, figures in tasks.items():
+            if task.startswith("ser.") and task != f"ser.{CONTROL}":
+                corpus, (low, high) = task.removeprefix("ser."), figures["intervals"]["wa"]
+                paper = published_entry(published, corpus, system, "wa")
+                row = {"system": system, "corpus": corpus, "value": figures["wa"], "low": low, "high": high}
+                rows.append(row | {"published": paper["value"], "uncertain": paper["uncertain"]})
     return pd.DataFrame(rows)
 
 
@@ -170,6 +160,7 @@ def claims_table(claims: list[dict], published: dict) -> pd.DataFrame:
                 ),
                 "measured": claim.get("why") or _groups(_measured(claim["measured"])),
                 "difference": _difference(claim),
+                "test": claim["test"],
                 "verdict": claim["verdict"],
             }
         )
@@ -181,7 +172,8 @@ def _measured(measured: dict | None) -> dict:
     for key, value in (measured or {}).items():
         if "." in key:  # a figure of a system, not of the comparison
             task, metric = key.split(".")[0], key.rsplit(".", 1)[1]
-            pairs[key] = (key.split(".")[1] if task == "ser" else metric, f"{100 * value:.1f}")
+            column = metric if task != "ser" else key.split(".")[1] + ", balanced" * (metric == "ua")
+            pairs[key] = (column, f"{100 * value:.1f}")
     return pairs
 
 
@@ -235,29 +227,6 @@ def overview(metrics: Metrics, published: dict, corpora: list[str] | None = None
     return systems.merge(replies[columns], on="system", how="left").fillna("") if len(replies) else systems
 
 
-def readme_block(results: str | Path, published: dict) -> str:
-    """The results as the README shows them: systems by corpora, then the claims, then the controls."""
-    claims, controls = (
-        json.loads((Path(results) / name).read_text(encoding="utf-8")) for name in ("claims.json", "controls.json")
-    )
-    systems = overview(read_metrics(results), published)
-    told = claims_table(claims, published)[["claim", "where", "published", "measured", "verdict"]]
-    checked = controls_table(controls)[["control", "decisive difference", "verdict"]]
-    parts = [f"{KEY}; `?`: the source of a published number is unsure."]
-    parts += [_markdown(frame) for frame in (systems, told, checked)]
-    return "\n\n".join(parts)
-
-
-def renew_readme(readme: str | Path, results: str | Path, published: dict) -> None:
-    """Put `readme_block` between the markers of the README. Raises StudyError when a marker is missing."""
-    readme = Path(readme)
-    text = readme.read_text(encoding="utf-8")
-    if text.count(START) != 1 or text.count(END) != 1 or text.index(END) < text.index(START):
-        raise StudyError(f"{readme}: wanted are one {START} and after it one {END}; put them where the results belong")
-    head, tail = text.split(START)[0], text.split(END)[1]
-    readme.write_text(f"{head}{START}\n{readme_block(results, published)}\n{END}{tail}", encoding="utf-8")
-
-
 def _replies(metrics: Metrics) -> dict[str, dict]:
     return {system: tasks["requests"] for system, tasks in metrics.items() if "requests" in tasks}
 
@@ -276,20 +245,3 @@ def _paper(entry: dict) -> str:
     """A published number as it is shown: empty where unknown, marked where its source is unsure."""
     said = entry["words"] or "" if entry["value"] is None else f"{entry['value']:.1f}"
     return f"{said}?" if said and entry["uncertain"] else said
-
-
-def _markdown(frame: pd.DataFrame) -> str:
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.values.tolist()]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Renew the results in the README from the results on disk.")
-    parser.add_argument("what", choices=["readme"])
-    parser.add_argument("--scale", default="mini", help="whose results the README shows")
-    scale = parser.parse_args().scale
-    renew_readme("README.md", f"data/{scale}/results", read_published("data/published.json"))
-
-
-if __name__ == "__main__":
-    main()

@@ -33,7 +33,7 @@ class EmotionWords(TrainerCallback):
         processor: BlspEmoProcessor,
         root: Path,
         log: Path,
-        looks: int = 12,
+        looks: int = 8,
         choose: bool = False,
     ):
         self.processor, self.root, self.examples = processor, root, None

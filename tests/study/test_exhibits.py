@@ -140,5 +140,5 @@ def test_heads_stand_beside_answers_where_there_is_one():
 
     runs = {1: {"ser.acted": rows("sad", "sad"), "ser.talk": rows(None)}, 2: {"ser.acted": rows("angry", "sad")}}
     found = exhibits.heads_table({"blsp-emo": runs, "blsp": {1: {"ser.acted": rows(None)}}})
-    assert found.values.tolist() == [["BLSP-Emo", "acted", "0.0", "75.0"]]
+    assert found.values.tolist() == [["BLSP-Emo", "acted", "0.0 ±0.0", "75.0 ±35.4"]]
     assert exhibits.heads_table({}).empty

@@ -1,11 +1,15 @@
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
 from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study import charts, figures, method, pictures
+from blsp_core.study import bars, charts, figures, method, pictures
 from blsp_core.study.judging import score
+from blsp_core.study.paper_claims import CLAIMS
+from blsp_core.study.pictures_ablations import forest
 
 SYSTEMS = [*figures.NAMES, "my-own-system"]
 
@@ -28,7 +32,15 @@ def log_mels():
 
 def recognised(systems=SYSTEMS):
     rows = [
-        {"system": system, "corpus": corpus, "value": 0.5, "low": 0.4, "high": 0.6, "published": published}
+        {
+            "system": system,
+            "corpus": corpus,
+            "value": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "published": published,
+            "uncertain": corpus == "greek",
+        }
         for system in systems
         for corpus, published in (("acted", 76.0), ("talk", None), ("greek", 1.0), ("french", 2.0), ("russian", 3.0))
     ]
@@ -43,14 +55,24 @@ def replied():
 def claimed():
     measured = {"measured": {"difference": 0.3}, "interval": [0.2, 0.4]}
     nothing = {"measured": None, "interval": None, "verdict": "not measured"}
-    kinds = ("reproduced", "not reproduced", "inconclusive")
-    rows = [{"id": f"claim-{kind}", "where": "Tables 4 and 5", "verdict": kind, **measured} for kind in kinds]
-    return [*rows, {"id": "claim-open", "where": "Figure 3", **nothing}]
+    kinds = cycle(("reproduced", "not reproduced", "inconclusive"))
+    rows = [{"id": claim.id, "where": claim.where, "verdict": next(kinds), **measured} for claim in CLAIMS]
+    return [*rows[:-1], rows[-1] | nothing]
+
+
+def compared():
+    names = ("no-semantic-stage", "frozen-encoder", "other-writer")
+    return pd.DataFrame(
+        {"variant": name, "measure": measure, "seed": seed, "difference": 0.1, "low": -0.1, "high": 0.3, "p_holm": 0.2}
+        for name in names
+        for measure in ("acted", "statements", "requests, quality", "requests, empathy")
+        for seed in ("all", "1", "2")
+    )
 
 
 def logs():
     log = pd.DataFrame({"step": range(40), "loss": np.linspace(3, 1, 40)})
-    several = pd.concat([log.assign(seed=seed, loss=log["loss"] + seed) for seed in (1, 2)])
+    several = pd.concat([log.assign(seed=seed, loss=log["loss"] + seed, head=log["loss"]) for seed in (1, 2)])
     return {system: several if system == "blsp-emo" else log for system in SYSTEMS[-8:] + ["blsp-emo"]}
 
 
@@ -83,18 +105,19 @@ def pictured(named):
         "figure 1": charts.one_sentence(waves(), log_mels(), "a sentence", replies),
         "figure 2": method.method(method.Recipe()),
         "figure 2, frozen": method.method(method.Recipe(2, 0, 1.0, False, 0.5)),
-        "figure 3": charts.preferences(won),
+        "figure 3": bars.preferences(won),
         "curves": pictures.training_curves(logs(), {"loss": "stage 2"}),
         "accuracy": charts.accuracy(recognised(), {"acted": 0.2}, {"acted": "acted\n(IEMOCAP)"}),
         "confusions": pictures.confusions(dict.fromkeys(SYSTEMS[:11], confusion)),
         "quality": charts.quality_against_empathy(replied()),
         "tones": pictures.empathy_by_tone(tones),
-        "fixed words": charts.fixed_words(parts),
+        "fixed words": bars.fixed_words(parts),
         "errors": charts.errors_by_sound(pd.DataFrame(sound)),
         "amounts": charts.amounts(curve()),
         "emotion words": charts.emotion_words(pd.DataFrame(words)),
         "embeddings": pictures.tone_map(points, [*EMOTIONS] * 10, {"blsp": "tone by a straight line: 20 %"}),
         "verdicts": charts.verdicts(claimed()),
+        "forest": forest(compared()),
     }
 
 
@@ -141,6 +164,15 @@ def test_words_in_the_boxes_of_figure_2_stay_inside_them():
                 ), text.get_text()
 
 
+def test_a_run_looks_the_same_in_every_panel_and_has_its_place_in_the_legend():
+    runs = logs()
+    fig = pictures.training_curves(runs, {"loss": "left", "head": "right"})
+    drawn = [[line for line in axis.lines if line.get_label()[0] != "_"] for axis in fig.axes]
+    left, right = ({line.get_label(): line.get_linestyle() for line in lines} for lines in drawn)
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == [figures.name_of(run) for run in runs] == [*left]
+    assert right == {"BLSP-Emo": left["BLSP-Emo"]} and len({*left.values()}) >= 4
+
+
 def test_figure_2_says_what_was_trained():
     stage1 = {"adapter_kernel_sizes": [5, 5], "temperature": 3.0}
     stage2 = {"lora_rank": 7, "train_encoder": False, "emotion_weight": 0.5, "steps": 1}
@@ -174,7 +206,7 @@ def test_a_figure_lies_beside_its_caption(tmp_path):
 
 def test_every_system_differs_from_its_neighbours_without_colour_too():
     looks = figures.looks(figures.NAMES)
-    assert len({look["marker"] for look in looks.values()}) >= 14
+    assert len({look["marker"] for look in looks.values()}) == len(figures.NAMES)
 
 
 def test_a_system_looks_the_same_in_every_figure():

@@ -126,5 +126,5 @@ def test_sound_beyond_the_limit_is_left_out_and_its_replies_stay(monkeypatch):
 
 def test_every_caption_says_something_whatever_is_missing():
     for name in captions.CAPTIONS:
-        caption, absent = captions.of(name, sentence="hello", corpus="acted")
+        caption, absent = captions.of(name, sentence="hello", corpus="acted", beside="", runs="")
         assert caption.endswith(".") and "{" not in caption + absent

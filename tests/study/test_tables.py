@@ -5,7 +5,7 @@ import pytest
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import write_jsonl
-from blsp_core.study import ablations, claims, controls, pairwise, report, tables
+from blsp_core.study import ablations, claims, controls, pairwise, readme, report, tables
 from blsp_core.study.results import measure_all, read_figures, read_predictions, read_run, read_runs
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,8 @@ def metrics(answered):
 def results(tmp_path_factory, published, answered, metrics):
     """A results folder as the pipeline leaves it."""
     folder = tmp_path_factory.mktemp("results")
+    summary = {"study.seconds": 7200.0, "study.seconds_of_one_seed": 3600.0, "study.peak_memory_gb": 4.9}
+    (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "paper.json").write_text(json.dumps({"run": {"seconds": 9.0}, "systems": metrics}))
     (folder / "claims.json").write_text(json.dumps(claims.judge_claims(answered, published, draws=50)))
     (folder / "controls.json").write_text(json.dumps(controls.judge_controls(answered, draws=50)))
@@ -125,6 +127,16 @@ def test_unmeasured_claims_keep_their_published_numbers(results, published):
     assert (row["measured"], row["difference"], row["verdict"]) == ("", "", "not measured")
 
 
+def test_balanced_accuracy_is_never_mixed_with_accuracy(published):
+    figures = {"blsp-emo.wa": 0.829, "text+llm.wa": 0.111, "blsp-emo.ua": 0.824, "text+llm.ua": 0.2}
+    claim = {
+        "claim": "", "where": "", "published": {}, "interval": None, "test": "", "verdict": "reproduced",
+        "measured": {f"ser.statements.{name}": value for name, value in figures.items()},
+    }  # fmt: skip
+    table = tables.claims_table([claim], published)
+    assert table["measured"][0] == "statements 82.9 vs 11.1; statements, balanced 82.4 vs 20.0"
+
+
 def test_replies_to_one_sentence_stand_tone_by_tone():
     said = [{"text": "help me", "reference": tone, "response": f"a {tone} reply"} for tone in ("sad", "happy")]
     other = {"text": "another", "reference": "angry", "response": "no"}
@@ -133,29 +145,29 @@ def test_replies_to_one_sentence_stand_tone_by_tone():
 
 
 def test_the_readme_gets_the_results_between_its_markers_and_again_without_change(results, published, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Study\n\n{tables.START}\nold\n{tables.END}\n\nthe rest\n")
-    tables.renew_readme(readme, results, published)
-    once = readme.read_text()
+    page = tmp_path / "README.md"
+    page.write_text(f"# Study\n\n{readme.START}\nold\n{readme.END}\n\nthe rest\n")
+    readme.renew(page, results, published)
+    once = page.read_text()
     assert "old" not in once and "| BLSP-Emo |" in once and once.endswith("\n\nthe rest\n")
-    assert "no system does better than one that has only the words. |  | not measured |" in once
-    tables.renew_readme(readme, results, published)
-    assert readme.read_text() == once
+    assert "no system does better (worse it may) than one that has only words. |  | not measured |" in once
+    readme.renew(page, results, published)
+    assert page.read_text() == once
 
 
 def test_a_readme_without_markers_is_refused(results, published, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("# Study\n")
+    page = tmp_path / "README.md"
+    page.write_text("# Study\n")
     with pytest.raises(StudyError, match="<!-- results -->"):
-        tables.renew_readme(readme, results, published)
+        readme.renew(page, results, published)
 
 
 def test_the_readme_shows_the_results_on_disk(published):
-    readme, results = ROOT / "README.md", ROOT / "data" / "mini" / "results"
-    if not (readme.is_file() and (results / "controls.json").is_file()):
+    page, results = ROOT / "README.md", ROOT / "data" / "mini" / "results"
+    if not (page.is_file() and (results / "controls.json").is_file()):
         pytest.skip("no results of the mini scale yet")
-    between = readme.read_text(encoding="utf-8").split(tables.START)[1].split(tables.END)[0]
-    assert between.strip() == tables.readme_block(results, published), "run python -m blsp_core.study.tables readme"
+    between = page.read_text(encoding="utf-8").split(readme.START)[1].split(readme.END)[0]
+    assert between.strip() == readme.results_block(results, published), "run python -m blsp_core.study.readme"
 
 
 def test_dialogues_show_who_is_preferred_and_what_the_paper_said(answered, published):
