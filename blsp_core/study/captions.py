@@ -112,12 +112,12 @@ CAPTIONS = {
     "differences": (
         "Each variant less BLSP-Emo {runs}: points of per cent, 95 % interval, p adjusted by Holm's method for all "
         "comparisons of the table; * marks one below 0.05.",
-        "",
+        "Differences are absent: no variant was run; name them in `variants` of params.yaml.",
     ),
     "forest": (
         "Each variant less BLSP-Emo over all training runs, in points of per cent, with 95 % intervals: filled where "
         "the adjusted p is below 0.05; small ticks are single training runs.",
-        "",
+        "Differences are absent: no variant was run; name them in `variants` of params.yaml.",
     ),
     "quality_empathy": (
         "Replies to spoken requests: the share with the right advice (quality) against the share that meets the "

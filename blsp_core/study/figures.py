@@ -143,9 +143,10 @@ def _width(cells: pd.DataFrame) -> int:
 
 
 def _columns(cells: pd.DataFrame) -> str:
-    """LaTeX's column types: lines of text wrap, short cells stand as they are."""
+    """LaTeX's column types: lines of text wrap in what short cells, which stand as they are, leave of the page."""
     long = [longest > LONG for longest in _longest(cells)]
-    return "{" + "".join(f"p{{{0.75 / sum(long):.2f}\\textwidth}}" if wraps else "l" for wraps in long) + "}"
+    left = max(0.3, 0.95 - _width(cells) / PAGE)
+    return "{" + "".join(f"p{{{left / sum(long):.2f}\\textwidth}}" if wraps else "l" for wraps in long) + "}"
 
 
 def _escaped(text: str) -> str:

@@ -169,7 +169,7 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion spo
         axis.set_title(name_of(system))
         axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(len(matrix)), matrix.index)
-        axis.tick_params(length=0, labelbottom=number + wide >= len(systems))
+        axis.tick_params(length=0, labelbottom=number // wide == tall - 1)
         axis.spines[:].set_visible(True)
     fig.supxlabel("emotion named, % of the row", fontsize=8)
     fig.supylabel(rows, fontsize=8)

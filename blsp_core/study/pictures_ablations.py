@@ -16,7 +16,7 @@ def forest(frame: pd.DataFrame) -> Figure:
     """
     pooled, each = frame[frame["seed"] == "all"], frame[frame["seed"] != "all"]
     names, measures = in_order(set(frame["variant"]))[::-1], list(dict.fromkeys(frame["measure"]))
-    wide = min(4, len(measures))
+    wide = 3 if len(measures) % 3 == 0 else min(4, len(measures))
     tall = -(-len(measures) // wide)
     size = (WIDTH, 0.4 + tall * (0.45 + 0.19 * len(names)))
     fig, axes = plt.subplots(tall, wide, figsize=size, sharex=True, sharey=True, squeeze=False)

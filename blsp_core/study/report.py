@@ -31,13 +31,19 @@ def one_system(tasks: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
+def good_and_bad(rows: list[dict], count: int = 3) -> list[int]:
+    """The places of the first answers that are right, then of the first that are wrong; not chosen."""
+    places = range(len(rows))
+    return [
+        place for right in (True, False) for place in [p for p in places if judging.is_right(rows[p]) is right][:count]
+    ]
+
+
 def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:
     """The first answers that are right and the first that are wrong, in the order of the manifest, not chosen."""
-    kinds = [[row for row in rows if judging.is_right(row) is right][:count] for right in (True, False)]
     return pd.DataFrame(
         {"said": row["text"], "tone": row["reference"], "answer": row["response"], "right": judging.is_right(row)}
-        for kind in kinds
-        for row in kind
+        for row in (rows[place] for place in good_and_bad(rows, count))
     )
 
 

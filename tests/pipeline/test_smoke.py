@@ -15,7 +15,7 @@ import soundfile
 from ruamel.yaml import YAML
 
 from blsp_core.speech.audio import load_audio
-from blsp_core.speech.manifest import read_manifest
+from blsp_core.speech.manifest import read_jsonl, read_manifest, write_jsonl
 from blsp_core.study.settings import PARAMS, read_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +123,18 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     assert ran(dvc(study, "repro")) == set()
     assert time.perf_counter() - begun < 20
 
+    # Someone brings the answers of another program.
+    rows = read_jsonl(study / "data/smoke/predictions/text+llm/seed1.jsonl")
+    answers = [{key: row[key] for key in ("id", "task", "response")} for row in rows]
+    write_jsonl(study / "own/mine.jsonl", answers)
+    change(study, "external", to={"mine": "own/mine.jsonl"})
+    assert ran(dvc(study, "repro")) == {"external@mine", "ablations", "paper"}
+    mine, known = (json.loads((results / f"systems/{name}/seed1.json").read_text()) for name in ("mine", "text+llm"))
+    assert {name: found for name, found in mine.items() if name != "run"} == {
+        name: found for name, found in known.items() if name != "run"
+    }
+    assert "| mine |" in (study / "figures/smoke/paper/balanced.md").read_text().replace("  ", "")
+
     # Someone opens a notebook, runs it and saves it.
     source = study / "notebooks/04_stage1.ipynb"
     notebook = json.loads(source.read_text(encoding="utf-8"))
@@ -135,7 +147,7 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
 
     # Someone changes how many times the bootstrap draws.
     change(study, "evaluation", "draws", to=params["evaluation"]["draws"] + 1)
-    assert changed(study) == evaluations | {"paper"}
+    assert changed(study) == evaluations | {"external@mine", "paper"}
     one = sorted(evaluations)[0]
     assert ran(dvc(study, "repro", "--single-item", one)) == {one}
     assert changed(study) >= evaluations - {one} and "paper" in changed(study) and one not in changed(study)
