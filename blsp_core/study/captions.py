@@ -144,7 +144,7 @@ CAPTIONS = {
     ),
     "emotion_words": (
         "Asked to name the tone: how likely the right answer is, as a share of the five answers that name one (a fifth "
-        "is a guess), along stage 2; means over 60 clips of the validation split, by the emotion spoken, and over "
+        "is a guess), along stage 2; means over clips of the validation split, by the emotion spoken, and over "
         "training runs. The question itself is not trained.",
         "The probability of emotion words is absent: no training run has logged it.",
     ),

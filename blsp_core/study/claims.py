@@ -33,8 +33,8 @@ METRICS = {"wa": "accuracy", "ua": "balanced accuracy"}  # in words; the others 
 CHANGED = (
     "On neutral statements balanced accuracy is asked for besides accuracy: an LLM that always says neutral is right "
     "so seldom there that even guessing beats it.",
-    "What is shuffled or random is judged by balanced accuracy and against five points: no habit of answering brings "
-    "it above chance, and of chance itself a single point was decisive before.",
+    "The model with shuffled labels is judged by balanced accuracy, by which no habit of answering is above chance, "
+    "and against five points, for a single point was decisive before.",
     "The thresholds above which a cascade is no rival (a Whisper that mistakes more than one word in five, an LLM that "
     "fails with the true words and tone) were set when a first Whisper had not been taught the words of dialogues.",
     "The corpus with random tones has 800 clips instead of 400, for its verdict had been open.",

@@ -5,7 +5,7 @@ learning what the voice says. And on a corpus whose voices speak in tones drawn 
 with the label, no system may do better than one that has only the words: else the label reaches it by some other way.
 It may do worse there, as one that listens follows the voice.
 
-Both tests were changed after a first run had been seen, see `claims.CHANGED`.
+What was changed after a run had been seen is in `claims.CHANGED`.
 """
 
 from blsp_core.study import statistics
