@@ -139,8 +139,22 @@ class Study:
         It is found again only by a run of the same settings, seed, code and inputs (by size and time of change):
         work begun on other terms is never gone on with. `record` removes it.
         """
+        folder = self._checkpoints_of_stage / self._terms(self.train_seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def shared(self) -> Path:
+        """A place for finished work that serves all training seeds, outside the pipeline; ask for it after every
+        `read`. On the same terms as `checkpoints`, but for the seed; see `sharing`."""
+        base = self._by_hand_folder if self.by_hand else self.root / ".scratch"
+        name = "-".join([self.scale, self.stage, self.which.get("system", ""), self._terms(None)])
+        return base / "shared" / name
+
+    def _terms(self, train_seed: int | None) -> str:
+        """A digest of all that the work depends on."""
         terms = hashlib.sha256(
-            json.dumps([vars(self.settings), self.seed, self.train_seed], sort_keys=True, default=str).encode()
+            json.dumps([vars(self.settings), self.seed, train_seed], sort_keys=True, default=str).encode()
         )
         for path in _loaded_code() + ([Path(os.environ[NOTEBOOK])] if NOTEBOOK in os.environ else []):
             terms.update(path.read_bytes())
@@ -148,9 +162,7 @@ class Study:
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
                 state = path.stat()
                 terms.update(f"{path.relative_to(self.root)} {state.st_size} {state.st_mtime_ns}".encode())
-        folder = self._checkpoints_of_stage / terms.hexdigest()[:12]
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return terms.hexdigest()[:12]
 
     @property
     def _checkpoints_of_stage(self) -> Path:

@@ -81,3 +81,11 @@ def test_unfinished_work_is_found_again_on_the_same_terms_only(study):
     assert folder() != first
     notebook.start("stage1").record("stage1.json", {})
     assert not first.exists()
+
+
+def test_work_for_all_training_seeds_lies_where_each_of_them_finds_it(study):
+    def place(**terms):
+        return notebook.start("stage1", **terms).shared
+
+    assert place(train_seed=1) == place(train_seed=2) and not place().exists()
+    assert place() not in (place(seed=2), place(settings={"steps": 9}), place(system="blsp"))

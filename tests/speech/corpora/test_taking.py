@@ -93,6 +93,50 @@ def test_what_is_longer_than_the_encoder_hears_is_cut_and_counted(ravdess, tmp_p
     assert taken.manifests["ravdess.test"][0].duration == 1.0 and taken.report["cut"] == 1
 
 
+def spoken_after_silence(path: Path, rate: int = 16_000) -> Path:
+    """One second of quiet noise, half a second of tone, one of noise again."""
+    noise = np.random.default_rng(1).normal(0, 1e-3, int(2.5 * rate))
+    noise[rate : rate * 3 // 2] += 0.5 * np.sin(2 * np.pi * 220 * np.arange(rate // 2) / rate)
+    soundfile.write(path, noise, rate)
+    return path
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_silence_around_the_voice_is_cut_off_where_that_is_asked(copy, ravdess, tmp_path):
+    spoken_after_silence(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", rate=16_000 if copy else 48_000)
+    whole, trimmed = (take(tmp_path, copy=copy, trim_below=b).manifests["ravdess.test"][0] for b in (None, 40))
+    assert whole.duration == 2.5 and trimmed.duration == pytest.approx(0.7, abs=0.03)
+    heard = load_audio(trimmed.audio, tmp_path / "data/laptop")
+    assert len(heard) == pytest.approx(trimmed.duration * 16_000, abs=8)
+    loud = np.flatnonzero(np.abs(heard) > 0.1) / 16_000
+    assert loud[0] == pytest.approx(0.1, abs=0.03) and loud[-1] == pytest.approx(0.6, abs=0.03)
+
+
+def test_other_speeds_are_heard_in_training_alone(ravdess, tmp_path):
+    trees.put(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", seconds=1.0)
+    taken, root = take(tmp_path, speeds=[0.8, 1.25]), tmp_path / "data/laptop"
+    assert taken.report["utterances"] == 864 and taken.report["at_other_speeds"] == 2 * 864
+    for stem, rows in taken.manifests.items():
+        names = {row.id for row in rows}
+        assert len(names) == len(rows)
+        assert sum("-at-" in name for name in names) == (len(rows) * 2 // 3 if stem.endswith(".train") else 0)
+    train = next(rows for stem, rows in taken.manifests.items() if stem.endswith("train") and "-01" in rows[0].id[-3:])
+    said = {row.id: row for row in train if row.id.startswith("ravdess-03-01-01-01-01-01-01")}
+    assert {name[len("ravdess-03-01-01-01-01-01-01") :]: row.duration for name, row in said.items()} == {
+        "": 1.0,
+        "-at-0.8": 1.25,
+        "-at-1.25": 0.8,
+    }
+    assert all(len(load_audio(row.audio, root)) == round(row.duration * 16_000) for row in said.values())
+    with pytest.raises(StudyError, match="set `copy` to true"):
+        take(tmp_path, speeds=[0.9], copy=False)
+
+
+def test_no_threshold_takes_a_silent_clip_away(ravdess, tmp_path):
+    soundfile.write(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", np.zeros(8000), 16_000)
+    assert take(tmp_path, trim_below=30).manifests["ravdess.test"][0].duration == 0.5
+
+
 def test_a_missing_actor_is_counted_found_against_expected(ravdess, tmp_path):
     shutil.rmtree(ravdess / "Actor_07")
     with pytest.raises(StudyError) as error:
