@@ -19,6 +19,7 @@ NAMES = {
     "random+llm": "Text + random tone",
     "text+llm": "Text + LLM",
     "whisper+llm": "Whisper + LLM",
+    "probe": "linear probe",
     "wav2vec2+llm": "wav2vec 2.0 + LLM",
     "hubert+llm": "HuBERT + LLM",
     "wavlm+llm": "WavLM + LLM",
@@ -43,9 +44,9 @@ COLOURS = {
     "hubert+llm": "#de8f05", "wavlm+llm": "#8c5a00", "salmonn": "#cc78bc", "blsp": "#029e73", "blsp-ser": "#7b4ea3",
     "blsp-emo": "#b2182b", "gold+llm": "#3a3a3a", "no-semantic-stage": "#0173b2", "no-emotion-loss": "#de8f05",
     "multitask": "#029e73", "other-writer": "#8c5a00", "frozen-encoder": "#56b4e9", "shuffled-labels": "#9a9a9a",
-    "released-kl": "#5b8f6b", "share-25": "#fbafe4", "share-50": "#d55e00",
+    "released-kl": "#5b8f6b", "probe": "#4c72b0", "share-25": "#fbafe4", "share-50": "#d55e00",
 }  # fmt: skip
-SPARE = ("#6c6c6c", "#ece133", "#4c72b0")  # for systems that nobody foresaw
+SPARE = ("#6c6c6c", "#ece133", "#17a2b8")  # for systems that nobody foresaw
 MARKERS = (*"Xovs^<>PpDdh*H8", *((corners, 2, 0) for corners in (3, 4, 5, 6, 8)), (4, 1, 0), (6, 1, 0), (7, 1, 0))
 TONE_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))
 TONE_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))

@@ -12,7 +12,13 @@ from blsp_core.study.claims import read_published
 from blsp_core.study.paper_claims import OPEN_QUESTION
 from blsp_core.study.tables import KEY, claims_table, controls_table, overview, read_metrics
 
-START, END = "<!-- results -->", "<!-- /results -->"
+CLAIMS = "mini"  # the scale whose verdicts on the claims the README shows; of others, the systems alone
+SCALES = (CLAIMS, "laptop")
+
+
+def markers(scale: str) -> tuple[str, str]:
+    """The lines of the README between which the results of a scale stand."""
+    return f"<!-- results {scale} -->", f"<!-- /results {scale} -->"
 
 
 def results_block(results: str | Path, published: dict) -> str:
@@ -25,23 +31,48 @@ def results_block(results: str | Path, published: dict) -> str:
     checked = controls_table(controls)[["control", "decisive difference", "verdict"]]
     verdicts = Counter(claim["verdict"] for claim in claims if claim["where"] != OPEN_QUESTION)
     count = f"Of {verdicts.total()} statements of the paper " + ", ".join(f"{n} {v}" for v, n in verdicts.most_common())
+    parts = [f"{KEY}; `?`: the source of a published number is unsure.", _markdown(systems)]
+    parts += [f"{count}. Differences are the decisive ones, in points of per cent.", _markdown(told)]
+    return "\n\n".join([*parts, _markdown(checked), _cost(results)])
+
+
+def systems_block(results: str | Path, figures: str | Path, published: dict) -> str:
+    """The results of a scale without verdicts: systems by corpora, the same with tones weighed alike, emotion heads.
+
+    figures: the folder in which the stage `paper` has put the scale's tables.
+    """
+    balanced, heads = (
+        pd.read_csv(Path(figures) / f"{name}.csv", dtype=str).fillna("") for name in ("balanced", "heads")
+    )
+    parts = [f"{KEY}.", _markdown(overview(read_metrics(results), published))]
+    parts += ["Recall, averaged over the tones:", _markdown(balanced)]
+    parts += ["The LLM asked in words, and the emotion head alone:", _markdown(heads), _cost(results)]
+    return "\n\n".join(parts)
+
+
+def block(scale: str, root: str | Path, published: dict) -> str:
+    """What stands between the markers of a scale."""
+    results = Path(root) / "data" / scale / "results"
+    if scale == CLAIMS:
+        return results_block(results, published)
+    return systems_block(results, Path(root) / "figures" / scale / "paper", published)
+
+
+def renew(readme: str | Path, scale: str, said: str) -> None:
+    """Put `said` between the markers of a scale. Raises StudyError when a marker is missing."""
+    readme, (start, end) = Path(readme), markers(scale)
+    text = readme.read_text(encoding="utf-8")
+    if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
+        raise StudyError(f"{readme}: wanted are one {start} and after it one {end}; put them where the results belong")
+    head, tail = text.split(start)[0], text.split(end)[1]
+    readme.write_text(f"{head}{start}\n{said}\n{end}{tail}", encoding="utf-8")
+
+
+def _cost(results: str | Path) -> str:
     summary = json.loads((Path(results) / "summary.json").read_text(encoding="utf-8"))
     hours = f"All stages together took {summary['study.seconds'] / 60:.0f} minutes"
     hours += f", {summary['study.seconds_of_one_seed'] / 60:.0f} of them for one training seed"
-    hours += f", and at most {summary['study.peak_memory_gb']:.1f} GB of memory."
-    parts = [f"{KEY}; `?`: the source of a published number is unsure.", _markdown(systems)]
-    parts += [f"{count}. Differences are the decisive ones, in points of per cent.", _markdown(told)]
-    return "\n\n".join([*parts, _markdown(checked), hours])
-
-
-def renew(readme: str | Path, results: str | Path, published: dict) -> None:
-    """Put `results_block` between the markers of the README. Raises StudyError when a marker is missing."""
-    readme = Path(readme)
-    text = readme.read_text(encoding="utf-8")
-    if text.count(START) != 1 or text.count(END) != 1 or text.index(END) < text.index(START):
-        raise StudyError(f"{readme}: wanted are one {START} and after it one {END}; put them where the results belong")
-    head, tail = text.split(START)[0], text.split(END)[1]
-    readme.write_text(f"{head}{START}\n{results_block(results, published)}\n{END}{tail}", encoding="utf-8")
+    return f"{hours}, and at most {summary['study.peak_memory_gb']:.1f} GB of memory."
 
 
 def _markdown(frame: pd.DataFrame) -> str:
@@ -51,9 +82,10 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Renew the results in the README from the results on disk.")
-    parser.add_argument("--scale", default="mini", help="whose results the README shows")
-    scale = parser.parse_args().scale
-    renew("README.md", f"data/{scale}/results", read_published("data/published.json"))
+    parser.add_argument("--scale", choices=SCALES, help="whose; all that are on disk unless given")
+    asked = parser.parse_args().scale
+    for scale in [asked] if asked else [each for each in SCALES if Path(f"data/{each}/results/summary.json").is_file()]:
+        renew("README.md", scale, block(scale, ".", read_published("data/published.json")))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A system's answers and figures, and the differences between systems, laid out for a reader as frames."""
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -31,12 +32,15 @@ def one_system(tasks: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def good_and_bad(rows: list[dict], count: int = 3) -> list[int]:
+def good_and_bad(rows: list[dict], count: int = 3, is_right: Callable[[dict], bool] = judging.is_right) -> list[int]:
     """The places of the first answers that are right, then of the first that are wrong; not chosen."""
     places = range(len(rows))
-    return [
-        place for right in (True, False) for place in [p for p in places if judging.is_right(rows[p]) is right][:count]
-    ]
+    return [place for right in (True, False) for place in [p for p in places if is_right(rows[p]) is right][:count]]
+
+
+def meets_the_tone(row: dict) -> bool:
+    """Whether a reply got at least half of the marks for empathy, whatever help it gives."""
+    return (row["empathy"] or 0) >= 0.5
 
 
 def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:

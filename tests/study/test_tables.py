@@ -145,29 +145,37 @@ def test_replies_to_one_sentence_stand_tone_by_tone():
 
 
 def test_the_readme_gets_the_results_between_its_markers_and_again_without_change(results, published, tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text(f"# Study\n\n{readme.START}\nold\n{readme.END}\n\nthe rest\n")
-    readme.renew(page, results, published)
+    page, (start, end) = tmp_path / "README.md", readme.markers("mini")
+    page.write_text(f"# Study\n\n{start}\nold\n{end}\n\nthe rest\n")
+    readme.renew(page, "mini", readme.results_block(results, published))
     once = page.read_text()
     assert "old" not in once and "| BLSP-Emo |" in once and once.endswith("\n\nthe rest\n")
     assert "no system does better (worse it may) than one that has only words. |  | not measured |" in once
-    readme.renew(page, results, published)
+    readme.renew(page, "mini", readme.results_block(results, published))
     assert page.read_text() == once
 
 
-def test_a_readme_without_markers_is_refused(results, published, tmp_path):
+def test_a_scale_without_verdicts_shows_systems_balanced_recall_and_heads(results, published, tmp_path):
+    (tmp_path / "balanced.csv").write_text("system,ravdess\nBLSP-Emo,80.0\n")
+    (tmp_path / "heads.csv").write_text("system,corpus,asked in words,emotion head\nBLSP-Emo,ravdess,79.0,\n")
+    said = readme.systems_block(results, tmp_path, published)
+    assert "| BLSP-Emo | 80.0 |" in said and "| BLSP-Emo | ravdess | 79.0 |  |" in said and "verdict" not in said
+
+
+def test_a_readme_without_markers_is_refused(tmp_path):
     page = tmp_path / "README.md"
     page.write_text("# Study\n")
-    with pytest.raises(StudyError, match="<!-- results -->"):
-        readme.renew(page, results, published)
+    with pytest.raises(StudyError, match="<!-- results mini -->"):
+        readme.renew(page, "mini", "this")
 
 
-def test_the_readme_shows_the_results_on_disk(published):
-    page, results = ROOT / "README.md", ROOT / "data" / "mini" / "results"
-    if not (page.is_file() and (results / "controls.json").is_file()):
-        pytest.skip("no results of the mini scale yet")
-    between = page.read_text(encoding="utf-8").split(readme.START)[1].split(readme.END)[0]
-    assert between.strip() == readme.results_block(results, published), "run python -m blsp_core.study.readme"
+@pytest.mark.parametrize("scale", readme.SCALES)
+def test_the_readme_shows_the_results_on_disk(scale, published):
+    page, (start, end) = ROOT / "README.md", readme.markers(scale)
+    if not (page.is_file() and (ROOT / "data" / scale / "results" / "summary.json").is_file()):
+        pytest.skip(f"no results of the scale {scale} yet")
+    between = page.read_text(encoding="utf-8").split(start)[1].split(end)[0]
+    assert between.strip() == readme.block(scale, ROOT, published), "run python -m blsp_core.study.readme"
 
 
 def test_dialogues_show_who_is_preferred_and_what_the_paper_said(answered, published):
