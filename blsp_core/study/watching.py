@@ -77,7 +77,8 @@ class EmotionWords(TrainerCallback):
         for start in range(0, len(self.examples), 10 * five):
             rows = range(start, min(start + 10 * five, len(self.examples)))
             batch = collate([self.examples[row] for row in rows])
-            scores.append(_log_likelihood(model, {name: value.to(model.device) for name, value in batch.items()}))
+            batch = {name: value.to(model.device) for name, value in batch.items()}
+            scores.append(_log_likelihood(model, _encoded_once(model, batch, five)))
         model.train(training)
         shares = torch.cat(scores).view(-1, five).softmax(dim=-1)
         return [float(row[EMOTIONS.index(u.emotion)]) for row, u in zip(shares, self.utterances, strict=True)]
@@ -93,6 +94,13 @@ class EmotionWords(TrainerCallback):
                 row = name_emotion(utterance, emotion)
                 rows.append(row | {"output": own.get(emotion, row["output"])})
         return Examples(rows, self.processor, self.root)
+
+
+def _encoded_once(model: BlspEmoForConditionalGeneration, batch, times: int):
+    """The batch with encoder states instead of log-mels, of clips that stand there so many times in a row."""
+    sounds = (batch.pop(name)[::times] for name in ("input_features", "feature_attention_mask"))
+    states, mask = (found.repeat_interleave(times, dim=0) for found in model.encode(*sounds))
+    return batch | {"encoder_hidden_states": states, "encoder_attention_mask": mask}
 
 
 def _log_likelihood(model: BlspEmoForConditionalGeneration, batch) -> torch.Tensor:

@@ -62,6 +62,20 @@ def test_a_clips_probability_does_not_depend_on_its_neighbours(run, hearing_mode
     torch.testing.assert_close(together[1:], alone, atol=1e-3, rtol=1e-4)
 
 
+def test_a_clip_that_has_five_answers_is_encoded_once(hearing_model, corpus, monkeypatch):
+    model, processor = hearing_model
+    rows = [targets.name_emotion(utterance, emotion) for utterance in corpus[1][:2] for emotion in EMOTIONS]
+    data = examples.Examples(rows, processor, corpus[0])
+    each = examples.collate([data[place] for place in range(len(rows))])
+    with torch.no_grad():
+        wanted, encoded = watching._log_likelihood(model, each), []
+        encode = model.encode
+        monkeypatch.setattr(model, "encode", lambda *sounds: encoded.append(len(sounds[0])) or encode(*sounds))
+        found = watching._log_likelihood(model, watching._encoded_once(model, dict(each), 5))
+    assert encoded == [2]
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
+
+
 def test_an_interrupted_run_keeps_what_it_had_seen(run):
     _, before = run(steps=6, stop_after=4)
     _, whole = run(steps=6)
