@@ -195,8 +195,10 @@ def find_root() -> Path:
 
 
 def _loaded_code() -> list[Path]:
-    """The files of this package that the notebook has imported, but for those that only run notebooks."""
+    """The files of this package that the notebook has imported, but for those that only run notebooks or only show."""
+    shown = ("bars", "captions", "charts", "figures", "pictures", "pictures_ablations", "report", "tables")
     spared = {__name__, record.__name__, Settings.__module__, "blsp_core.study.runner"}
+    spared |= {f"blsp_core.study.{name}" for name in shown}
     loaded = [module for name, module in sys.modules.items() if name.startswith("blsp_core") and name not in spared]
     return sorted({Path(module.__file__) for module in loaded if getattr(module, "__file__", None)})
 

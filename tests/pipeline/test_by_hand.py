@@ -1,12 +1,13 @@
 """A notebook opened in JupyterLab: it reads the pipeline's data and writes where it harms nothing."""
 
 import os
+from pathlib import Path
 
 import pytest
 from stubs import make_study
 
 from blsp_core.errors import StudyError
-from blsp_core.study import notebook
+from blsp_core.study import figures, notebook, training
 
 
 @pytest.fixture
@@ -89,3 +90,8 @@ def test_work_for_all_training_seeds_lies_where_each_of_them_finds_it(study):
 
     assert place(train_seed=1) == place(train_seed=2) and not place().exists()
     assert place() not in (place(seed=2), place(settings={"steps": 9}), place(system="blsp"))
+
+
+def test_a_new_colour_does_not_throw_unfinished_work_away():
+    terms = {path.name for path in notebook._loaded_code()}
+    assert Path(training.__file__).name in terms and Path(figures.__file__).name not in terms
