@@ -183,7 +183,7 @@ def test_sound_that_breaks_off_amid_the_file_is_found_when_it_is_copied(ravdess,
     def decode(path):
         return real(path)[:10] if path == broken else real(path)
 
-    monkeypatch.setattr("blsp_core.speech.corpora.taking.load_audio", decode)
+    monkeypatch.setattr("blsp_core.speech.corpora.sound.load_audio", decode)
     with pytest.raises(StudyError, match="03-01-05-01-01-01-01.wav: cut short, clip .* of 864 of ravdess"):
         take(tmp_path)
     taken = take(tmp_path, incomplete=True)
