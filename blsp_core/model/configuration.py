@@ -22,9 +22,10 @@ class BlspEmoConfig(PreTrainedConfig):
     emotions: names of the classes of the emotion head, in the order of its outputs.
     speech_token_id: the placeholder that stands in `input_ids` once for every speech embedding. It may lie outside the
         LLM's vocabulary.
-    encoder_layers: "last", the adapter reads the encoder's last layer, as in the paper; or "mix", a learned mean of all
-        (`weighting.LayerMix`). emotion_pooling: "mean" over time before the emotion head, as in the paper; or
-        "attention" (`weighting.AttentionPooling`).
+    encoder_layers: "last", the adapter reads the encoder's last layer, as in the paper; "mix", a learned mean of all
+        (`weighting.LayerMix`); or "last+mix", the two side by side.
+    emotion_pooling: "mean" over time before the emotion head, as in the paper; or "attention"
+        (`weighting.AttentionPooling`).
     real_frames: the encoder sees the real frames only (True), or the clip padded to its full window (False).
     """
 

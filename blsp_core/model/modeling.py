@@ -17,7 +17,7 @@ from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.losses import response_ce, response_rows, response_targets
 from blsp_core.model.partial_lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
 from blsp_core.model.speech_encoder import encode_speech
-from blsp_core.model.weighting import AttentionPooling, LayerMix
+from blsp_core.model.weighting import LAST, LAST_AND_MIX, MIX, AttentionPooling, LayerMix
 
 
 @dataclass
@@ -60,9 +60,10 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         self.adapter = make_adapter(config)
         width = config.get_text_config().hidden_size
         self.emotion_head = nn.Linear(width, len(config.emotions), bias=False)
-        _one_of(config, "encoder_layers", ("last", "mix"))
+        _one_of(config, "encoder_layers", (LAST, MIX, LAST_AND_MIX))
         _one_of(config, "emotion_pooling", ("mean", "attention"))
-        self.layer_mix = LayerMix(config.encoder_config.encoder_layers + 1) if config.encoder_layers == "mix" else None
+        layers, beside_last = config.encoder_config.encoder_layers + 1, config.encoder_layers == LAST_AND_MIX
+        self.layer_mix = None if config.encoder_layers == LAST else LayerMix(layers, beside_last)
         self.emotion_pooling = AttentionPooling(width) if config.emotion_pooling == "attention" else None
         _one_of(config, "lora_scope", (SPEECH, EVERYWHERE))
         if config.lora_rank:

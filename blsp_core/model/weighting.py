@@ -3,17 +3,24 @@
 import torch
 from torch import nn
 
+LAST, MIX, LAST_AND_MIX = "last", "mix", "last+mix"  # encoder_layers
+
 
 class LayerMix(nn.Module):
-    """One learned weight a layer, the same for every frame (as in SUPERB, arXiv 2105.01051)."""
+    """One learned weight a layer, the same for every frame (as in SUPERB, arXiv 2105.01051).
 
-    def __init__(self, layers: int):
+    beside_last: the last layer stands beside the mix, whole: words are best read off the last layer, tone off earlier
+    ones, and a sum of both has less of either.
+    """
+
+    def __init__(self, layers: int, beside_last: bool = False):
         super().__init__()
-        self.scores = nn.Parameter(torch.zeros(layers))
+        self.scores, self.beside_last = nn.Parameter(torch.zeros(layers)), beside_last
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """(B, T, layers, width) -> (B, T, width)."""
-        return torch.einsum("btlw,l->btw", states, self.scores.softmax(0).to(states.dtype))
+        """(B, T, layers, width) -> (B, T, width), or twice the width beside the last."""
+        mix = torch.einsum("btlw,l->btw", states, self.scores.softmax(0).to(states.dtype))
+        return torch.cat([states[:, :, -1], mix], dim=-1) if self.beside_last else mix
 
 
 class AttentionPooling(nn.Module):

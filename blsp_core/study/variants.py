@@ -1,6 +1,9 @@
 """What a variant of stage 2 starts from: the model of stage 1, or the bare backbones with an adapter of its own."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
@@ -36,10 +39,31 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
             processor.qformer_window = max(1, round(settings.qformer_seconds * processor.frame_rate))
             inner |= {"qformer_width": settings.qformer_width, "qformer_layers": settings.qformer_layers}
         model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **inner, **added)
+    if settings.head_words:
+        tie_head(model, processor.tokenizer, settings.head_words, settings.head_scale)
     model.set_trainable(
         adapter=True,
-        head=settings.emotion_weight > 0,
+        head=settings.emotion_weight > 0 and not settings.head_words,
         encoder=settings.train_encoder,
         lora=settings.lora_rank > 0,
     )
     return model, processor
+
+
+@torch.no_grad()
+def tie_head(model: BlspEmoForConditionalGeneration, tokenizer, words: Sequence[str], scale: float) -> None:
+    """The emotion head becomes the LLM's own embeddings of `words`, one for each emotion in the order of the config:
+    less what they have in common, and each of the length `scale`.
+
+    A head that learns may read a tone off any direction, one that means nothing to the LLM as well. This one asks the
+    speech embeddings to lie where the LLM has its words for the tone. Ours, not the paper's.
+    """
+    if len(words) != len(model.config.emotions):
+        raise StudyError(
+            f"head_words: {len(words)} are given, wanted is one for each of {', '.join(model.config.emotions)}"
+        )
+    table = model.get_input_embeddings().weight
+    ids = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in words]
+    rows = torch.stack([table[own].float().mean(0) for own in ids])  # (emotions, width of the LLM)
+    apart = torch.nn.functional.normalize(rows - rows.mean(0), dim=1)
+    model.emotion_head.weight.copy_(scale * apart)

@@ -18,7 +18,9 @@ def test_attention_pooling_begins_as_the_mean_over_time(processor):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("settings", [{"emotion_pooling": "attention"}, {"encoder_layers": "mix"}])
+@pytest.mark.parametrize(
+    "settings", [{"emotion_pooling": "attention"}, {"encoder_layers": "mix"}, {"encoder_layers": "last+mix"}]
+)
 def test_a_clip_does_not_depend_on_its_neighbours(processor, settings):
     model = _stirred(make_model(processor, **settings))
     together = model(**processor(CHATS)).emotion_logits
@@ -40,8 +42,29 @@ def test_a_mix_of_layers_ends_in_the_encoders_last_and_may_be_kept_from_earlier(
     assert torch.equal(heard, kept)
 
 
-def test_the_weights_learn_with_their_part_and_are_kept(processor, tmp_path):
-    model = make_model(processor, encoder_layers="mix", emotion_pooling="attention")
+@torch.no_grad()
+def test_beside_the_last_layer_the_mix_adds_and_takes_nothing_away(processor):
+    model, plain = make_model(processor, encoder_layers="last+mix"), make_model(processor)
+    features, width = processor.features([sound(1.03), sound(2.517, 1)]), model.encoder.config.d_model
+    states, _ = model.encode(**features)
+    read = model.layer_mix(states)
+    assert torch.equal(read[..., :width], states[:, :, -1])
+    torch.testing.assert_close(read[..., width:], states.mean(2))
+    model.adapter.load_state_dict(plain.adapter.state_dict() | _reading_only_the_last(model, plain))
+    heard, before = (m.get_speech_embeddings(**features)[0] for m in (model, plain))
+    torch.testing.assert_close(heard, before, atol=1e-6, rtol=0)
+
+
+def _reading_only_the_last(model, plain) -> dict[str, torch.Tensor]:
+    name = "convolutions.0.weight"
+    wide = torch.zeros_like(model.adapter.state_dict()[name])
+    wide[:, : wide.shape[1] // 2] = plain.adapter.state_dict()[name]
+    return {name: wide}
+
+
+@pytest.mark.parametrize("layers", ["mix", "last+mix"])
+def test_the_weights_learn_with_their_part_and_are_kept(processor, tmp_path, layers):
+    model = make_model(processor, encoder_layers=layers, emotion_pooling="attention")
     model.set_trainable(adapter=True)
     assert model.layer_mix.scores.requires_grad and not model.emotion_pooling.score.weight.requires_grad
     model.set_trainable(adapter=False, head=True)

@@ -30,6 +30,8 @@ def start(stage1, backbones, **changes):
         "train_encoder": False,
         "emotion_weight": 1.0,
         "emotion_pooling": "mean",
+        "head_words": [],
+        "head_scale": 6.0,
     }
     settings |= {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.0, "lora_scope": "speech"}
     settings |= {"qformer_seconds": 0.333, "qformer_width": 64, "qformer_layers": 1}
@@ -71,3 +73,20 @@ def test_salmonn_hears_in_windows_of_a_third_of_a_second(stage1, backbones, corp
 def test_another_adapter_cannot_go_on_from_stage_1(stage1, backbones):
     with pytest.raises(StudyError, match="adapter: qformer cannot go on from .* which has a convolution"):
         start(stage1, backbones, adapter="qformer")
+
+
+def test_a_head_can_be_the_llms_own_words(stage1, backbones):
+    words = ["door", "dog", "train", "soup", "song"]
+    model, processor = start(stage1, backbones, head_words=words)
+    assert not model.emotion_head.weight.requires_grad
+    table = model.get_input_embeddings().weight.detach()
+    own = torch.stack([table[processor.tokenizer(f" {word}").input_ids].mean(0) for word in words])
+    apart = own - own.mean(0)
+    torch.testing.assert_close(model.emotion_head.weight.norm(dim=1), torch.full((5,), 6.0))
+    likeness = torch.cosine_similarity(model.emotion_head.weight, apart)
+    torch.testing.assert_close(likeness, torch.ones(5))
+
+
+def test_a_head_of_too_few_words_is_refused(stage1, backbones):
+    with pytest.raises(StudyError, match="head_words: 2 are given, wanted is one for each of neutral, happy"):
+        start(stage1, backbones, head_words=["door", "dog"])
