@@ -92,6 +92,12 @@ CAPTIONS = {
         "answers.",
         "The accuracy of emotion heads is absent: none of the systems evaluated has one that was trained.",
     ),
+    "unmet": (
+        "Naming the emotion, accuracy in per cent with 95 % intervals over voices, and the number of clips: on voices "
+        "that some setting was chosen on, and on those that no choice had met.",
+        "Accuracy on voices that no choice had met is absent: `paper.chosen_on` names none that was tested, for "
+        "settings were chosen on voices of their own.",
+    ),
     "confusions": (
         "Confusions on the corpus {corpus}: of the clips spoken in the emotion of the row, the per cent that were "
         "named as the emotion of the column. Empty cells are below half a per cent.",

@@ -2,7 +2,7 @@
 empty frame."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import combinations
 from pathlib import Path
 
@@ -123,6 +123,24 @@ def heads_table(predictions: Predictions) -> pd.DataFrame:
                 }
                 rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
     return pd.DataFrame(rows, columns=["system", "corpus", "asked in words", "emotion head"])
+
+
+def unmet_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
+    """Accuracy on voices on which settings were chosen beside that on all others, in per cent, with 95 % intervals over
+    voices: for corpora that have such voices, all runs together. chosen_on: names of speakers."""
+    columns, rows = {True: "voices that settings were chosen on", False: "voices that no choice had met"}, []
+    for system, tasks in rows_of(predictions).items():
+        for task, answers in tasks.items():
+            met = {row["speaker"] in chosen_on for row in answers}
+            if task.startswith("ser.") and len(met) == 2:
+                cells = {}
+                for before, column in columns.items():
+                    of_kind = [row for row in answers if (row["speaker"] in chosen_on) is before]
+                    found = share([is_right(row) for row in of_kind], [row["speaker"] for row in of_kind])
+                    low, high = 100 * found.low, 100 * found.high
+                    cells[column] = f"{100 * found.value:.1f} [{low:.1f}, {high:.1f}] of {len(of_kind)}"
+                rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
+    return pd.DataFrame(rows, columns=["system", "corpus", *columns.values()])
 
 
 def replies_to(predictions: Predictions, text: str, task: str = "showcase") -> dict[str, dict[str, str]]:

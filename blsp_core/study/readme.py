@@ -37,17 +37,19 @@ def results_block(results: str | Path, published: dict) -> str:
 
 
 def systems_block(results: str | Path, figures: str | Path, published: dict) -> str:
-    """The results of a scale without verdicts: systems by corpora, the same with tones weighed alike, emotion heads.
+    """The results of a scale without verdicts: systems by corpora, the same with tones weighed alike, emotion heads,
+    and voices apart that no choice had met.
 
     figures: the folder in which the stage `paper` has put the scale's tables.
     """
-    balanced, heads = (
-        pd.read_csv(Path(figures) / f"{name}.csv", dtype=str).fillna("") for name in ("balanced", "heads")
+    balanced, heads, unmet = (
+        pd.read_csv(Path(figures) / f"{name}.csv", dtype=str).fillna("") for name in ("balanced", "heads", "unmet")
     )
     parts = [f"{KEY}.", _markdown(overview(read_metrics(results), published))]
     parts += ["Recall, averaged over the tones:", _markdown(balanced)]
-    parts += ["The LLM asked in words, and the emotion head alone:", _markdown(heads), _cost(results)]
-    return "\n\n".join(parts)
+    parts += ["The LLM asked in words, and the emotion head alone:", _markdown(heads)]
+    parts += ["Accuracy on voices that some setting was chosen on, and on those that no choice had met:"]
+    return "\n\n".join([*parts, _markdown(unmet), _cost(results)])
 
 
 def block(scale: str, root: str | Path, published: dict) -> str:

@@ -142,3 +142,16 @@ def test_heads_stand_beside_answers_where_there_is_one():
     found = exhibits.heads_table({"blsp-emo": runs, "blsp": {1: {"ser.acted": rows(None)}}})
     assert found.values.tolist() == [["BLSP-Emo", "acted", "0.0 ±0.0", "75.0 ±35.4"]]
     assert exhibits.heads_table({}).empty
+
+
+def test_voices_that_no_choice_had_met_stand_apart():
+    def row(speaker, right):
+        return {"speaker": speaker, "reference": "sad", "predicted": "sad" if right else "happy", "task": "ser.acted"}
+
+    folds = {1: {"ser.acted": [row("a", True), row("b", False)]}, 2: {"ser.acted": [row("c", True), row("d", True)]}}
+    found = exhibits.unmet_table({"blsp-emo": folds}, ["a", "b"])
+    (name, corpus, chosen, unmet) = found.values.tolist()[0]
+    assert (name, corpus) == ("BLSP-Emo", "acted")
+    assert chosen.startswith("50.0 [") and chosen.endswith("of 2") and unmet.startswith("100.0 [")
+    assert exhibits.unmet_table({"blsp-emo": folds}, []).empty
+    assert exhibits.unmet_table({"blsp-emo": folds}, ["a", "b", "c", "d"]).empty
