@@ -92,6 +92,13 @@ CAPTIONS = {
         "answers.",
         "The accuracy of emotion heads is absent: none of the systems evaluated has one that was trained.",
     ),
+    "probe_layers": (
+        "Naming the emotion by a straight line through mean and standard deviation over time of each layer of the "
+        "frozen encoder: accuracy on the test split, of corpora in folds on all folds together. Layer 0 is what enters "
+        "the first layer; the last is what the paper's adapter reads.",
+        "The probe of every layer is absent: its results are of a time when only the last was probed; run `dvc repro "
+        "probe`.",
+    ),
     "unmet": (
         "Naming the emotion, accuracy in per cent with 95 % intervals over voices, and the number of clips: on voices "
         "that some setting was chosen on, and on those that no choice had met.",

@@ -173,6 +173,22 @@ def amounts(frame: pd.DataFrame) -> Figure:
     return fig
 
 
+def layers(frame: pd.DataFrame) -> Figure:
+    """How much of the tone a straight line reads off each layer of the encoder, a line for each corpus.
+
+    frame: `probe.by_layer`: columns corpus, layer, accuracy (a share).
+    """
+    fig, axis = plt.subplots(figsize=(0.62 * WIDTH, 2.5))
+    for number, (corpus, rows) in enumerate(frame.groupby("corpus", sort=False)):
+        marker, line = "os^DvP<>"[number % 8], LINES[number % len(LINES)]
+        axis.plot(rows["layer"], 100 * rows["accuracy"], marker=marker, markersize=4, linestyle=line, label=corpus)
+    axis.set(xlabel="layer (0: what enters the first)", ylabel="named rightly, %")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(axis="y")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
 def emotion_words(frame: pd.DataFrame) -> Figure:
     """How likely the right answer is among the five along training, a panel for each run.
 

@@ -25,20 +25,28 @@ class States:
         self.folder = Path(folder) / _digest_of_encoder(model, processor)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    @torch.no_grad()
     def of(self, sound: np.ndarray) -> torch.Tensor:
-        """(frames, width) of one waveform, or (frames, layers + 1, width) where layers are mixed."""
+        """`encoder_states` of one waveform, in half precision."""
         path = self.folder / f"{hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32]}.npy"
         if not path.exists():
-            heard = self.processor.features([sound])
-            frames = int(heard["feature_attention_mask"].sum())
-            features, mask = pad_features([heard["input_features"][0]], [frames])
-            states, mask = self.model.encode(features.to(self.model.device), mask.to(self.model.device))
+            states = encoder_states(self.model, self.processor, sound)
             half = path.with_name(f"{path.stem}.{os.getpid()}.half")
             with open(half, "wb") as file:
-                np.save(file, states[0][mask[0]].to(torch.float16).cpu().numpy())
+                np.save(file, states.to(torch.float16).cpu().numpy())
             half.replace(path)
         return torch.from_numpy(np.load(path))
+
+
+@torch.no_grad()
+def encoder_states(
+    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, sound: np.ndarray
+) -> torch.Tensor:
+    """(frames, width) of one waveform, or (frames, layers + 1, width) where layers are mixed; real frames only."""
+    heard = processor.features([sound])
+    frames = int(heard["feature_attention_mask"].sum())
+    features, mask = pad_features([heard["input_features"][0]], [frames])
+    states, mask = model.encode(features.to(model.device), mask.to(model.device))
+    return states[0][mask[0]]
 
 
 def _digest_of_encoder(model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor) -> str:
