@@ -1,5 +1,6 @@
 """Finished work that several runs have in common is done by the first of them."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 
 def give(shared: Path, places: Mapping[str, Path]) -> None:
     """Keep copies of the files and folders `places` (name -> where) in `shared`, all of them or none."""
-    half = shared.with_name(f"{shared.name}.half")
+    half = shared.with_name(f"{shared.name}.{os.getpid()}.half")  # of this process alone
     shutil.rmtree(half, ignore_errors=True)
     for name, place in places.items():
         _copy(place, half / name)
