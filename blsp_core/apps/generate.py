@@ -136,6 +136,9 @@ def _questions(path: Path, audio_field: str, instruction: str, reference_field: 
         except ValueError:
             row["error"] = "not a line of JSON"
             continue
+        if not isinstance(line, dict):
+            row["error"] = "not a JSON object"
+            continue
         missing = [name for name in (audio_field, reference_field) if name and name not in line]
         if missing:
             row["error"] = f"has no field {missing[0]}"

@@ -90,7 +90,7 @@ CAPTIONS = {
         "Naming the emotion, accuracy in per cent: the LLM asked in words, and the auxiliary emotion head alone, on "
         "the same utterances; means over training runs, after ± their spread. The head is no part of the model's "
         "answers.",
-        "The accuracy of emotion heads is absent: none of the systems evaluated has one that was trained.",
+        "The accuracy of emotion heads is absent: none of the systems evaluated has one.",
     ),
     "probe_layers": (
         "Naming the emotion by a straight line through mean and standard deviation over time of each layer of the "
@@ -100,10 +100,9 @@ CAPTIONS = {
         "probe`.",
     ),
     "unmet": (
-        "Naming the emotion, accuracy in per cent with 95 % intervals over voices, and the number of clips: on voices "
-        "that some setting was chosen on, and on those that no choice had met.",
-        "Accuracy on voices that no choice had met is absent: `paper.chosen_on` names none that was tested, for "
-        "settings were chosen on voices of their own.",
+        "Naming the emotion, accuracy in per cent with 95 % intervals over voices and runs, and the number of clips: "
+        "on voices that some setting was chosen on, and on those that no trial had met.",
+        "Accuracy on voices that no trial had met is absent: `paper.chosen_on` names none, or all, of those tested.",
     ),
     "confusions": (
         "Confusions on the corpus {corpus}: of the clips spoken in the emotion of the row, the per cent that were "

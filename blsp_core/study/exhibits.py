@@ -2,7 +2,7 @@
 empty frame."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import MAIN, in_order, name_of
-from blsp_core.study.judging import is_right
-from blsp_core.study.results import Metrics, Predictions, of_task, rows_of, seed_files
+from blsp_core.study.judging import estimate, folds_as_one, is_right
+from blsp_core.study.results import Metrics, Predictions, of_task, seed_files, tasks_of
 from blsp_core.study.statistics import share
 
 ENOUGH = 0.5  # marks from which a reply counts as in the right tone, as in `judging.is_right`
@@ -78,7 +78,7 @@ def errors_by_sound(
     fifths = np.ceil((ranks * parts).round(9))
     rows = []
     for system in in_order(set(systems) & set(predictions)):
-        runs = of_task(predictions[system], task)
+        runs = folds_as_one(of_task(predictions[system], task))
         if not runs:
             continue
         clips = pd.DataFrame({"id": row["id"], "speaker": row["speaker"]} for row in runs[0]).set_index("id")
@@ -107,40 +107,41 @@ def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
 
 def heads_table(predictions: Predictions) -> pd.DataFrame:
     """What the LLM names when asked in words beside what the emotion head alone would name: accuracy in per cent, mean
-    and spread over training runs, for systems whose head was trained and corpora on which it was tried."""
+    and spread over training runs, for systems that have a head and corpora on which it was tried."""
     rows = []
-    for system, tasks in rows_of(predictions).items():
-        for task, answers in tasks.items():
-            if task.startswith("ser.") and all("head" in row for row in answers):
-                right = pd.DataFrame(
-                    {by: row[by] == row["reference"] for by in ("predicted", "head")} | {"run": row["seed"]}
-                    for row in answers
-                )
-                runs = 100 * right.groupby("run").mean()
-                cells = {
-                    column: f"{runs[by].mean():.1f}" + (f" ±{runs[by].std():.1f}" if len(runs) > 1 else "")
-                    for by, column in (("predicted", "asked in words"), ("head", "emotion head"))
-                }
-                rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
+    for system, task, runs in _naming(predictions):
+        if all("head" in row for run in runs for row in run):
+            cells = {}
+            for by, column in (("predicted", "asked in words"), ("head", "emotion head")):
+                shares = [100 * np.mean([row[by] == row["reference"] for row in run]) for run in runs]
+                spread = f" ±{np.std(shares, ddof=1):.1f}" if len(runs) > 1 else ""
+                cells[column] = f"{np.mean(shares):.1f}{spread}"
+            rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
     return pd.DataFrame(rows, columns=["system", "corpus", "asked in words", "emotion head"])
 
 
 def unmet_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
     """Accuracy on voices on which settings were chosen beside that on all others, in per cent, with 95 % intervals over
-    voices: for corpora that have such voices, all runs together. chosen_on: names of speakers."""
-    columns, rows = {True: "voices that settings were chosen on", False: "voices that no choice had met"}, []
-    for system, tasks in rows_of(predictions).items():
-        for task, answers in tasks.items():
-            met = {row["speaker"] in chosen_on for row in answers}
-            if task.startswith("ser.") and len(met) == 2:
-                cells = {}
-                for before, column in columns.items():
-                    of_kind = [row for row in answers if (row["speaker"] in chosen_on) is before]
-                    found = share([is_right(row) for row in of_kind], [row["speaker"] for row in of_kind])
-                    low, high = 100 * found.low, 100 * found.high
-                    cells[column] = f"{100 * found.value:.1f} [{low:.1f}, {high:.1f}] of {len(of_kind)}"
-                rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
+    voices and runs, and the number of clips: for corpora that have both. chosen_on: names of speakers."""
+    columns, rows = {True: "voices that some setting was chosen on", False: "voices that no trial had met"}, []
+    for system, task, runs in _naming(predictions):
+        if len({row["speaker"] in chosen_on for row in runs[0]}) == 2:
+            cells = {}
+            for chosen, column in columns.items():
+                kept = [[row for row in run if (row["speaker"] in chosen_on) is chosen] for run in runs]
+                found = estimate(kept, "wa")
+                low, high = (100 * end for end in found.interval)
+                cells[column] = f"{100 * found.value:.1f} [{low:.1f}, {high:.1f}] of {len(kept[0])}"
+            rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **cells})
     return pd.DataFrame(rows, columns=["system", "corpus", *columns.values()])
+
+
+def _naming(predictions: Predictions) -> Iterator[tuple[str, str, list[list[dict]]]]:
+    """Every system's runs of every task of naming, those on folds of one test set as one."""
+    for system, runs in predictions.items():
+        for task in tasks_of(runs):
+            if task.startswith("ser."):
+                yield system, task, folds_as_one(of_task(runs, task))
 
 
 def replies_to(predictions: Predictions, text: str, task: str = "showcase") -> dict[str, dict[str, str]]:

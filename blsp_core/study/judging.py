@@ -172,7 +172,7 @@ def aligned(first: Sequence[list[dict]], second: Sequence[list[dict]]) -> tuple[
     Raises StudyError when the runs differ in number, or their
     rows in what was answered.
     """
-    ones, others = (_folds_as_one(list(runs)) for runs in (first, second))
+    ones, others = (folds_as_one(list(runs)) for runs in (first, second))
     ones, others = ones * (len(others) if len(ones) == 1 else 1), others * (len(ones) if len(others) == 1 else 1)
     if len(ones) != len(others):
         raise StudyError(
@@ -191,7 +191,7 @@ def aligned(first: Sequence[list[dict]], second: Sequence[list[dict]]) -> tuple[
     return one, other
 
 
-def _folds_as_one(runs: list[list[dict]]) -> list[list[dict]]:
+def folds_as_one(runs: list[list[dict]]) -> list[list[dict]]:
     """Runs of which no two answered the same utterance, as one run on all; others as they are."""
     answered = [row["id"] for run in runs for row in run]
     return [sum(runs, [])] if len(set(answered)) == len(answered) else runs
@@ -240,7 +240,7 @@ def compare_sets(
 def measure(runs: Sequence[list[dict]], draws: int = statistics.DRAWS, seed: int = 0) -> dict:
     """`score` of every training run made one: means, counts of confusions summed. Beside them `intervals` {metric:
     [low, high]}, `clusters`, `seeds` (how many runs) and, with several, `sd` {metric: spread over the runs}."""
-    runs = _folds_as_one(list(runs))
+    runs = folds_as_one(list(runs))
     scores = [score(rows) for rows in runs]
     found = {name: estimate(runs, name, draws, seed) for name in (*NAMING, *REPLYING) if name in scores[0]}
     figures = scores[0] | {name: one.value for name, one in found.items()}

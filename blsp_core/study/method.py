@@ -26,11 +26,14 @@ class Recipe:
     temperature: float = 2.0
     train_encoder: bool = True
     emotion_weight: float = 1.0
+    head_words: bool = False
+    encoder_layers: str = "last"
 
     @classmethod
     def of(cls, stage1: Mapping, stage2: Mapping) -> "Recipe":
         """The recipe of the settings of two runs, as their results files record them."""
         own = {name: stage2[name] for name in ("lora_rank", "train_encoder", "emotion_weight")}
+        own |= {"head_words": bool(stage2.get("head_words")), "encoder_layers": stage1.get("encoder_layers", "last")}
         return cls(len(stage1["adapter_kernel_sizes"]), temperature=stage1["temperature"], **own)
 
 
@@ -78,7 +81,9 @@ def _stage2(axis: Axes, recipe: Recipe) -> None:
     _arrow(axis, (27, 63.5), (27, 76.5))
     _arrow(axis, (27, 91.5), (27, 103))
     if recipe.emotion_weight:
-        _box(axis, 78, 84, 42, 15, "mean over time,\nlinear head", TRAINED)
+        own = "mean over time, head of\nthe LLM's own words"
+        head = (own, FROZEN, 6.3) if recipe.head_words else ("mean over time,\nlinear head", TRAINED, 7.5)
+        _box(axis, 78, 84, 42, 15, *head)
         axis.plot([52.5, 78, 78], [35, 35, 75], color="#444444", linewidth=0.9)
         _arrow(axis, (78, 70), (78, 76.5))
         _arrow(axis, (78, 91.5), (78, 103))
@@ -100,6 +105,9 @@ def _hearing(axis: Axes, recipe: Recipe, train_encoder: bool) -> None:
     _arrow(axis, (27, 22), (27, 30))
     _arrow(axis, (27, 40), (27, 52.5))
     _note(axis, 29, 45.5, "speech embeddings")
+    if recipe.encoder_layers != "last":
+        layers = {"mix": "mean of all layers", "last+mix": "last layer, and\nmean of all"}[recipe.encoder_layers]
+        _note(axis, 29, 26, layers)
 
 
 def _wave(x: float, width: float) -> tuple[np.ndarray, np.ndarray]:

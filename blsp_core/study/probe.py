@@ -12,13 +12,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
+from blsp_core.errors import StudyError
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import Utterance
+from blsp_core.study.tasks import FOLD, whole
 
 
 def learners(asked: str, learn: Sequence[str]) -> list[str]:
     """The corpora of `learn` that a probe of the corpus `asked` learns from: of folds, none but `asked` itself."""
-    return [corpus for corpus in learn if ".fold" not in corpus or corpus == asked]
+    found = [corpus for corpus in learn if FOLD not in corpus or corpus == asked]
+    if not found:
+        raise StudyError(f"probe.learn: nothing there teaches a probe of {asked}; name a corpus, or this very fold")
+    return found
 
 
 def averages(
@@ -70,7 +75,7 @@ def by_layer(
         for layer in range(heard[place].averages.shape[1]):
             named = answers(heard, place, learn, penalty, layer)
             right = (one == other for one, other in zip(named, heard[place].emotions, strict=True))
-            rows += [{"corpus": place[0].partition(".fold")[0], "layer": layer, "accuracy": each} for each in right]
+            rows += [{"corpus": whole(place[0]), "layer": layer, "accuracy": each} for each in right]
     return pd.DataFrame(rows).groupby(["corpus", "layer"], sort=False)["accuracy"].mean().reset_index()
 
 

@@ -38,18 +38,20 @@ def results_block(results: str | Path, published: dict) -> str:
 
 def systems_block(results: str | Path, figures: str | Path, published: dict) -> str:
     """The results of a scale without verdicts: systems by corpora, the same with tones weighed alike, emotion heads,
-    and voices apart that no choice had met.
+    and voices apart that no trial had met.
 
     figures: the folder in which the stage `paper` has put the scale's tables.
     """
-    balanced, heads, unmet = (
-        pd.read_csv(Path(figures) / f"{name}.csv", dtype=str).fillna("") for name in ("balanced", "heads", "unmet")
-    )
     parts = [f"{KEY}.", _markdown(overview(read_metrics(results), published))]
-    parts += ["Recall, averaged over the tones:", _markdown(balanced)]
-    parts += ["The LLM asked in words, and the emotion head alone:", _markdown(heads)]
-    parts += ["Accuracy on voices that some setting was chosen on, and on those that no choice had met:"]
-    return "\n\n".join([*parts, _markdown(unmet), _cost(results)])
+    for name, said in (
+        ("balanced", "Recall, averaged over the tones:"),
+        ("heads", "The LLM asked in words, and the emotion head alone:"),
+        ("unmet", "Accuracy on voices that some setting was chosen on, and on those that no trial had met:"),
+    ):
+        table = Path(figures) / f"{name}.csv"  # an empty table leaves no file
+        if table.is_file():
+            parts += [said, _markdown(pd.read_csv(table, dtype=str).fillna(""))]
+    return "\n\n".join([*parts, _cost(results)])
 
 
 def block(scale: str, root: str | Path, published: dict) -> str:

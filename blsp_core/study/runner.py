@@ -19,7 +19,7 @@ from pathlib import Path
 from blsp_core.errors import StudyError
 from blsp_core.study import record
 from blsp_core.study.notebook import IN_PIPELINE, LEDGER, NOTEBOOK
-from blsp_core.study.settings import read_params, resolve, scale_of
+from blsp_core.study.settings import PARAMS, read_params, resolve, scale_of
 
 COPIES = Path("data") / "notebooks"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
@@ -48,6 +48,7 @@ def run(root: Path, stage: str, which: dict[str, str | int]) -> Path:
     params = read_params(root)
     scale = scale_of(params)
     settings = resolve(params, stage, scale, which.get("system"))
+    _check_seeds(params)
     source = _copy_of(root, stage)
     label = "-".join(map(str, [source.stem, *which.values()]))
     injected = {"scale": scale, "settings": settings, "seed": params.get("seed"), **which}
@@ -142,6 +143,16 @@ def parameters_of(notebook: dict) -> dict:
                 f"the cell tagged `{PARAMETERS}` holds `{ast.unparse(line)}`; only `name = literal` may stand there"
             ) from None
     return found
+
+
+def _check_seeds(params: dict) -> None:
+    """Systems that are not trained bear `seed`, and tables look for them among `seeds`: said before anything runs."""
+    seed, seeds = params.get("seed"), params.get("seeds") or [params.get("seed")]
+    if seed not in seeds:
+        raise StudyError(
+            f"{PARAMS}: `seed` is {seed}, `seeds` are {', '.join(map(str, seeds))}; what is not trained bears the "
+            "first and is looked for among the second: put it there as well"
+        )
 
 
 def _copy_of(root: Path, stage: str) -> Path:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from blsp_core.study.record import remove
+
 
 def give(shared: Path, places: Mapping[str, Path]) -> None:
     """Keep copies of the files and folders `places` (name -> where) in `shared`, all of them or none."""
@@ -13,7 +15,12 @@ def give(shared: Path, places: Mapping[str, Path]) -> None:
     for name, place in places.items():
         _copy(place, half / name)
     shutil.rmtree(shared, ignore_errors=True)
-    half.rename(shared)
+    try:
+        half.rename(shared)
+    except OSError:  # another process has just given the same
+        if not shared.is_dir():
+            raise
+        shutil.rmtree(half)
 
 
 def take(shared: Path, places: Mapping[str, Path]) -> bool:
@@ -26,5 +33,6 @@ def take(shared: Path, places: Mapping[str, Path]) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
+    remove(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)

@@ -104,11 +104,13 @@ class External:
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         """Raises StudyError when utterances are missing, unknown or answered twice; a task that is not measured may be
-        left out altogether."""
+        left out altogether. Of a corpus in folds, the rows of the other folds are passed over."""
         if not task.measured and task.name not in self.responses:
             return [""] * len(utterances)
-        rows = self.responses.get(task.name, [])
-        wanted, found = [utterance.id for utterance in utterances], Counter(name for name, _ in rows)
+        rows, wanted = self.responses.get(task.name, []), [utterance.id for utterance in utterances]
+        if task.in_folds:
+            rows = [row for row in rows if row[0] in set(wanted)]
+        found = Counter(name for name, _ in rows)
         for faults, what, cure in (
             (sorted(set(found) - set(wanted)), "rows with ids that the manifest lacks", "take them out"),
             (sorted(set(wanted) - set(found)), f"of {len(wanted)} utterances without an answer", "add a row for each"),

@@ -4,8 +4,16 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import Utterance, read_manifest
 from blsp_core.study.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
+
+FOLD = ".fold"  # what parts a corpus from the number of its fold
+
+
+def whole(corpus: str) -> str:
+    """The corpus that a fold belongs to, or the corpus itself."""
+    return corpus.partition(FOLD)[0]
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,11 @@ class Task:
     measured: bool = True  # False: for people to read
 
     @property
+    def in_folds(self) -> bool:
+        """Whether its manifest is one of several that belong to the task."""
+        return FOLD in self.corpus
+
+    @property
     def manifest(self) -> str:
         """Where the utterances lie, relative to the scale's data folder."""
         return f"manifests/{self.corpus}.{self.split}.jsonl" if self.split else f"manifests/{self.corpus}.jsonl"
@@ -32,14 +45,19 @@ class Task:
     def utterances(self, manifest: Path) -> list[Utterance]:
         """Those of the manifest, each with the turns before it in a dialogue and alone in every other task."""
         rows = read_manifest(manifest)
+        unlabelled = [row.id for row in rows if not row.emotion] if self.measured else []
+        if unlabelled:
+            raise StudyError(
+                f"{manifest}: {len(unlabelled)} of {len(rows)} utterances have no emotion, the first is "
+                f"{unlabelled[0]}; the task {self.name} asks for it: label them or take them out"
+            )
         return rows if self.kind == "dialogue" else [replace(row, history=()) for row in rows]
 
 
 def recognition(corpus: str, split: str = "test", max_new_tokens: int = 32) -> Task:
     """Emotion recognition with the paper's test prompt, under the plain system prompt. All folds of a corpus are parts
     of one task."""
-    whole = corpus.partition(".fold")[0]
-    return Task(f"ser.{whole}", corpus, split, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
+    return Task(f"ser.{whole(corpus)}", corpus, split, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
 
 
 def spoken_requests(corpus: str = "requests", split: str = "test", max_new_tokens: int = 64) -> Task:

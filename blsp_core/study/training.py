@@ -129,6 +129,7 @@ class OfLikeLength(Sampler):
 class _StudyTrainer(Trainer):
     """The Trainer with a loss that names its parts, rates by part of the model, and checkpoints of what is trained."""
 
+    loss_is_scaled_for_ga = False  # a mean over its batch: to be divided by the number of accumulated batches
     loss_parts: LossFunction
     own_rates: Mapping[str, float]
     row_lengths: Sequence[int] | None

@@ -47,6 +47,8 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
         encoder=settings.train_encoder,
         lora=settings.lora_rank > 0,
     )
+    if model.emotion_pooling is not None:
+        model.emotion_pooling.requires_grad_(settings.emotion_weight > 0)  # before a head that does not learn, too
     return model, processor
 
 

@@ -12,7 +12,7 @@ stage1: {steps: 3, rate: 1e-4, bold: false}
 stage2: {steps: 5, frozen: false}
 variants: {plain: {}, frozen: {frozen: true}}
 systems: [plain]
-seeds: [3]
+seeds: [3, 7]
 semantic: {blsp: {}}
 scales:
   smoke: {stage1: {steps: 2}, stage2: {}}

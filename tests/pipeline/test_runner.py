@@ -169,3 +169,12 @@ def test_the_copy_of_a_notebook_that_is_gone_goes_too(tmp_path):
     (study / "data/notebooks/09_old.ipynb").write_text("{}")
     runner.clean(study)
     assert sorted(path.name for path in (study / "data/notebooks").iterdir()) == ["04_stage1.ipynb"]
+
+
+def test_a_seed_of_the_world_that_is_none_of_the_training_seeds_is_refused_before_anything_runs(tmp_path):
+    study = make_study(tmp_path, "study.write('results/stage1.csv').write_text('step')")
+    params = study / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("[3, 7]", "[3]"), encoding="utf-8")
+    with pytest.raises(StudyError, match="`seed` is 7, `seeds` are 3; .* put it there as well"):
+        runner.run(study, "stage1", {})
+    assert not (study / "data/smoke/results").exists()

@@ -136,17 +136,21 @@ def test_a_set_of_the_paper_answers_for_itself_where_it_was_met(metrics):
 
 def test_heads_stand_beside_answers_where_there_is_one():
     def rows(*heads):
-        return [{"reference": "sad", "predicted": "happy"} | ({"head": head} if head else {}) for head in heads]
+        said = {"reference": "sad", "predicted": "happy"}
+        return [{"id": str(i)} | said | ({"head": head} if head else {}) for i, head in enumerate(heads)]
 
     runs = {1: {"ser.acted": rows("sad", "sad"), "ser.talk": rows(None)}, 2: {"ser.acted": rows("angry", "sad")}}
     found = exhibits.heads_table({"blsp-emo": runs, "blsp": {1: {"ser.acted": rows(None)}}})
     assert found.values.tolist() == [["BLSP-Emo", "acted", "0.0 ±0.0", "75.0 ±35.4"]]
     assert exhibits.heads_table({}).empty
+    folds = {seed: {"ser.acted": [row | {"id": f"{seed}"} for row in rows("sad")]} for seed in (1, 2)}
+    assert exhibits.heads_table({"blsp-emo": folds}).values.tolist() == [["BLSP-Emo", "acted", "0.0", "100.0"]]
 
 
-def test_voices_that_no_choice_had_met_stand_apart():
+def test_voices_that_no_trial_had_met_stand_apart():
     def row(speaker, right):
-        return {"speaker": speaker, "reference": "sad", "predicted": "sad" if right else "happy", "task": "ser.acted"}
+        said = {"reference": "sad", "predicted": "sad" if right else "happy"}
+        return {"id": speaker, "speaker": speaker, "system": "blsp-emo", "task": "ser.acted", **said}
 
     folds = {1: {"ser.acted": [row("a", True), row("b", False)]}, 2: {"ser.acted": [row("c", True), row("d", True)]}}
     found = exhibits.unmet_table({"blsp-emo": folds}, ["a", "b"])

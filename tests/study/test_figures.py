@@ -104,7 +104,7 @@ def pictured(named):
         "sounds": pictures.sounds(waves(), log_mels(), "a sentence"),
         "figure 1": charts.one_sentence(waves(), log_mels(), "a sentence", replies),
         "figure 2": method.method(method.Recipe()),
-        "figure 2, frozen": method.method(method.Recipe(2, 0, 1.0, False, 0.5)),
+        "figure 2, frozen": method.method(method.Recipe(2, 0, 1.0, False, 0.5, True, "last+mix")),
         "figure 3": bars.preferences(won),
         "curves": pictures.training_curves(logs(), {"loss": "stage 2"}),
         "accuracy": charts.accuracy(recognised(), {"acted": 0.2}, {"acted": "acted\n(IEMOCAP)"}),

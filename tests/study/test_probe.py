@@ -5,6 +5,7 @@ import pytest
 import soundfile
 import torch
 
+from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import Utterance
 from blsp_core.study import probe
 
@@ -51,3 +52,8 @@ def test_each_layer_is_probed_and_folds_are_counted_together():
     assert found["corpus"].tolist() == ["ravdess", "ravdess"] and found["layer"].tolist() == [0, 1]
     assert found["accuracy"][0] == 1 and found["accuracy"][1] < 0.9
     assert probe.answers(heard, (folds[0], "test"), folds, penalty=1, layer=0) == tones
+
+
+def test_a_corpus_that_nothing_teaches_is_refused():
+    with pytest.raises(StudyError, match="nothing there teaches a probe of requests"):
+        probe.learners("requests", ["ravdess.fold1"])

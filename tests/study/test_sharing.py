@@ -31,3 +31,11 @@ def test_the_last_gift_counts_and_a_half_one_never(tmp_path):
     with pytest.raises(FileNotFoundError):
         sharing.give(shared, first)
     assert (shared / "log.csv").read_text() == "step\n2\n"
+
+
+def test_what_is_taken_replaces_what_an_earlier_run_had_left(tmp_path):
+    shared, first = tmp_path / "shared", products(tmp_path / "first")
+    second = products(tmp_path / "second")
+    (second["model"] / "old").write_text("left")
+    sharing.give(shared, first)
+    assert sharing.take(shared, second) and not (second["model"] / "old").exists()

@@ -95,6 +95,12 @@ def test_answers_of_another_program_are_put_in_order_and_tasks_kept_apart(tmp_pa
     assert other.answer([LAST], tasks.dialogue()) == ["go on"]
 
 
+def test_of_a_corpus_in_folds_each_fold_takes_its_own_answers(tmp_path):
+    other = external(tmp_path, row("d-1", task="ser.ravdess"), row("d-2", "happy", "ser.ravdess"))
+    assert other.answer([LAST], tasks.recognition("ravdess.fold1")) == ["sad"]
+    assert other.answer([ALONE], tasks.recognition("ravdess.fold2")) == ["happy"]
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import Turn, Utterance, write_manifest
 from blsp_core.study import tasks
 from blsp_core.study.prompts import IDENTIFY, SYSTEM_EMPATHY
@@ -67,3 +68,10 @@ def test_only_a_dialogue_is_asked_with_the_turns_before(tmp_path):
     assert tasks.dialogue().utterances(tmp_path / "d.jsonl") == [row]
     for task in (tasks.recognition("d"), tasks.spoken_requests("d")):
         assert task.utterances(tmp_path / "d.jsonl") == [replace(row, history=())]
+
+
+def test_utterances_without_an_emotion_are_refused_before_anything_is_answered(tmp_path):
+    row = Utterance("b.wav", "so", "", "d-1", "m1", "en", 1.0, "d", "test")
+    write_manifest(tmp_path / "d.jsonl", [row, replace(row, id="d-2", emotion="sad")])
+    with pytest.raises(StudyError, match="1 of 2 utterances have no emotion, the first is d-1; the task ser.d asks"):
+        tasks.recognition("d").utterances(tmp_path / "d.jsonl")

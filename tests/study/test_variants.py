@@ -90,3 +90,9 @@ def test_a_head_can_be_the_llms_own_words(stage1, backbones):
 def test_a_head_of_too_few_words_is_refused(stage1, backbones):
     with pytest.raises(StudyError, match="head_words: 2 are given, wanted is one for each of neutral, happy"):
         start(stage1, backbones, head_words=["door", "dog"])
+
+
+def test_attention_learns_before_a_head_that_does_not(stage1, backbones):
+    words = ["door", "dog", "train", "soup", "song"]
+    model, _ = start(stage1, backbones, head_words=words, emotion_pooling="attention")
+    assert model.emotion_pooling.score.weight.requires_grad and not model.emotion_head.weight.requires_grad
