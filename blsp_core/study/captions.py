@@ -101,8 +101,9 @@ CAPTIONS = {
     ),
     "unmet": (
         "Naming the emotion, accuracy in per cent with 95 % intervals over voices and runs, and the number of clips: "
-        "on voices that some setting was chosen on, and on those that no trial had met.",
-        "Accuracy on voices that no trial had met is absent: `paper.chosen_on` names none, or all, of those tested.",
+        "on voices that some setting was chosen on, and on those that no trial was judged by.",
+        "Accuracy on voices that no trial was judged by is absent: `paper.chosen_on` names none, or all, of those "
+        "tested.",
     ),
     "confusions": (
         "Confusions on the corpus {corpus}: of the clips spoken in the emotion of the row, the per cent that were "

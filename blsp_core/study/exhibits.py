@@ -123,7 +123,7 @@ def heads_table(predictions: Predictions) -> pd.DataFrame:
 def unmet_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
     """Accuracy on voices on which settings were chosen beside that on all others, in per cent, with 95 % intervals over
     voices and runs, and the number of clips: for corpora that have both. chosen_on: names of speakers."""
-    columns, rows = {True: "voices that some setting was chosen on", False: "voices that no trial had met"}, []
+    columns, rows = {True: "voices that some setting was chosen on", False: "voices that no trial was judged by"}, []
     for system, task, runs in _naming(predictions):
         if len({row["speaker"] in chosen_on for row in runs[0]}) == 2:
             cells = {}

@@ -162,7 +162,7 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion spo
         shares = 100 * matrix.div(pd.DataFrame(found[system]).T.sum(axis=1), axis=0)
         axis.imshow(shares, cmap="Greys", vmin=0, vmax=125, aspect="auto")
         for (row, column), value in np.ndenumerate(shares.to_numpy()):
-            if value >= 0.5:
+            if round(value):
                 axis.text(
                     column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color="w" if value > 60 else "k"
                 )

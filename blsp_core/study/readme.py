@@ -12,6 +12,12 @@ from blsp_core.study.claims import read_published
 from blsp_core.study.paper_claims import OPEN_QUESTION
 from blsp_core.study.tables import KEY, claims_table, controls_table, overview, read_metrics
 
+VERDICTS = (
+    "*Reproduced*: every comparison of a claim is surely on its side of 0. *Not reproduced*: one is surely below a gain "
+    "of two points (of what is kept or the same: beyond five). The difference, in points of per cent, is that of the "
+    "comparison that is least sure; an average over corpora counts as one. Of an open question the verdict says "
+    "whether anything surely differs."
+)
 CLAIMS = "mini"  # the scale whose verdicts on the claims the README shows; of others, the systems alone
 SCALES = (CLAIMS, "laptop")
 
@@ -32,13 +38,13 @@ def results_block(results: str | Path, published: dict) -> str:
     verdicts = Counter(claim["verdict"] for claim in claims if claim["where"] != OPEN_QUESTION)
     count = f"Of {verdicts.total()} statements of the paper " + ", ".join(f"{n} {v}" for v, n in verdicts.most_common())
     parts = [f"{KEY}; `?`: the source of a published number is unsure.", _markdown(systems)]
-    parts += [f"{count}. Differences are the decisive ones, in points of per cent.", _markdown(told)]
+    parts += [f"{count}. {VERDICTS}", _markdown(told)]
     return "\n\n".join([*parts, _markdown(checked), _cost(results)])
 
 
 def systems_block(results: str | Path, figures: str | Path, published: dict) -> str:
     """The results of a scale without verdicts: systems by corpora, the same with tones weighed alike, emotion heads,
-    and voices apart that no trial had met.
+    and voices apart that no trial was judged by.
 
     figures: the folder in which the stage `paper` has put the scale's tables.
     """
@@ -46,7 +52,7 @@ def systems_block(results: str | Path, figures: str | Path, published: dict) -> 
     for name, said in (
         ("balanced", "Recall, averaged over the tones:"),
         ("heads", "The LLM asked in words, and the emotion head alone:"),
-        ("unmet", "Accuracy on voices that some setting was chosen on, and on those that no trial had met:"),
+        ("unmet", "Accuracy on voices that some setting was chosen on, and on those that no trial was judged by:"),
     ):
         table = Path(figures) / f"{name}.csv"  # an empty table leaves no file
         if table.is_file():

@@ -147,7 +147,7 @@ def test_heads_stand_beside_answers_where_there_is_one():
     assert exhibits.heads_table({"blsp-emo": folds}).values.tolist() == [["BLSP-Emo", "acted", "0.0", "100.0"]]
 
 
-def test_voices_that_no_trial_had_met_stand_apart():
+def test_voices_that_no_trial_was_judged_by_stand_apart():
     def row(speaker, right):
         said = {"reference": "sad", "predicted": "sad" if right else "happy"}
         return {"id": speaker, "speaker": speaker, "system": "blsp-emo", "task": "ser.acted", **said}

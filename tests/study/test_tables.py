@@ -158,7 +158,7 @@ def test_the_readme_gets_the_results_between_its_markers_and_again_without_chang
 def test_a_scale_without_verdicts_shows_systems_balanced_recall_and_heads(results, published, tmp_path):
     (tmp_path / "balanced.csv").write_text("system,ravdess\nBLSP-Emo,80.0\n")
     (tmp_path / "heads.csv").write_text("system,corpus,asked in words,emotion head\nBLSP-Emo,ravdess,79.0,\n")
-    (tmp_path / "unmet.csv").write_text("system,corpus,voices that no trial had met\nBLSP-Emo,ravdess,78.0\n")
+    (tmp_path / "unmet.csv").write_text("system,corpus,voices that no trial was judged by\nBLSP-Emo,ravdess,78.0\n")
     said = readme.systems_block(results, tmp_path, published)
     assert "| BLSP-Emo | ravdess | 78.0 |" in said
     assert "| BLSP-Emo | 80.0 |" in said and "| BLSP-Emo | ravdess | 79.0 |  |" in said and "verdict" not in said
