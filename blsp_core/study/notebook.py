@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from blsp_core.errors import StudyError
-from blsp_core.study import record
+from blsp_core.study import record, sources
 from blsp_core.study.settings import PARAMS, Settings, at_seeds, overlay, read_params, resolve, scale_of
 
 IN_PIPELINE = "BLSP_STAGE"  # environment of a notebook that the runner runs: the stage's label,
@@ -196,10 +196,8 @@ def find_root() -> Path:
 
 def _loaded_code() -> list[Path]:
     """The files of this package that the notebook has imported, but for those that only run notebooks or only show."""
-    shown = ("bars", "captions", "charts", "figures", "pictures", "pictures_ablations", "report", "tables")
-    spared = {__name__, record.__name__, Settings.__module__, "blsp_core.study.runner"}
-    spared |= {f"blsp_core.study.{name}" for name in shown}
-    loaded = [module for name, module in sys.modules.items() if name.startswith("blsp_core") and name not in spared]
+    spared = {f"{sources.PACKAGE}.{name.replace('/', '.')}" for name in sources.RUNNING | sources.SHOWING}
+    loaded = [module for name, module in sys.modules.items() if name.startswith(sources.PACKAGE) and name not in spared]
     return sorted({Path(module.__file__) for module in loaded if getattr(module, "__file__", None)})
 
 

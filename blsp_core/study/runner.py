@@ -1,4 +1,4 @@
-"""Runs one notebook as one stage of the pipeline; makes the clean copies of notebooks that the stages depend on.
+"""Runs one notebook as one stage of the pipeline; makes the clean copies of notebooks that stages depend on.
 
 Two runs with equal results give an executed notebook of equal bytes: times and random names are taken out. A run that
 fails leaves nothing that could be taken for finished: what it had begun to write is removed, and the notebook as far as
@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 from blsp_core.errors import StudyError
-from blsp_core.study import record
+from blsp_core.study import record, sources
 from blsp_core.study.notebook import IN_PIPELINE, LEDGER, NOTEBOOK
 from blsp_core.study.settings import PARAMS, read_params, resolve, scale_of
 
 COPIES = Path("data") / "notebooks"
+CODE = Path("data") / "code"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KERNEL_OPTIONS = ("--HistoryManager.enabled=False", "--Application.log_level=CRITICAL")
@@ -79,19 +80,22 @@ def run(root: Path, stage: str, which: dict[str, str | int]) -> Path:
 
 
 def clean(root: Path, in_place: bool = False) -> list[Path]:
-    """Write the clean copy of every numbered notebook to data/notebooks/; `in_place` cleans notebooks themselves."""
-    sources = sorted((root / "notebooks").glob("*.ipynb" if in_place else "[0-9][0-9]_*.ipynb"))
-    if not sources:
+    """Write the clean copy of every numbered notebook to data/notebooks/ and the list of the code that it stands on to
+    data/code/; `in_place` cleans the notebooks themselves."""
+    notebooks = sorted((root / "notebooks").glob("*.ipynb" if in_place else "[0-9][0-9]_*.ipynb"))
+    if not notebooks:
         raise StudyError(f"{root / 'notebooks'}: no notebook is there; wanted are NN_name.ipynb")
     target = root / ("notebooks" if in_place else COPIES)
     target.mkdir(parents=True, exist_ok=True)
-    for stale in set(target.glob("*.ipynb")) - {target / source.name for source in sources}:
+    for stale in set(target.glob("*.ipynb")) - {target / source.name for source in notebooks}:
         stale.unlink()
-    for source in sources:
+    for source in notebooks:
         text = _dump(cleaned(_load(source)))
         if not (target / source.name).is_file() or (target / source.name).read_text(encoding="utf-8") != text:
             (target / source.name).write_text(text, encoding="utf-8")
-    return [target / source.name for source in sources]
+    if not in_place:
+        sources.write_lists(root, notebooks, root / CODE)
+    return [target / source.name for source in notebooks]
 
 
 def cleaned(notebook: dict) -> dict:

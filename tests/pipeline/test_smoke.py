@@ -145,6 +145,12 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     source.write_text(json.dumps(notebook), encoding="utf-8")
     assert ran(dvc(study, "repro")) == {"clean"}
 
+    # Someone changes code that only the paper is made with.
+    with open(study / "blsp_core/study/bars.py", "a", encoding="utf-8") as file:
+        file.write("# a thought\n")
+    assert ran(dvc(study, "repro", "clean")) == {"clean"}
+    assert changed(study) == {"paper"}
+
     # Someone changes how many times the bootstrap draws.
     change(study, "evaluation", "draws", to=params["evaluation"]["draws"] + 1)
     assert changed(study) == evaluations | {"external@mine", "paper"}
