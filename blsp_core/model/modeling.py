@@ -162,6 +162,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         past_key_values: Cache | None = None,
         labels: torch.LongTensor | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        shared_prefix: int = 0,
         **kwargs,
     ) -> BlspEmoOutput:
         """One pass over rows of tokens, with the speech of their placeholders.
@@ -172,8 +173,18 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         encoder_hidden_states, encoder_attention_mask: what `encode` made of them, kept from earlier.
         labels: (rows, tokens), -100 where none. logits_to_keep: an int (the last ones), or a bool mask (rows, tokens)
         for logits of shape (number of True, vocabulary). Other arguments go to the LLM.
+        shared_prefix: so many first tokens are the same in every row, without padding and before any speech: the LLM
+        reads them once for all rows, and logits are those of the tokens after them.
         Raises StudyError when the number of placeholders is not that of the speech embeddings.
         """
+        if shared_prefix and not (
+            self.training and self.is_activation_checkpointing
+        ):  # which could not keep the prefix
+            past_key_values = self._read_once(input_ids[:1, :shared_prefix], rows=len(input_ids))
+            input_ids = input_ids[:, shared_prefix:]
+            labels = None if labels is None else labels[:, shared_prefix:]
+            if isinstance(logits_to_keep, torch.Tensor):
+                logits_to_keep = logits_to_keep[:, shared_prefix:]
         is_speech = input_ids == self.config.speech_token_id if self.config.speech_token_id is not None else None
         embeddings = self.get_input_embeddings()(
             input_ids if is_speech is None else input_ids.masked_fill(is_speech, 0)
@@ -222,6 +233,13 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
             speech_embeddings=speech,
             speech_mask=speech_mask,
         )
+
+    def _read_once(self, prefix: torch.LongTensor, rows: int) -> Cache:
+        """What attention needs of the tokens of `prefix` (1, n), for so many rows that begin with it."""
+        with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else None):
+            read = self.llm(inputs_embeds=self.get_input_embeddings()(prefix), use_cache=True, logits_to_keep=1)
+        read.past_key_values.batch_repeat_interleave(rows)
+        return read.past_key_values
 
     def _check_length(self, length: int) -> None:
         limit = self._longest_sequence()

@@ -42,9 +42,10 @@ class Examples(Dataset):
     """Rows with a clip and an `output` as model inputs.
 
     An item has `speech_ids` and `speech_labels` (the prompt with placeholders, then the response), `text_ids` and
-    `text_labels` (the same with the transcript: what the teacher reads), `emotion` (an index into EMOTIONS, -100 for
-    none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`. A response that the token
-    limit had cut has no end of turn.
+    `text_labels` (the same with the transcript: what the teacher reads), `speech_prefix` and `text_prefix` (how much of
+    the prompt may be read once for many rows: all before the sound, all but the last token), `emotion` (an index into
+    EMOTIONS, -100 for none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`. A response
+    that the token limit had cut has no end of turn.
 
     manners: (system prompt, instruction) pairs that rows are asked with by turns, see `prompts.manners`; a row that
     repeats its sentence keeps its own instruction. None: each row brings its own `system` and `instruction`, see
@@ -108,6 +109,8 @@ class Examples(Dataset):
         speech = self.processor.prompt_ids(spoken_chat(system, instruction), places)
         text = self.processor.prompt_ids(chat(system, instruction + row["text"]))
         return {
+            "speech_prefix": speech.index(self.processor.speech_token_id),
+            "text_prefix": len(text) - 1,
             "speech_ids": speech + response,
             "speech_labels": [IGNORED] * len(speech) + response,
             "text_ids": text + response,
@@ -131,12 +134,14 @@ class Examples(Dataset):
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:
-    """A batch of examples: `speech_*` and `text_*` ids, masks and labels, `emotion_labels`, and the sound."""
+    """A batch of examples: `speech_*` and `text_*` ids, masks and labels, how many tokens at the beginning are the
+    same in every row (`*_prefix`, an int), `emotion_labels`, and the sound."""
     batch = {"emotion_labels": torch.tensor([item["emotion"] for item in items])}
     for side in ("speech", "text"):
         ids, mask = pad([torch.tensor(item[f"{side}_ids"]) for item in items], 0)
         labels, _ = pad([torch.tensor(item[f"{side}_labels"]) for item in items], IGNORED)
         batch |= {f"{side}_ids": ids, f"{side}_mask": mask, f"{side}_labels": labels}
+        batch[f"{side}_prefix"] = shared_prefix(ids, min(item[f"{side}_prefix"] for item in items))
     sounds = [item["sound"] for item in items]
     if isinstance(sounds[0], Sound):
         padded = pad_features([sound.features for sound in sounds], [sound.frames for sound in sounds])
@@ -144,3 +149,9 @@ def collate(items: list[dict]) -> dict[str, torch.Tensor]:
     else:
         batch["encoder_hidden_states"], batch["encoder_attention_mask"] = pad(sounds, 0.0)
     return batch
+
+
+def shared_prefix(ids: torch.Tensor, longest: int) -> int:
+    """How many of the first tokens are the same in every row of (rows, tokens), `longest` at most."""
+    same = (ids[:, :longest] == ids[0, :longest]).all(dim=0)
+    return int(same.long().cumprod(dim=0).sum())

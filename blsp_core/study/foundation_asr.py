@@ -129,6 +129,7 @@ def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
         "decoder_ce": model.whisper(encoder_outputs=BaseModelOutput(seen), labels=batch["labels"]).loss,
         "word_ce": cross_entropy(model.word_head(hidden).transpose(1, 2), batch["words"]),
         "phoneme_ce": cross_entropy(model.phoneme_head(halfway["hidden"]).transpose(1, 2), batch["phonemes"]),
+        "share_padding": 1 - batch["feature_attention_mask"].float().mean(),
     }
 
 

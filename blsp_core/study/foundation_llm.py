@@ -44,27 +44,48 @@ FILL = {
     "faint": 0.0,
     "rival": 0,
 }
+_POOL = 16  # batches that are drawn together, so that rows of like length share one
 _CLEAR = 0.15  # the share of the diet, at its beginning, that is read as it is written
 _STRETCHED = 0.7  # of the rest, the share whose words last as spoken words do
 _RIVALLED = 0.4  # of what is blended, the share with a second tone, fainter than the first
 
 
 class Diet(Dataset):
-    """Examples of the diet as token ids, drawn anew for every index: (seed, index) decides all.
+    """Batches of the diet as token ids, row after row, to be read in order: (seed, number of the draw) decides all.
+
+    Sixteen batches are drawn together and their rows put in the order of their lengths, as four rows in ten would else
+    be padding; then the batches change places.
 
     Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
     level of up to `noise` standard deviations. Nor does speech bring one vector a word, so most sentences are
     stretched: a word lasts over several places, of which one holds it well, and some places hold nothing.
     """
 
-    def __init__(self, tokenizer: Qwen2Tokenizer, size: int, noise: float, seed: int):
-        self.tokenizer, self.size, self.noise, self.seed = tokenizer, size, noise, seed
+    def __init__(self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int):
+        self.tokenizer, self.size, self.batch_size = tokenizer, batches * batch_size, batch_size
+        self.noise, self.seed = noise, seed
         self.known: dict[str, list[int]] = {}
+        self.pool: tuple[int, list[dict]] = (-1, [])
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> dict:
+        number, place = divmod(index, _POOL * self.batch_size)
+        if self.pool[0] != number:
+            self.pool = number, self._drawn_together(number)
+        return self.pool[1][place]
+
+    def _drawn_together(self, number: int) -> list[dict]:
+        first, size = number * _POOL * self.batch_size, self.batch_size
+        rows = [self.draw(i) for i in range(first, min(first + _POOL * size, self.size))]
+        rows.sort(key=lambda row: len(row["input_ids"]))
+        batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+        random.Random(f"{self.seed} {number}").shuffle(batches)
+        return sum(batches, [])
+
+    def draw(self, index: int) -> dict:
+        """One example, encoded; the first of them are read as they are written."""
         rng = random.Random(self.seed * 1_000_003 + index)
         example = diet.draw_example(rng, "train")
         noise = 0.0 if index < _CLEAR * self.size or example.written else rng.uniform(0, self.noise)
@@ -164,7 +185,10 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     answers = batch["labels"][:, 1:] != -100
     logits = model.lm_head(hidden[:, :-1][answers])
-    return {"answer_ce": torch.nn.functional.cross_entropy(logits.float(), batch["labels"][:, 1:][answers])}
+    return {
+        "answer_ce": torch.nn.functional.cross_entropy(logits.float(), batch["labels"][:, 1:][answers]),
+        "share_padding": 1 - batch["attention_mask"].float().mean(),
+    }
 
 
 def train_llm(
@@ -183,7 +207,7 @@ def train_llm(
     """Raise the LLM on the diet; returns the cost of the run."""
     return train(
         model,
-        Diet(tokenizer, steps * batch_size, noise, seed),
+        Diet(tokenizer, steps, batch_size, noise, seed),
         collate,
         reading_loss,
         steps=steps,

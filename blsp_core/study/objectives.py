@@ -14,6 +14,7 @@ def hear(model: BlspEmoForConditionalGeneration, batch, shift: bool = True):
         input_ids=batch["speech_ids"],
         attention_mask=batch["speech_mask"],
         logits_to_keep=response_positions(batch["speech_labels"], shift),
+        shared_prefix=batch["speech_prefix"],
         **{name: batch[name] for name in _SOUND if name in batch},
     )
 
@@ -38,6 +39,7 @@ class SemanticAlignment:
                 input_ids=batch["text_ids"],
                 attention_mask=batch["text_mask"],
                 logits_to_keep=response_positions(batch["text_labels"], self.shift),
+                shared_prefix=batch["text_prefix"],
             ).logits
         student = hear(model, batch, self.shift).logits
         return {"response_kl": response_kl(student, teacher, self.temperature), "share_padding": padding_share(batch)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from accelerate.utils import send_to_device
 from transformers import TrainerCallback
 
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
@@ -77,7 +78,7 @@ class EmotionWords(TrainerCallback):
         for start in range(0, len(self.examples), 10 * five):
             rows = range(start, min(start + 10 * five, len(self.examples)))
             batch = collate([self.examples[row] for row in rows])
-            batch = {name: value.to(model.device) for name, value in batch.items()}
+            batch = send_to_device(batch, model.device)
             scores.append(_log_likelihood(model, _encoded_once(model, batch, five)))
         model.train(training)
         shares = torch.cat(scores).view(-1, five).softmax(dim=-1)

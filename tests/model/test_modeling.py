@@ -174,6 +174,34 @@ def test_gradients_reach_exactly_what_learns(model, processor, stage, prefixes):
         assert (parameter.grad is not None and parameter.grad.abs().sum() > 0) == learns, name
 
 
+@pytest.mark.parametrize("lora_scope", ["speech", "everywhere"])
+def test_a_prefix_that_rows_share_is_read_once_and_changes_neither_logits_nor_gradients(processor, lora_scope):
+    model = make_model(processor, lora_scope=lora_scope)
+    model.set_trainable(encoder=True, lora=True)
+    chats = [ask("hear this: ", sound(1.03), " and answer"), ask("hear this: ", sound(2.4, 1))]
+    batch = processor(chats, padding_side="right")
+    ids = batch["input_ids"]
+    shared = int((ids[0] == ids[1]).long().cumprod(0)[: ids[0].tolist().index(processor.speech_token_id)].sum())
+    wanted = batch["attention_mask"].bool() & (torch.arange(ids.shape[1]) >= shared)
+    assert 10 < shared < ids.shape[1] - 10
+
+    def pass_over(**how):
+        model.zero_grad()
+        out = model(**batch, logits_to_keep=wanted, **how)
+        out.logits.square().mean().backward()
+        return out.logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    tokens = []
+    embed = model.get_input_embeddings()
+    embed.register_forward_hook(lambda _, args, __: tokens.append(args[0].numel()))
+    (logits, gradients), (same_logits, same_gradients) = pass_over(), pass_over(shared_prefix=shared)
+    assert tokens == [ids.numel(), shared, ids.numel() - 2 * shared]
+    torch.testing.assert_close(same_logits, logits, atol=1e-5, rtol=1e-4)
+    assert set(same_gradients) == set(gradients) and any("lora_A" in name for name in gradients)
+    for name, gradient in same_gradients.items():
+        torch.testing.assert_close(gradient, gradients[name], atol=1e-6, rtol=1e-3)
+
+
 def test_gradient_checkpointing_gives_the_same_gradients(model, processor):
     model.set_trainable(encoder=True, lora=True)
     batch = processor(CHATS)

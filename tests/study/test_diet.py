@@ -102,7 +102,7 @@ def test_a_word_that_nobody_knows_is_spelt_and_comes_back(tokenizer):
 
 
 def test_an_example_reads_as_its_chat_and_only_the_answer_is_learnt(tokenizer):
-    data = foundation_llm.Diet(tokenizer, 40, 0.5, 1)
+    data = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1)
     examples = [diet.draw_example(random.Random(i), "train", "dialogue" if i % 4 == 0 else None) for i in range(40)]
     for index, example in enumerate(examples):
         row = data.encode(example, random.Random(index), 0.3)
@@ -119,7 +119,7 @@ def test_an_example_reads_as_its_chat_and_only_the_answer_is_learnt(tokenizer):
 
 
 def test_a_second_tone_is_another_and_fainter(tokenizer):
-    data, rivalled = foundation_llm.Diet(tokenizer, 40, 0.5, 1), 0
+    data, rivalled = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1), 0
     for index, example in enumerate(drawn(60, source="blend")):
         row = data.encode(example, random.Random(index))
         tones = zip(row["marker"], row["blend"], row["rival"], row["faint"], strict=True)
@@ -131,7 +131,7 @@ def test_a_second_tone_is_another_and_fainter(tokenizer):
 
 def test_what_is_said_in_every_turn_is_noisy_and_what_is_written_is_not(tokenizer):
     example = drawn(1, task="dialogue", source="none")[0]
-    row = foundation_llm.Diet(tokenizer, 40, 0.5, 1).encode(example, random.Random(1), 0.3)
+    row = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1).encode(example, random.Random(1), 0.3)
     noisy = [i for i, noise in zip(row["input_ids"], row["noise"], strict=True) if noise]
     assert tokenizer.decode(noisy) == example.earlier[0].text + example.sentence
 
@@ -144,7 +144,7 @@ def test_a_foreign_sentence_is_spelt_and_comes_back(tokenizer):
 
 def test_a_stretched_sentence_has_every_word_well_in_one_place_and_goes_on_in_others(tokenizer):
     example = drawn(1, task="repeat", source="none")[0]
-    data = foundation_llm.Diet(tokenizer, 40, 0.5, 1)
+    data = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1)
     plain, stretched = (data.encode(example, random.Random(1), 0.3, how) for how in (False, True))
     clear = [
         i for i, s, n in zip(*(stretched[k] for k in ("input_ids", "strength", "noise")), strict=True) if n and s > 0.7
@@ -155,9 +155,29 @@ def test_a_stretched_sentence_has_every_word_well_in_one_place_and_goes_on_in_ot
 
 
 def test_the_beginning_is_read_without_noise(tokenizer):
-    data = foundation_llm.Diet(tokenizer, 40, 0.5, 1)
-    assert not any(any(data[i]["noise"]) for i in range(6)) and any(any(data[i]["noise"]) for i in range(6, 40))
-    assert data[3] == foundation_llm.Diet(tokenizer, 40, 0.5, 1)[3] != foundation_llm.Diet(tokenizer, 40, 0.5, 2)[3]
+    data = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1)
+    drawn_rows = [data.draw(i) for i in range(40)]
+    assert not any(any(row["noise"]) for row in drawn_rows[:6]) and any(any(row["noise"]) for row in drawn_rows[6:])
+    assert not any(any(data[i]["noise"]) for i in range(len(data)) if data[i] in drawn_rows[:6])
+
+
+def test_every_draw_is_read_once_and_rows_of_like_length_share_a_batch(tokenizer):
+    size, batch = 20 * 8, 8
+    data = foundation_llm.Diet(tokenizer, 20, batch, 0.5, 1)
+    rows = [data[i] for i in range(size)]
+    assert len(data) == size and rows == [foundation_llm.Diet(tokenizer, 20, batch, 0.5, 1)[i] for i in range(size)]
+    other = foundation_llm.Diet(tokenizer, 20, batch, 0.5, 2)
+    assert [other[i] for i in range(size)] != rows
+    as_drawn = [data.draw(i) for i in range(size)]
+    for part in (slice(0, 128), slice(128, 160)):  # sixteen batches, and the rest
+        assert sorted(map(str, rows[part])) == sorted(map(str, as_drawn[part]))
+
+    def padding(of):
+        lengths = [len(row["input_ids"]) for row in of]
+        batches = [lengths[i : i + batch] for i in range(0, size, batch)]
+        return 1 - sum(lengths) / sum(batch * max(b) for b in batches)
+
+    assert padding(rows) < 0.15 < padding(as_drawn)
 
 
 def test_sentences_from_outside_belong_to_the_language(tokenizer):

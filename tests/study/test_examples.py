@@ -6,7 +6,7 @@ import torch
 from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import objectives, prompts
-from blsp_core.study.examples import Examples, collate
+from blsp_core.study.examples import Examples, collate, shared_prefix
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +138,9 @@ def test_rows_take_turns_with_the_wordings(rows, corpus, hearing_model):
         for side in ("speech_ids", "text_ids"):
             read = mixed.processor.tokenizer.decode(mixed[index][side])
             assert system in read and instruction.strip() in read
+
+
+def test_rows_share_what_their_prompts_have_in_common_before_the_sound():
+    ids = torch.tensor([[5, 6, 7, 9, 9, 1], [5, 6, 7, 9, 9, 2], [5, 6, 8, 9, 9, 3]])
+    assert [shared_prefix(ids, longest) for longest in (1, 2, 4)] == [1, 2, 2]
+    assert shared_prefix(ids[:2], 3) == 3 and shared_prefix(ids[:1], 3) == 3
