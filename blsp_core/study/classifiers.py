@@ -4,16 +4,13 @@ Each is transformers' own model for audio classification: a convolutional front 
 over time, a linear head. Pretrained ones come from the hub; those of the miniature start from nothing, at a small size.
 """
 
-import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
@@ -23,13 +20,13 @@ from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
     PreTrainedModel,
-    TrainerCallback,
     Wav2Vec2FeatureExtractor,
 )
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.audio import SAMPLE_RATE, load_audio
 from blsp_core.speech.manifest import EMOTIONS, Utterance, read_manifest
+from blsp_core.study.keeping import KeepBest
 from blsp_core.study.llm import ready
 from blsp_core.study.training import train
 
@@ -187,46 +184,6 @@ def predict(model: PreTrainedModel, extractor: Wav2Vec2FeatureExtractor, clips: 
             names[row] = model.config.id2label[best]
     model.train(training)
     return names
-
-
-class KeepBest(TrainerCallback):
-    """Scores the model after every `every` updates and the last; when training ends, the best weights are put back.
-
-    `scores` has the score after each of those updates; the earliest wins a tie. In `folder` lies what an interrupted
-    run needs to go on.
-    """
-
-    def __init__(self, score: Callable[[PreTrainedModel], float], every: int, folder: Path):
-        self.score, self.every, self.folder = score, every, Path(folder)
-        self.scores: dict[int, float] = {}
-
-    @property
-    def best(self) -> int:
-        """The update whose weights scored best."""
-        return max(self.scores, key=self.scores.get)
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        found, self.scores = self.folder / "scores.json", {}
-        if state.global_step and found.is_file():
-            earlier = {int(step): score for step, score in json.loads(found.read_text(encoding="utf-8")).items()}
-            self.scores = {step: score for step, score in earlier.items() if step <= state.global_step}
-
-    def on_step_end(self, args, state, control, model=None, **kwargs):
-        step = state.global_step
-        if step % self.every and step != state.max_steps:
-            return
-        self.scores[step] = self.score(model)
-        if state.is_world_process_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if self.best == step:
-                weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
-                save_file(weights, self.folder / "best.safetensors")
-            (self.folder / "scores.json").write_text(json.dumps(self.scores), encoding="utf-8")
-
-    def on_train_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step == state.max_steps:
-            PartialState().wait_for_everyone()
-            model.load_state_dict(load_file(self.folder / "best.safetensors"))
 
 
 def fit(

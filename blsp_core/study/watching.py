@@ -23,9 +23,8 @@ class EmotionWords(TrainerCallback):
 
     Writes a CSV: step, emotion, probability, the last a mean over the clips of that emotion. The probability is that of
     the answer that names the right emotion, as a share of all five such answers. They are the LLM's own: what it says
-    in text when it is told the emotion, for every LLM has its own way to put it.
-
-    choose: training ends with the weights of the look at which the mean over emotions was highest, `chosen`.
+    in text when it is told the emotion, for every LLM has its own way to put it. `mean` is that of the last look, over
+    emotions.
     """
 
     def __init__(
@@ -35,14 +34,17 @@ class EmotionWords(TrainerCallback):
         root: Path,
         log: Path,
         looks: int = 8,
-        choose: bool = False,
     ):
         self.processor, self.root, self.examples = processor, root, None
-        self.utterances, self.log, self.looks, self.choose = utterances, Path(log), looks, choose and bool(utterances)
-        self.rows, self.chosen, self.best, self.weights = [], None, -1.0, {}
+        self.utterances, self.log, self.looks = utterances, Path(log), looks
+        self.rows, self.mean = [], 0.0
+
+    def every(self, steps: int) -> int:
+        """After how many updates of so many it looks again."""
+        return max(1, steps // self.looks)
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        self.every, self.rows = max(1, args.max_steps // self.looks), []
+        self.rows = []
         if state.global_step and self.log.is_file():
             before = pd.read_csv(self.log)
             self.rows = before[before["step"] <= state.global_step].to_dict("records")
@@ -50,22 +52,15 @@ class EmotionWords(TrainerCallback):
             self._look(0, model)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step % self.every == 0 or state.global_step == args.max_steps:
+        if state.global_step % self.every(args.max_steps) == 0 or state.global_step == args.max_steps:
             self._look(state.global_step, model)
-
-    def on_train_end(self, args, state, control, model=None, **kwargs):
-        if self.weights:
-            model.load_state_dict(self.weights, strict=False)
 
     def _look(self, step: int, model: BlspEmoForConditionalGeneration) -> None:
         if self.utterances:
             found = pd.DataFrame({"emotion": [u.emotion for u in self.utterances], "probability": self._right(model)})
             means = found.groupby("emotion")["probability"].mean()
             self.rows += [{"step": step, "emotion": e, "probability": round(p, 6)} for e, p in means.items()]
-            if self.choose and step and means.mean() > self.best:
-                self.chosen, self.best = step, float(means.mean())
-                learnt = {name for name, weight in model.named_parameters() if weight.requires_grad}
-                self.weights = {n: w.detach().clone() for n, w in model.state_dict().items() if n in learnt}
+            self.mean = float(means.mean())
         pd.DataFrame(self.rows, columns=["step", "emotion", "probability"]).to_csv(self.log, index=False)
 
     @torch.no_grad()

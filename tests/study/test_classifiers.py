@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
-from transformers import TrainerControl, TrainerState
 
 from blsp_core.errors import StudyError
 from blsp_core.speech.audio import write_corpus
@@ -125,28 +123,6 @@ def test_kept_sounds_are_those_of_the_files(tones):
     assert 0 < np.abs(first - true).max() < 1e-3 * np.abs(true).max()
 
 
-def test_the_best_weights_are_put_back_and_the_earliest_wins_a_tie(tmp_path):
-    model, states = nn.Linear(2, 2), {}
-    marks = iter([0.2, 0.8, 0.8, 0.3])
-    best = classifiers.KeepBest(lambda _: next(marks), 2, tmp_path / "best")
-    _walk(best, model, states, range(1, 8), max_steps=7)
-    assert best.scores == {2: 0.2, 4: 0.8, 6: 0.8, 7: 0.3} and best.best == 4
-    assert torch.equal(model.weight, states[4])
-
-
-def test_an_interrupted_choice_goes_on_with_what_it_had_seen(tmp_path):
-    model, states = nn.Linear(2, 2), {}
-    first = classifiers.KeepBest(lambda _: 0.9, 2, tmp_path / "best")
-    _walk(first, model, states, range(1, 5), max_steps=8)
-    assert torch.equal(model.weight, states[4])  # interrupted: nothing is put back
-    marks = iter([0.5, 0.6, 0.7])
-    second = classifiers.KeepBest(lambda _: next(marks), 2, tmp_path / "best")
-    _walk(second, model, states, range(3, 9), max_steps=8)  # its checkpoint was older than its last score
-    assert second.scores == {2: 0.9, 4: 0.5, 6: 0.6, 8: 0.7}
-    assert torch.equal(model.weight, load_file(tmp_path / "best" / "best.safetensors")["weight"])
-    assert torch.equal(model.weight, states[2])
-
-
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tones, tmp_path):
     whole, halves = model_of(), model_of()
     uninterrupted = fit(tones, tmp_path / "whole", whole)
@@ -189,16 +165,3 @@ def test_weights_that_are_nowhere_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(StudyError, match=r"classifier.hub.wavlm: .*nothing-there.*it comes from"):
         classifiers.pretrained("wavlm", str(tmp_path / "nothing-there"), "main")
-
-
-def _walk(callback, model, states: dict, steps: range, max_steps: int) -> None:
-    """What the Trainer tells a callback while weights change at every step."""
-    state, control = TrainerState(max_steps=max_steps, global_step=steps[0] - 1), TrainerControl()
-    callback.on_train_begin(None, state, control, model=model)
-    for state.global_step in steps:
-        with torch.no_grad():
-            model.weight.fill_(state.global_step + 0.1 * len(states))
-        if state.global_step not in states:
-            states[state.global_step] = model.weight.clone()
-        callback.on_step_end(None, state, control, model=model)
-    callback.on_train_end(None, state, control, model=model)
