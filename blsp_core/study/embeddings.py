@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.manifest import Utterance
@@ -23,6 +22,8 @@ def pooled(
     """
     if not utterances:
         return pd.DataFrame(columns=["id", "tone", "speaker"])
+    from sklearn.decomposition import PCA  # takes long to load
+
     spoken = utterances[:MOST]
     means = np.stack([row.mean(0).numpy() for row in speech_embeddings(model, processor, spoken, root)])
     axes = PCA(min(DIMENSIONS, *means.shape), svd_solver="full").fit_transform(means)

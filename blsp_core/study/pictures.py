@@ -6,7 +6,6 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
-from sklearn.decomposition import PCA
 
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import MAIN, TONE_COLOURS, TONE_MARKERS, WIDTH, in_order, looks, name_of
@@ -87,6 +86,8 @@ def tone_map(points: dict[str, np.ndarray], tones: list[str], notes: dict[str, s
     points: model -> (utterances, width); what is drawn are its two principal axes. tones: one for each utterance;
     notes: model -> a line below its panel.
     """
+    from sklearn.decomposition import PCA  # takes long to load
+
     fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.7), squeeze=False)
     for axis, (model, found) in zip(axes[0], points.items(), strict=True):
         flat = PCA(2, svd_solver="full").fit_transform(found)

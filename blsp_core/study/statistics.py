@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 DRAWS = 2000
 LEVEL = 0.95  # of every interval
@@ -149,6 +148,8 @@ def gain(statistic: Callable[[np.ndarray], np.ndarray], depth: int = 1) -> Calla
 
 def holm(ps: Sequence[float]) -> list[float]:
     """p values adjusted for being several (Holm 1979), in their order."""
+    from statsmodels.stats.multitest import multipletests  # here: few notebooks ask for it, and it takes long to load
+
     return [float(p) for p in multipletests(ps, method="holm")[1]] if len(ps) > 1 else [float(p) for p in ps]
 
 
