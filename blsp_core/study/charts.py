@@ -223,9 +223,10 @@ def verdicts(claims: list[dict]) -> Figure:
         "inconclusive": ("D", "#e08214"),
         "not measured": ("none", "#bbbbbb"),
     }
+    answers = {"yes": "reproduced", "no": "not reproduced"}  # to an open question
     fig, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(claims)))
     for place, claim in enumerate(reversed(claims)):
-        marker, colour = looks_of[claim["verdict"]]
+        marker, colour = looks_of[answers.get(claim["verdict"], claim["verdict"])]
         if claim["interval"]:
             value, (low, high) = 100 * claim["measured"]["difference"], (100 * end for end in claim["interval"])
             bars = [[value - low], [high - value]]

@@ -23,7 +23,7 @@ from blsp_core.study import captions, figures
 
 MOST_SOUND = 1_500_000  # characters of base64 that the page may spend on sound
 CLAIMS, COST = "The claims of the paper", "Settings and cost"  # sections whose place on the page is fixed
-VERDICTS = ("reproduced", "passed", "inconclusive", "not reproduced", "failed", "not measured")
+VERDICTS = ("reproduced", "yes", "passed", "inconclusive", "not reproduced", "no", "failed", "not measured")
 
 
 @dataclass

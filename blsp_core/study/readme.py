@@ -15,8 +15,9 @@ from blsp_core.study.tables import KEY, claims_table, controls_table, overview, 
 VERDICTS = (
     "*Reproduced*: every comparison of a claim is surely on its side of 0. *Not reproduced*: one is surely below a "
     "gain of two points (of what is kept or the same: beyond five). The difference, in points of per cent, is that of "
-    "the comparison that is least sure; an average over corpora counts as one. Of an open question the verdict says "
-    "whether anything surely differs."
+    "the comparison that is least sure; an average over corpora counts as one. An open question, of which the "
+    "paper claims nothing, is answered by *yes* or *no* on the same terms; *no* where anything might differ means that "
+    "all is surely within five points."
 )
 CLAIMS = "mini"  # the scale whose verdicts on the claims the README shows; of others, the systems alone
 SCALES = (CLAIMS, "laptop")

@@ -194,7 +194,8 @@ def test_dialogues_are_decided_by_wins_and_losses(published, evaluated):
     for tasks in predictions.values():
         tasks["dialogue"] = [row | {"task": "dialogue"} for row in tasks["requests"]]
     rows = by_id(predictions, published)
-    assert rows["dialogue-cascade"]["verdict"] == rows["dialogue-unbeaten"]["verdict"] == claims.REPRODUCED
+    assert rows["dialogue-unbeaten"]["verdict"] == claims.REPRODUCED
+    assert rows["dialogue-cascade"]["verdict"] == "yes"  # the paper says "wins or ties", no more
     assert rows["dialogue-classifier"]["verdict"] == claims.NOT_REPRODUCED
     figures = rows["dialogue-cascade"]["measured"]
     won, lost = (figures[f"dialogue.blsp-emo.vs.whisper+llm.{outcome}"] for outcome in ("win", "loss"))
