@@ -30,14 +30,14 @@ WORDINGS = {
 }
 SHARES = {
     "continue": 0.13,
-    "continue_emotion": 0.12,
+    "continue_emotion": 0.11,
     "continue_conveyed": 0.12,
-    "identify": 0.13,
-    "repeat": 0.13,
+    "identify": 0.11,
+    "repeat": 0.12,
     "feeling": 0.04,
     "reply": 0.10,
     "empathy": 0.12,
-    "dialogue": 0.11,
+    "dialogue": 0.15,
 }
 GUESTS = 0.02  # share of sentences from outside the miniature
 FOREIGN = 0.2  # share of foreign sentences where what is asked can be answered without understanding them
@@ -104,10 +104,10 @@ def draw_example(
 
 
 def _dialogue(rng: random.Random, split: str, cue_tone: str | None) -> tuple[grammar.Sentence, tuple[Turn, Turn]]:
-    """The last sentence of a dialogue and the turns before it. The first has a tone of its own, which misleads whoever
-    reads it as that of the last."""
-    source = _weighted(rng, TONE_SOURCES)
-    tone = "neutral" if source == "none" else rng.choice(EMOTIONS)
+    """The last sentence of a dialogue and the turns before it. The first always shows a tone of its own, which misleads
+    whoever reads it as that of the last."""
+    source = _weighted(rng, {name: share for name, share in TONE_SOURCES.items() if name != "none"})
+    tone = rng.choice(EMOTIONS)
     dialogue = grammar.draw_dialogue(rng, split, tone, tone if source == "cue" else None, cue_tone)
     first = Turn("user", *_toned(rng, dialogue.first.text, source, tone))
     return dialogue.last, (first, Turn("assistant", dialogue.reply))

@@ -183,6 +183,14 @@ CLAIMS = (
         + _against("frozen-encoder", "speechalpaca", "quality empathy"),
     ),
     Claim(
+        "head-of-own-words",
+        "An emotion head made of the LLM's own words for the tones, instead of one that learns, changes recognition or "
+        "replies.",
+        OPEN_QUESTION, "differs",
+        _against("blsp-emo", "iemocap meld ravdess speechalpaca", system="own-words")
+        + _against("blsp-emo", "speechalpaca", "quality empathy", system="own-words"),
+    ),
+    Claim(
         "shifted-kl",
         "Distilling the first response token, which the released loss forgets, changes the replies of the semantic "
         "stage's model.",
