@@ -67,6 +67,15 @@ def test_a_run_shorter_than_the_log_is_logged(tmp_path):
     assert list(pd.read_csv(tmp_path / "log.csv")["step"]) == [2]
 
 
+def test_accumulated_batches_make_the_gradient_of_one_large_batch(tmp_path):
+    # Adam forgives a gradient of the wrong size, so it is the logged size that tells.
+    for name, how in {"whole": {}, "halves": {"batch_size": 4, "gradient_accumulation": 2}}.items():
+        fit(Line(), tmp_path / name, **{"steps": 1, "batch_size": 8, "shuffle": False, **how})
+    whole, halves = (pd.read_csv(tmp_path / name / "log.csv").iloc[0] for name in ("whole", "halves"))
+    assert halves["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
+    assert halves["square"] == pytest.approx(whole["square"], rel=1e-4)
+
+
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
     whole, halves = Line(), Line()
     fit(whole, tmp_path / "whole")
