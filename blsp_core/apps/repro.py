@@ -1,0 +1,133 @@
+"""`blsp-repro`: `dvc repro`, several stages at a time.
+
+DVC runs one stage after another. Small models leave most of a processor idle then: two stages side by side, a thread
+each, are done much sooner than the same two in turn on two threads. Each stage still runs by DVC itself, as
+`dvc repro --single-item`, once all that it depends on is done; so nothing differs but the time.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from blsp_core.errors import StudyError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def repro(
+    targets: Annotated[list[str] | None, typer.Argument(help="Stages, with all they depend on; none: all")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 5 GB")] = 2,
+) -> None:
+    """Reproduce the study with several stages at a time, each on its share of the processor's cores."""
+    try:
+        needs = stages(Path.cwd(), targets or [])
+        typer.echo(f"{len(needs)} stages, {jobs} at a time")
+        run_all(needs, jobs, _begin, typer.echo)
+    except StudyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def stages(root: Path, targets: list[str]) -> dict[str, set[str]]:
+    """Stage -> the stages it depends on, in the order of dvc.yaml; with `targets` (a stage, or a whole matrix of them)
+    only these and what they need. Raises StudyError for a target that is no stage, or where no pipeline is."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        graph = Repo(str(root)).index.graph  # an edge leads from a stage to one it depends on
+    except DvcException as error:
+        raise StudyError(f"{root}: {error}") from None
+    needs = {stage.addressing: {other.addressing for other in graph.successors(stage)} for stage in graph}
+    if not targets:
+        return needs
+    wanted: set[str] = set()
+    for target in targets:
+        found = {name for name in needs if name == target or name.startswith(f"{target}@")}
+        if not found:
+            raise StudyError(f"{target}: no such stage; `dvc stage list` names them")
+        wanted |= found
+    while more := {need for name in wanted for need in needs[name]} - wanted:
+        wanted |= more
+    return {name: of for name, of in needs.items() if name in wanted}
+
+
+@dataclass
+class Running:
+    """A stage at work."""
+
+    process: subprocess.Popen
+    said: IO[str]
+    begun: float = field(default_factory=time.perf_counter)
+
+    @property
+    def output(self) -> str:
+        self.said.seek(0)
+        return self.said.read()
+
+
+def run_all(
+    needs: Mapping[str, set[str]], jobs: int, begin: Callable[[str, int], Running], tell: Callable[[str], None]
+) -> None:
+    """Run every stage as soon as all it needs is done, `jobs` at a time; those that most others wait for come first.
+
+    begin: (stage, threads) -> Running. When one fails, those at work are waited for and no other begins: then
+    StudyError, with what the stage said.
+    """
+    waiting, running, done, failed = list(needs), {}, set(), {}
+    while (waiting and not failed) or running:
+        ready = sorted((name for name in waiting if needs[name] <= done), key=lambda name: -_waited_for(name, needs))
+        at_once = min(jobs, len(running) + len(ready))
+        for name in ready[: 0 if failed else jobs - len(running)]:
+            running[name] = begin(name, max(1, (os.cpu_count() or 1) // at_once))
+            waiting.remove(name)
+        time.sleep(0.1)
+        for name in [name for name, stage in running.items() if stage.process.poll() is not None]:
+            stage = running.pop(name)
+            seconds = time.perf_counter() - stage.begun
+            if stage.process.returncode:
+                failed[name] = stage.output
+            else:
+                done.add(name)
+            how = "failed" if name in failed else "unchanged" if "Running stage" not in stage.output else "done"
+            tell(f"{len(done)}/{len(needs)} {name}: {how}, {seconds:.0f} s")
+            stage.said.close()
+    if failed:
+        raise StudyError("\n".join(f"{name}: {_last_words(output)}" for name, output in failed.items()))
+
+
+def _begin(name: str, threads: int) -> Running:
+    said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    # Two stages that end at once must both write dvc.lock: without the option, the second would lose its work.
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}
+    return Running(subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment), said)
+
+
+def _waited_for(name: str, needs: Mapping[str, set[str]]) -> int:
+    """How many stages wait for this one, directly or not."""
+    found, new = set(), {name}
+    while new:
+        found |= new
+        new = {other for other, of in needs.items() if of & new} - found
+    return len(found) - 1
+
+
+def _last_words(output: str) -> str:
+    """What a stage said before DVC reported that it had failed."""
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("ERROR: failed to reproduce")]
+    return lines[-1] if lines else "it said nothing"
+
+
+def main() -> None:
+    app()
