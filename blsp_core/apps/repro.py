@@ -2,16 +2,19 @@
 
 DVC runs one stage after another. Small models leave most of a processor idle then: two stages side by side, a thread
 each, are done much sooner than the same two in turn on two threads. Each stage still runs by DVC itself, as
-`dvc repro --single-item`, once all that it depends on is done; so nothing differs but the time.
+`dvc repro --single-item`, once all that it depends on is done. Weights may differ in their last digits, as they do
+between any two numbers of threads.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -27,11 +30,16 @@ def repro(
     targets: Annotated[list[str] | None, typer.Argument(help="Stages, with all they depend on; none: all")] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 5 GB")] = 2,
 ) -> None:
-    """Reproduce the study with several stages at a time, each on its share of the processor's cores."""
+    """Reproduce the study with several stages at a time, each on its share of the cores, or OMP_NUM_THREADS of them."""
+    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // jobs))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         needs = stages(Path.cwd(), targets or [])
-        typer.echo(f"{len(needs)} stages, {jobs} at a time")
-        run_all(needs, jobs, _begin, typer.echo)
+        typer.echo(f"{len(needs)} stages, {jobs} at a time, threads each: {threads}")
+        run_all(needs, jobs, partial(begin, threads=threads), typer.echo)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run again, every stage goes on from its last checkpoint", err=True)
+        raise typer.Exit(130) from None
     except StudyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -74,44 +82,62 @@ class Running:
         self.said.seek(0)
         return self.said.read()
 
+    def end(self) -> None:
+        """Interrupt the stage and all that it has begun, and wait until it is over."""
+        if hasattr(os, "killpg"):
+            os.killpg(self.process.pid, signal.SIGINT)
+        else:  # Windows
+            self.process.terminate()
+        self.process.wait()
+
 
 def run_all(
-    needs: Mapping[str, set[str]], jobs: int, begin: Callable[[str, int], Running], tell: Callable[[str], None]
+    needs: Mapping[str, set[str]], jobs: int, begin: Callable[[str], Running], tell: Callable[[str], None]
 ) -> None:
     """Run every stage as soon as all it needs is done, `jobs` at a time; those that most others wait for come first.
 
-    begin: (stage, threads) -> Running. When one fails, those at work are waited for and no other begins: then
-    StudyError, with what the stage said.
+    When one fails, those at work are waited for and no other begins: then StudyError, with what the stage said.
+    Whatever else ends this early ends the stages at work, too.
     """
     waiting, running, done, failed = list(needs), {}, set(), {}
-    while (waiting and not failed) or running:
-        ready = sorted((name for name in waiting if needs[name] <= done), key=lambda name: -_waited_for(name, needs))
-        at_once = min(jobs, len(running) + len(ready))
-        for name in ready[: 0 if failed else jobs - len(running)]:
-            running[name] = begin(name, max(1, (os.cpu_count() or 1) // at_once))
-            waiting.remove(name)
-        time.sleep(0.1)
-        for name in [name for name, stage in running.items() if stage.process.poll() is not None]:
-            stage = running.pop(name)
-            seconds = time.perf_counter() - stage.begun
-            if stage.process.returncode:
-                failed[name] = stage.output
-            else:
-                done.add(name)
-            how = "failed" if name in failed else "unchanged" if "Running stage" not in stage.output else "done"
-            tell(f"{len(done)}/{len(needs)} {name}: {how}, {seconds:.0f} s")
-            stage.said.close()
+    try:
+        while (waiting and not failed) or running:
+            ready = sorted(
+                (name for name in waiting if needs[name] <= done), key=lambda name: -_waited_for(name, needs)
+            )
+            for name in ready[: 0 if failed else jobs - len(running)]:
+                running[name] = begin(name)
+                waiting.remove(name)
+            time.sleep(0.1)
+            for name in [name for name, stage in running.items() if stage.process.poll() is not None]:
+                stage = running.pop(name)
+                if stage.process.returncode:
+                    failed[name] = _cause(stage.output)
+                else:
+                    done.add(name)
+                how = "failed" if name in failed else _outcome(stage.output)
+                tell(f"{len(done)}/{len(needs)} {name}: {how}, {time.perf_counter() - stage.begun:.0f} s")
+    finally:
+        for stage in running.values():
+            stage.end()
     if failed:
-        raise StudyError("\n".join(f"{name}: {_last_words(output)}" for name, output in failed.items()))
+        raise StudyError("\n".join(f"{name}: {cause}" for name, cause in failed.items()))
 
 
-def _begin(name: str, threads: int) -> Running:
+def begin(name: str, threads: int) -> Running:
+    """Begin a stage, in a session of its own: it is ended when this program says so, with all that it has begun."""
     said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
     # Two stages that end at once must both write dvc.lock: without the option, the second would lose its work.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}
-    return Running(subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment), said)
+    how = {"stdout": said, "stderr": subprocess.STDOUT, "env": environment, "start_new_session": True}
+    return Running(subprocess.Popen(command, **how), said)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _waited_for(name: str, needs: Mapping[str, set[str]]) -> int:
@@ -123,10 +149,18 @@ def _waited_for(name: str, needs: Mapping[str, set[str]]) -> int:
     return len(found) - 1
 
 
-def _last_words(output: str) -> str:
-    """What a stage said before DVC reported that it had failed."""
-    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("ERROR: failed to reproduce")]
-    return lines[-1] if lines else "it said nothing"
+def _outcome(output: str) -> str:
+    if "Running stage" in output:
+        return "done"
+    return "restored" if "is cached" in output else "unchanged"
+
+
+def _cause(output: str) -> str:
+    """Why a stage failed: what DVC found, or the last that the stage itself said before DVC reported its exit."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    place = next((i for i, line in enumerate(lines) if line.startswith("ERROR: ")), len(lines))
+    own = " ".join(lines[place:])
+    return own if own and "failed to run: " not in own else lines[place - 1] if place else "it said nothing"
 
 
 def main() -> None:

@@ -173,15 +173,14 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         encoder_hidden_states, encoder_attention_mask: what `encode` made of them, kept from earlier.
         labels: (rows, tokens), -100 where none. logits_to_keep: an int (the last ones), or a bool mask (rows, tokens)
         for logits of shape (number of True, vocabulary). Other arguments go to the LLM.
-        shared_prefix: so many first tokens are the same in every row, without padding and before any speech: the LLM
-        reads them once for all rows, and logits are those of the tokens after them.
+        shared_prefix: so many first tokens are the same in every row, without padding, speech or a label to predict
+        from them: the LLM reads them once for all rows where it can, and logits are those of the tokens after them.
         Raises StudyError when the number of placeholders is not that of the speech embeddings.
         """
-        if shared_prefix and not (
-            self.training and self.is_activation_checkpointing
-        ):  # which could not keep the prefix
-            past_key_values = self._read_once(input_ids[:1, :shared_prefix], rows=len(input_ids))
-            input_ids = input_ids[:, shared_prefix:]
+        prefix = self._read_once(input_ids, shared_prefix, past_key_values, labels) if shared_prefix else None
+        if prefix is not None:
+            past_key_values, input_ids = prefix, input_ids[:, shared_prefix:]
+            position_ids = None if position_ids is None else position_ids[:, shared_prefix:]
             labels = None if labels is None else labels[:, shared_prefix:]
             if isinstance(logits_to_keep, torch.Tensor):
                 logits_to_keep = logits_to_keep[:, shared_prefix:]
@@ -223,9 +222,10 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         loss = None
         if labels is not None:
             loss = response_ce(response_rows(output.logits, labels), response_targets(labels))
+        whole = shared_prefix and prefix is None and isinstance(logits_to_keep, int) and logits_to_keep == 0
         return BlspEmoOutput(
             loss=loss,
-            logits=output.logits,
+            logits=output.logits[:, shared_prefix:] if whole else output.logits,
             past_key_values=output.past_key_values,
             hidden_states=output.hidden_states,
             attentions=output.attentions,
@@ -234,12 +234,25 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
             speech_mask=speech_mask,
         )
 
-    def _read_once(self, prefix: torch.LongTensor, rows: int) -> Cache:
-        """What attention needs of the tokens of `prefix` (1, n), for so many rows that begin with it."""
+    def _read_once(
+        self, input_ids: torch.LongTensor, length: int, past_key_values: Cache | None, labels: torch.Tensor | None
+    ) -> Cache | None:
+        """What attention needs of the first `length` tokens, which all rows share, for every row; None where rows must
+        be read whole: one alone, layers that are recomputed, an LLM whose memory of them cannot be repeated."""
+        if past_key_values is not None:
+            raise StudyError("shared_prefix: past_key_values are given as well; they hold the prefix, so leave it out")
+        if labels is not None and bool((labels[:, : length + 1] != -100).any()):
+            raise StudyError(f"shared_prefix: labels begin before token {length + 1}, so the prefix must be shorter")
+        if len(input_ids) == 1 or (self.training and self.is_activation_checkpointing):
+            return None
+        embeddings = self.get_input_embeddings()(input_ids[:1, :length])
         with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else None):
-            read = self.llm(inputs_embeds=self.get_input_embeddings()(prefix), use_cache=True, logits_to_keep=1)
-        read.past_key_values.batch_repeat_interleave(rows)
-        return read.past_key_values
+            cache = self.llm(inputs_embeds=embeddings, use_cache=True, logits_to_keep=1).past_key_values
+        layers = getattr(cache, "layers", ())
+        if not layers or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
+            return None
+        cache.batch_repeat_interleave(len(input_ids))
+        return cache
 
     def _check_length(self, length: int) -> None:
         limit = self._longest_sequence()

@@ -221,12 +221,13 @@ def verdicts(claims: list[dict]) -> Figure:
         "reproduced": ("o", "#1b7837"),
         "not reproduced": ("X", "#b2182b"),
         "inconclusive": ("D", "#e08214"),
+        "yes": ("o", "#444444"),  # to an open question, of which the paper claims nothing
+        "no": ("X", "#444444"),
         "not measured": ("none", "#bbbbbb"),
     }
-    answers = {"yes": "reproduced", "no": "not reproduced"}  # to an open question
     fig, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(claims)))
     for place, claim in enumerate(reversed(claims)):
-        marker, colour = looks_of[answers.get(claim["verdict"], claim["verdict"])]
+        marker, colour = looks_of[claim["verdict"]]
         if claim["interval"]:
             value, (low, high) = 100 * claim["measured"]["difference"], (100 * end for end in claim["interval"])
             bars = [[value - low], [high - value]]

@@ -53,8 +53,8 @@ _RIVALLED = 0.4  # of what is blended, the share with a second tone, fainter tha
 class Diet(Dataset):
     """Batches of the diet as token ids, row after row, to be read in order: (seed, number of the draw) decides all.
 
-    Sixteen batches are drawn together and their rows put in the order of their lengths, as four rows in ten would else
-    be padding; then the batches change places.
+    Sixteen batches are drawn together and their rows put in the order of their lengths, as four places in ten would
+    else be padding; then the batches change places.
 
     Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
     level of up to `noise` standard deviations. Nor does speech bring one vector a word, so most sentences are

@@ -14,7 +14,7 @@ class KeepBest(TrainerCallback):
     """Scores the model after every `every` updates and the last; when training ends, the best weights are put back.
 
     `scores` has the score after each of those updates; the earliest wins a tie. In `folder` lies what an interrupted
-    run needs to go on.
+    run needs to go on: weights that were beaten since the last checkpoint too, as the run may go back to it.
     """
 
     def __init__(self, score: Callable[[torch.nn.Module], float], every: int, folder: Path):
@@ -40,12 +40,20 @@ class KeepBest(TrainerCallback):
         if state.is_world_process_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.best == step:
-                learnt = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-                learnt |= dict(model.named_buffers())
-                save_file({n: w.detach().contiguous() for n, w in learnt.items()}, self.folder / "best.safetensors")
+                frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+                learnt = {name: w.contiguous() for name, w in model.state_dict().items() if name not in frozen}
+                save_file(learnt, self._weights(step))
             (self.folder / "scores.json").write_text(json.dumps(self.scores), encoding="utf-8")
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and self.scores:
+            for beaten in set(self.folder.glob("best-*.safetensors")) - {self._weights(self.best)}:
+                beaten.unlink()
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         if state.global_step == state.max_steps:
             PartialState().wait_for_everyone()
-            model.load_state_dict(load_file(self.folder / "best.safetensors"), strict=False)
+            model.load_state_dict(load_file(self._weights(self.best)), strict=False)
+
+    def _weights(self, step: int) -> Path:
+        return self.folder / f"best-{step}.safetensors"

@@ -194,6 +194,8 @@ def _execute(root: Path, source: Path, running: Path, injected: dict, environmen
         """A kernel of the running interpreter, with this stage's environment."""
 
         transport = "tcp" if sys.platform == "win32" else "ipc"
+        if transport == "ipc":  # sockets that no other run has: two may begin at once
+            ip = str(Path(environment["JUPYTER_RUNTIME_DIR"]) / "kernel")
         kernel_spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS],
             env=environment,

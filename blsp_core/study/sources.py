@@ -8,8 +8,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from blsp_core.errors import StudyError
+
 PACKAGE = "blsp_core"
-# What runs a notebook decides nothing of its results.
+# What runs a notebook is taken to decide nothing of its results; the settings that it hands over are tracked as such.
 RUNNING = {"errors", "study/notebook", "study/record", "study/runner", "study/settings", "study/sources"}
 # Nor do pictures and tables, but for the stages whose product they are.
 _SHOWING = "bars beside captions charts exhibits figures method page pictures pictures_ablations report tables"
@@ -47,21 +49,30 @@ def module_of(file: str) -> str:
 
 
 def _imports(root: Path, source: str) -> set[str]:
-    """The files of the package that a piece of code imports, wherever in it."""
+    """The files of the package that a piece of code imports, wherever in it. StudyError for a relative import."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
-            found |= {file for alias in node.names for file in _files(root, node.module, alias.name)}
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE]
-            found |= {file for name in names for file in _files(root, *name.rpartition(".")[::2])}
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise StudyError(
+                    f"`{ast.unparse(node)}`: the pipeline does not follow relative imports; write {PACKAGE}. out"
+                )
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found |= {file for name in names if name.split(".")[0] == PACKAGE for file in _files(root, name)}
     return found
 
 
-def _files(root: Path, module: str, name: str) -> list[str]:
-    """`from module import name`: the file of `name`, else of `module`; all of a package that gives it out by name."""
-    place = Path(*module.split("."))
-    for file in (place / f"{name}.py", place.with_suffix(".py")):
-        if (root / file).is_file():
-            return [file.as_posix()]
-    return sorted(path.relative_to(root).as_posix() for path in (root / place).glob("*.py"))
+def _files(root: Path, name: str) -> list[str]:
+    """What `import name` and `from ... import name` read: a module, or all of a package, which may give out anything.
+
+    `name` may also be something in a module, or something that a package gives out.
+    """
+    place = Path(*name.split("."))
+    for module in (place, place.parent):
+        if module.name and (root / module.with_suffix(".py")).is_file():
+            return [module.with_suffix(".py").as_posix()]
+        if (root / module / "__init__.py").is_file() and module != Path(PACKAGE):
+            return sorted(path.relative_to(root).as_posix() for path in (root / module).glob("*.py"))
+    return []

@@ -202,6 +202,25 @@ def test_a_prefix_that_rows_share_is_read_once_and_changes_neither_logits_nor_gr
         torch.testing.assert_close(gradient, gradients[name], atol=1e-6, rtol=1e-3)
 
 
+@torch.no_grad()
+def test_a_prefix_that_cannot_be_shared_changes_nothing_and_one_that_must_not_is_an_error(model, processor):
+    batch = processor([ask("hear this: ", sound(1.03)), ask("hear this: ", sound(2.4, 1))], padding_side="right")
+    whole, labels = model(**batch).logits, torch.full_like(batch["input_ids"], -100)
+    labels[:, -1] = 65
+    shared = model(**batch, labels=labels, shared_prefix=8)
+    torch.testing.assert_close(shared.logits, whole[:, 8:], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(shared.loss, model(**batch, labels=labels).loss, atol=1e-5, rtol=1e-4)
+    alone = processor(ask("hear this: ", sound(1.03)))
+    assert torch.equal(model(**alone, shared_prefix=8).logits, model(**alone).logits[:, 8:])
+    with pytest.raises(StudyError, match="past_key_values are given as well"):
+        model(**alone, past_key_values=model(**alone, use_cache=True).past_key_values, shared_prefix=8)
+    model.train().activation_checkpointing_enable()
+    torch.testing.assert_close(model(**batch, shared_prefix=8).logits, whole[:, 8:], atol=1e-5, rtol=1e-4)
+    labels[:, 8] = 65
+    with pytest.raises(StudyError, match="labels begin before token 9"):
+        model(**batch, labels=labels, shared_prefix=8)
+
+
 def test_gradient_checkpointing_gives_the_same_gradients(model, processor):
     model.set_trainable(encoder=True, lora=True)
     batch = processor(CHATS)

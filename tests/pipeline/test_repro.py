@@ -21,57 +21,97 @@ class Stage:
 
     def __init__(self, code: int = 0, said: str = "Running stage", polls: int = 1):
         self.process, self.output, self.begun = self, said, time.perf_counter()
-        self.returncode, self.polls, self.said = code, polls, self
+        self.returncode, self.polls, self.ended = code, polls, False
 
     def poll(self):
         self.polls -= 1
         return self.returncode if self.polls <= 0 else None
 
-    def close(self):
-        pass
+    def end(self):
+        self.ended = True
 
 
-def run(jobs: int, needs=NEEDS, **kinds):
+def run(jobs: int, **kinds):
     order, told = [], []
 
-    def begin(name, threads):
-        order.append((name, threads))
+    def begin(name):
+        order.append(name)
         return kinds.get(name, Stage)()
 
-    repro.run_all(needs, jobs, begin, told.append)
-    return [name for name, _ in order], order, told
+    repro.run_all(NEEDS, jobs, begin, told.append)
+    return order, told
 
 
 def test_a_stage_begins_when_all_it_needs_is_done_and_what_most_wait_for_comes_first():
-    order, _, told = run(1)
+    order, told = run(1)
     assert order == ["a", "b", "c", "d", "e"]
     assert [line.split(":")[0] for line in told] == ["1/5 a", "2/5 b", "3/5 c", "4/5 d", "5/5 e"]
 
 
-def test_stages_share_the_cores_and_one_alone_has_them_all(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    _, order, _ = run(2, {"a": set(), "b": set(), "c": {"a", "b"}})
-    assert dict(order) == {"a": 4, "b": 4, "c": 8}
-    _, order, _ = run(16, {name: set() for name in "abcdefghij"})
-    assert {threads for _, threads in order} == {1}
+def test_no_more_than_so_many_are_at_work():
+    at_work, most = set(), []
+
+    class Counted(Stage):
+        def __init__(self):
+            super().__init__(polls=2)
+            at_work.add(self)
+            most.append(len(at_work))
+
+        def poll(self):
+            ended = super().poll()
+            if ended is not None:
+                at_work.discard(self)
+            return ended
+
+    run(3, **dict.fromkeys(NEEDS, Counted))
+    assert max(most) == 3
 
 
-def test_after_a_failure_nothing_begins_and_what_runs_is_waited_for():
-    kinds = {"b": lambda: Stage(1, "begun\nthe corpus is not there\nERROR: failed to reproduce 'b': ..."), "a": Slow}
-    with pytest.raises(StudyError, match="b: the corpus is not there$"):
-        run(2, **kinds)
-    assert Slow.asked > 3
+EXIT = "ERROR: failed to reproduce 'b': failed to run: python, exited with 1"
+MISSING = "ERROR: failed to reproduce 'b': missing data 'source': data/x"
 
 
-class Slow(Stage):
-    asked = 0
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [(f"begun\nno corpus is there\n{EXIT}", "no corpus is there"), (MISSING, MISSING), ("", "it said nothing")],
+)
+def test_after_a_failure_nothing_begins_and_what_runs_is_waited_for(said, cause):
+    slow = Stage(polls=5)
+    with pytest.raises(StudyError) as raised:
+        run(2, b=lambda: Stage(1, said), a=lambda: slow)
+    assert str(raised.value) == f"b: {cause}" and slow.polls == 0
 
-    def __init__(self):
-        super().__init__(polls=5)
 
-    def poll(self):
-        Slow.asked += 1
-        return super().poll()
+def test_an_interruption_ends_what_is_at_work():
+    class Interrupted(Stage):
+        def poll(self):
+            raise KeyboardInterrupt
+
+    other = Stage(polls=100)
+    with pytest.raises(KeyboardInterrupt):
+        run(2, a=lambda: other, b=Interrupted)
+    assert other.ended
+
+
+SLEEPER = """
+import pathlib, time
+try:
+    pathlib.Path("begun").touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    pathlib.Path("ended").touch()
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, 'sleeper.py'])"
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+def test_a_stage_ends_with_all_that_it_has_begun(monkeypatch, tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    process = subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    repro.Running(process, None).end()
+    assert process.returncode and (tmp_path / "ended").exists()
 
 
 WRITE = """

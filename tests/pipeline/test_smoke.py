@@ -36,17 +36,22 @@ def copy_of_the_tree(target: Path) -> Path:
     return target
 
 
-def dvc(root: Path, *arguments: str) -> str:
-    """What `dvc` says; a failure shows all of it."""
+def said_by(root: Path, *command: str) -> str:
+    """What a program of this environment says; a failure shows all of it."""
     python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "dvc", *arguments]
+    command = [sys.executable, *command]
     done = subprocess.run(command, cwd=root, env=os.environ | {"PATH": python}, capture_output=True, text=True)
-    assert done.returncode == 0, f"dvc {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
+def dvc(root: Path, *arguments: str) -> str:
+    return said_by(root, "-m", "dvc", *arguments)
+
+
 def ran(said: str) -> set[str]:
-    return set(re.findall(r"Running stage '(.+?)'", said))
+    """The stages that did something, as `dvc repro` or `blsp-repro` names them."""
+    return set(re.findall(r"Running stage '(.+?)'", said) + re.findall(r"^\d+/\d+ (.+): done", said, re.MULTILINE))
 
 
 def changed(root: Path) -> set[str]:
@@ -94,7 +99,7 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     evaluations |= {"evaluate_semantic@blsp-1", "evaluate_classifier@wavlm+llm-1"}
     evaluations |= {f"cascade@{system}" for system in params["cascades"]}
 
-    first = dvc(study, "repro")
+    first = said_by(study, "-c", "from blsp_core.apps.repro import main; main()", "-j", "2")  # blsp-repro -j 2
     stages = {
         "foundation",
         "data",

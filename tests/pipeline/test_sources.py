@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from blsp_core.errors import StudyError
 from blsp_core.study import sources
 
 FILES = {
@@ -45,12 +46,21 @@ def notebook(study, name: str, *lines: str):
         ("import blsp_core.study.training", {"study/training", "speech/sound"}),
         ("from blsp_core.model import losses", {"model/losses"}),
         ("from blsp_core.model import Model", {"model/__init__", "model/adapter", "model/losses"}),
+        ("from blsp_core import model", {"model/__init__", "model/adapter", "model/losses"}),
+        ("import blsp_core.model", {"model/__init__", "model/adapter", "model/losses"}),
+        ("import blsp_core", set()),
         ("import json", set()),
     ],
 )
 def test_what_is_imported_counts_however_it_is_imported(study, line, files):
     found = sources.code_of(study, notebook(study, "04_stage1.ipynb", line))
     assert {sources.module_of(file) for file in found} == files
+
+
+def test_a_relative_import_is_an_error_and_not_overlooked(study):
+    (study / "blsp_core/study/training.py").write_text("from . import units")
+    with pytest.raises(StudyError, match="`from . import units`: the pipeline does not follow relative imports"):
+        sources.code_of(study, notebook(study, "04_stage1.ipynb", "from blsp_core.study import training"))
 
 
 def test_tables_and_what_they_need_count_only_where_they_are_the_product(study):

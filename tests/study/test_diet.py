@@ -158,7 +158,8 @@ def test_the_beginning_is_read_without_noise(tokenizer):
     data = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1)
     drawn_rows = [data.draw(i) for i in range(40)]
     assert not any(any(row["noise"]) for row in drawn_rows[:6]) and any(any(row["noise"]) for row in drawn_rows[6:])
-    assert not any(any(data[i]["noise"]) for i in range(len(data)) if data[i] in drawn_rows[:6])
+    long = foundation_llm.Diet(tokenizer, 320, 1, 0.5, 1)  # 48 clear draws, which are three pools
+    assert not any(any(long[i]["noise"]) for i in range(48)) and any(any(long[i]["noise"]) for i in range(48, 64))
 
 
 def test_every_draw_is_read_once_and_rows_of_like_length_share_a_batch(tokenizer):

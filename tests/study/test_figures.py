@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study import bars, charts, figures, method, pictures
 from blsp_core.study.judging import score
-from blsp_core.study.paper_claims import CLAIMS
+from blsp_core.study.paper_claims import CLAIMS, OPEN_QUESTION
 from blsp_core.study.pictures_ablations import forest
 
 SYSTEMS = [*figures.NAMES, "my-own-system"]
@@ -55,8 +55,9 @@ def replied():
 def claimed():
     measured = {"measured": {"difference": 0.3}, "interval": [0.2, 0.4]}
     nothing = {"measured": None, "interval": None, "verdict": "not measured"}
-    kinds = cycle(("reproduced", "not reproduced", "inconclusive"))
-    rows = [{"id": claim.id, "where": claim.where, "verdict": next(kinds), **measured} for claim in CLAIMS]
+    kinds, answers = cycle(("reproduced", "not reproduced", "inconclusive")), cycle(("yes", "no"))
+    verdicts = (next(answers if claim.where == OPEN_QUESTION else kinds) for claim in CLAIMS)
+    rows = [{"id": c.id, "where": c.where, "verdict": v, **measured} for c, v in zip(CLAIMS, verdicts, strict=True)]
     return [*rows[:-1], rows[-1] | nothing]
 
 

@@ -1,5 +1,9 @@
 """What one run has done, another takes over."""
 
+import select
+import subprocess
+import sys
+
 import pytest
 
 from blsp_core.study import sharing
@@ -39,3 +43,45 @@ def test_what_is_taken_replaces_what_an_earlier_run_had_left(tmp_path):
     (second["model"] / "old").write_text("left")
     sharing.give(shared, first)
     assert sharing.take(shared, second) and not (second["model"] / "old").exists()
+
+
+OTHER = """
+import pathlib, sys
+from blsp_core.study import sharing
+here = pathlib.Path(sys.argv[1])
+found = sharing.take(here / "shared", {"made": here / sys.argv[2]})
+print(found, flush=True)
+if not found:
+    sys.stdin.readline()
+    (here / sys.argv[2]).write_text("by " + sys.argv[2])
+    sharing.give(here / "shared", {"made": here / sys.argv[2]})
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_run_waits_until_the_first_has_given(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    first, second = (subprocess.Popen([sys.executable, "-c", OTHER, tmp_path, name], **pipes) for name in "ab")
+    quick, slow = (first, second) if _speaks(first, second) else (second, first)
+    assert quick.stdout.readline() == "False\n" and not select.select([slow.stdout], [], [], 0.5)[0]
+    quick.stdin.write("\n")
+    quick.stdin.flush()
+    assert slow.stdout.readline() == "True\n"  # while the first is still at work on other things
+    quick.communicate("\n")
+    slow.communicate()
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+
+
+def test_what_a_killed_run_had_begun_another_does(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    first = subprocess.Popen([sys.executable, "-c", OTHER, tmp_path, "a"], **pipes)
+    assert first.stdout.readline() == "False\n"
+    first.kill()
+    first.communicate()
+    second = subprocess.run([sys.executable, "-c", OTHER, tmp_path, "b"], input="\n\n", capture_output=True, text=True)
+    assert second.stdout == "False\n" and (tmp_path / "shared/made").read_text() == "by b"
+
+
+def _speaks(first, second) -> bool:
+    """Whether it is the first of two that says something first."""
+    return first.stdout in select.select([first.stdout, second.stdout], [], [], 60)[0]
