@@ -184,23 +184,8 @@ def _check_parameters(source: Path, injected: dict) -> None:
 
 
 def _execute(root: Path, source: Path, running: Path, injected: dict, environment: dict[str, str]) -> None:
-    """papermill, with a kernel of this very Python, whatever kernels are registered on the machine."""
     sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema can do without; building its grammar takes a second
     import papermill
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    class OwnKernel(AsyncKernelManager):
-        """A kernel of the running interpreter, with this stage's environment."""
-
-        transport = "tcp" if sys.platform == "win32" else "ipc"
-        if transport == "ipc":  # sockets that no other run has: two may begin at once
-            ip = str(Path(environment["JUPYTER_RUNTIME_DIR"]) / "kernel")
-        kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS],
-            env=environment,
-            **{name: KERNELSPEC[name] for name in ("display_name", "language")},
-        )
 
     before, there = signal.signal(signal.SIGTERM, _stop), Path.cwd()
     os.environ["JUPYTER_RUNTIME_DIR"] = environment["JUPYTER_RUNTIME_DIR"]
@@ -212,7 +197,7 @@ def _execute(root: Path, source: Path, running: Path, injected: dict, environmen
             parameters=injected,
             kernel_name=KERNELSPEC["name"],
             language=KERNELSPEC["language"],
-            kernel_manager_class=OwnKernel,
+            kernel_manager_class=own_kernel(environment),
             progress_bar=False,
             start_timeout=300,
             iopub_timeout=60,
@@ -220,6 +205,24 @@ def _execute(root: Path, source: Path, running: Path, injected: dict, environmen
     finally:
         os.chdir(there)
         signal.signal(signal.SIGTERM, before)
+
+
+def own_kernel(environment: dict[str, str]) -> type:
+    """For papermill: a kernel of this very Python, whatever kernels are registered, with the stage's environment."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        transport = "tcp" if sys.platform == "win32" else "ipc"
+        if transport == "ipc":  # sockets that no other run has: two may begin at once
+            ip = str(Path(environment["JUPYTER_RUNTIME_DIR"]) / "kernel")
+        kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_OPTIONS],
+            env=environment,
+            **{name: KERNELSPEC[name] for name in ("display_name", "language")},
+        )
+
+    return OwnKernel
 
 
 def _environment(root: Path, scratch: str) -> dict[str, str]:

@@ -54,6 +54,20 @@ def test_the_kernel_is_this_python_whatever_kernels_are_registered(tmp_path, mon
     assert (study / "data/smoke/which").read_text() == sys.executable
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, kernels listen at ports")
+def test_two_kernels_that_begin_at_once_have_sockets_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    taken = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / name))
+        manager = runner.own_kernel({"JUPYTER_RUNTIME_DIR": str(tmp_path / name)})()
+        manager.write_connection_file()
+        found = manager.get_connection_info()
+        taken.append({f"{found['ip']}-{found[port]}" for port in found if port.endswith("_port")})
+    assert len(taken[0]) == len(taken[1]) == 5 and not taken[0] & taken[1]
+
+
 def test_a_variant_reaches_the_notebook_with_its_own_settings(tmp_path):
     cell = "study = notebook.start('stage2', scale, settings, seed, train_seed, system=system)\n"
     cell += "study.record(f'training/{system}/seed{study.train_seed}.json', {'frozen': study.settings.frozen})"
