@@ -32,7 +32,8 @@ def repro(
 ) -> None:
     """Reproduce the study with several stages at a time, each on its share of the cores, or OMP_NUM_THREADS of them."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // jobs))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked in (signal.SIGINT, signal.SIGTERM):  # in the background SIGINT is ignored, by stages as well
+        signal.signal(asked, signal.default_int_handler)
     try:
         needs = stages(Path.cwd(), targets or [])
         typer.echo(f"{len(needs)} stages, {jobs} at a time, threads each: {threads}")

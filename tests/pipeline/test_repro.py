@@ -101,7 +101,11 @@ try:
 except KeyboardInterrupt:
     pathlib.Path("ended").touch()
 """
-PARENT = "import subprocess, sys; subprocess.run([sys.executable, 'sleeper.py'])"
+PARENT = """
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as `repro` does: these tests may run in the background
+subprocess.run([sys.executable, "sleeper.py"])
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
