@@ -139,7 +139,7 @@ stages:
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch):
     for name in ("first", "side-x", "side-y", "last"):
-        (tmp_path / f"{name}.py").write_text(WRITE.format(name=name, wait=3 if "side" in name else 0))
+        (tmp_path / f"{name}.py").write_text(WRITE.format(name=name, wait=6 if "side" in name else 0))
     (tmp_path / "dvc.yaml").write_text(PIPELINE.replace("PYTHON", Path(sys.executable).as_posix()))
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
