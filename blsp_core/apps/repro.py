@@ -1,7 +1,7 @@
 """`blsp-repro`: `dvc repro`, several stages at a time.
 
-DVC runs one stage after another. Small models leave most of a processor idle then: two stages side by side, a thread
-each, are done much sooner than the same two in turn on two threads. Each stage still runs by DVC itself, as
+DVC runs one stage after another, and small models make poor use of several cores: two stages side by side, a thread
+each, are done sooner than the same two in turn on two threads. Each stage still runs by DVC itself, as
 `dvc repro --single-item`, once all that it depends on is done. Weights may differ in their last digits, as they do
 between any two numbers of threads.
 """

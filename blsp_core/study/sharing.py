@@ -17,14 +17,15 @@ def take(shared: Path, places: Mapping[str, Path]) -> bool:
     Whoever finds nothing is to do the work and to `give` it: until then, or until its process ends, others wait here.
     """
     shared.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{shared}.lock")
-    lock.acquire()
-    if not shared.is_dir():
+    if shared not in _held:  # it may be: a notebook's cell is run again by hand
+        lock = FileLock(f"{shared}.lock")
+        lock.acquire()
         _held[shared] = lock
+    if not shared.is_dir():
         return False
     for name, place in places.items():
         _copy(shared / name, place)
-    lock.release()
+    _held.pop(shared).release()
     return True
 
 

@@ -82,6 +82,13 @@ def test_what_a_killed_run_had_begun_another_does(tmp_path):
     assert second.stdout == "False\n" and (tmp_path / "shared/made").read_text() == "by b"
 
 
+def test_who_was_interrupted_and_asks_again_does_not_wait_for_itself(tmp_path):
+    here = products(tmp_path / "here")
+    assert not sharing.take(tmp_path / "shared", here) and not sharing.take(tmp_path / "shared", here)
+    sharing.give(tmp_path / "shared", here)
+    assert sharing.take(tmp_path / "shared", here) and not sharing._held
+
+
 def _speaks(first, second) -> bool:
     """Whether it is the first of two that says something first."""
     return first.stdout in select.select([first.stdout, second.stdout], [], [], 60)[0]
