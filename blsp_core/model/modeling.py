@@ -14,6 +14,7 @@ from blsp_core.errors import StudyError
 from blsp_core.model.adapters import make_adapter
 from blsp_core.model.checkpoint import Checkpoints
 from blsp_core.model.configuration import BlspEmoConfig
+from blsp_core.model.generation import SpeechGeneration
 from blsp_core.model.losses import response_ce, response_rows, response_targets
 from blsp_core.model.partial_lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
 from blsp_core.model.speech_encoder import encode_speech
@@ -38,7 +39,7 @@ class BlspEmoOutput(ModelOutput):
     speech_mask: torch.Tensor | None = None
 
 
-class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMixin):
+class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedModel, GenerationMixin):
     """Speech goes through `encoder` and `adapter` and takes the places of the placeholder tokens in the LLM's prompt.
 
     Make one with `from_parts`, load one with `from_pretrained`. All weights are frozen until `set_trainable` says what
@@ -266,55 +267,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, PreTrainedModel, GenerationMi
         """The longest sequence whose numbers are right, where the LLM was converted without its way of going beyond."""
         return getattr(self.config.get_text_config(), "max_prompt_length", None)
 
-    # Generation
-
-    def _prepare_generated_length(self, generation_config, **kwargs):
-        """A reply ends where the LLM's numbers would no longer be right."""
-        generation_config = super()._prepare_generated_length(generation_config, **kwargs)
-        limit = self._longest_sequence()
-        if limit is not None:
-            self._check_length(kwargs["input_ids_length"] + 1)
-            generation_config.max_length = min(generation_config.max_length, limit)
-        return generation_config
-
-    def prepare_inputs_for_generation(self, input_ids, past_key_values=None, is_first_iteration=False, **kwargs):
-        """Speech belongs to the prompt: once that is in the cache, single tokens follow, without speech."""
-        inputs = super().prepare_inputs_for_generation(
-            input_ids, past_key_values=past_key_values, is_first_iteration=is_first_iteration, **kwargs
-        )
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in _SPEECH_INPUTS:
-                inputs.pop(name, None)
-        return inputs
-
-    def _expand_inputs_for_generation(self, expand_size=1, is_encoder_decoder=False, input_ids=None, **kwargs):
-        """Rows are repeated for beams and samples, and with each row all of its clips."""
-        speech = {name: kwargs.pop(name) for name in _SPEECH_INPUTS if kwargs.get(name) is not None}
-        if speech and expand_size > 1:
-            clips = self._clips_of_rows(input_ids, speech)
-            order = torch.cat([row.repeat(expand_size) for row in clips])
-            speech = {name: value[order] for name, value in speech.items()}
-        input_ids, kwargs = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **kwargs)
-        return input_ids, {**kwargs, **speech}
-
-    def _clips_of_rows(self, input_ids: torch.Tensor, speech: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        """The indices of every row's clips, found by counting placeholders against the clips' lengths."""
-        if "encoder_hidden_states" in speech:
-            hidden = speech["encoder_hidden_states"]
-            frames = speech.get("encoder_attention_mask", torch.ones(hidden.shape[:2])).sum(1).long()
-        else:
-            features = speech["input_features"]
-            stride = self.encoder.conv1.stride[0] * self.encoder.conv2.stride[0]
-            frames = -(-speech.get("feature_attention_mask", torch.ones_like(features[:, 0])).sum(1).long() // stride)
-        last = self.adapter.output_lengths(frames).cumsum(0)  # (clips,), placeholders up to a clip's end
-        ends = (input_ids == self.config.speech_token_id).sum(1).cumsum(0)  # (rows,), up to a row's end
-        row_of_clip = torch.searchsorted(ends, last)
-        return [(row_of_clip == row).nonzero()[:, 0] for row in range(len(ends))]
-
 
 def _one_of(config: BlspEmoConfig, name: str, known: tuple[str, ...]) -> None:
     if getattr(config, name) not in known:
         raise StudyError(f"{name}: {getattr(config, name)!r} is unknown; wanted is {' or '.join(known)}")
-
-
-_SPEECH_INPUTS = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")
