@@ -5,6 +5,7 @@ things are: the word that every frame belongs to (top) and its phoneme (half hei
 is what lets a small encoder learn in minutes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,39 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.model.speech_encoder import encode_speech
+from blsp_core.speech import miniature
 from blsp_core.speech.audio import SAMPLE_RATE
 from blsp_core.speech.synthesis import Spoken
 from blsp_core.study.augmentation import disturb
 from blsp_core.study.batching import pad, pad_features
+from blsp_core.study.foundation import save
 from blsp_core.study.recognition import log_mel, pad_to_window
 from blsp_core.study.training import train
+from blsp_core.study.vocabulary import build_tokenizer, spoken_texts
+
+_OWN = 1_000_000  # added to the seed, so that the encoder's utterances are none of the corpora's
+
+
+def utterances(split: str, count: int, seed: int) -> tuple[list[miniature.Line], list[Spoken]]:
+    """Speech for the encoder's lessons ("train") or its examination ("test"): what is said, and how it sounds."""
+    lines = miniature.plan("broad", split, count, seed + _OWN)
+    return lines, miniature.synthesise(lines, seed + _OWN)
+
+
+def raise_whisper(
+    folder: Path, count: int, size: Mapping[str, int], seed: int, checkpoints: Path, log: Path, **schedule
+) -> dict[str, float]:
+    """From nothing to a Whisper of this `size` (see `build_whisper`) in `folder`, with extractor and tokenizer: `count`
+    utterances are spoken, and learnt from. Returns the cost of the training."""
+    lines, spoken = utterances("train", count, seed)
+    torch.manual_seed(seed)
+    words, extractor = build_tokenizer(spoken_texts()), build_feature_extractor()
+    whisper = build_whisper(words, extractor.feature_size, **size)
+    places = {"checkpoints": checkpoints, "log": log}
+    texts = [line.sentence.text for line in lines]
+    cost = train_whisper(whisper, extractor, words, spoken, texts, seed=seed, **places, **schedule)
+    save(folder, whisper.eval(), extractor, words)
+    return cost
 
 
 def build_feature_extractor(hop: int = 320, window: int = 640, mels: int = 80, seconds: int = 15):
@@ -127,10 +155,17 @@ def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
     seen = pad_to_window(hidden * mask[..., None], encoder.config.max_source_positions)
     return {
         "decoder_ce": model.whisper(encoder_outputs=BaseModelOutput(seen), labels=batch["labels"]).loss,
-        "word_ce": cross_entropy(model.word_head(hidden).transpose(1, 2), batch["words"]),
-        "phoneme_ce": cross_entropy(model.phoneme_head(halfway["hidden"]).transpose(1, 2), batch["phonemes"]),
+        "word_ce": _frame_ce(model.word_head, hidden, batch["words"], every=2),
+        "phoneme_ce": _frame_ce(model.phoneme_head, halfway["hidden"], batch["phonemes"]),
         "share_padding": 1 - batch["feature_attention_mask"].float().mean(),
     }
+
+
+def _frame_ce(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor, every: int = 1) -> torch.Tensor:
+    """Cross-entropy of the labels of frames, or of every second one: over a thousand words they cost."""
+    known = torch.zeros_like(labels, dtype=torch.bool)
+    known[:, ::every] = labels[:, ::every] != -100
+    return cross_entropy(head(hidden[known]), labels[known])
 
 
 def train_whisper(
@@ -164,5 +199,6 @@ def train_whisper(
         log=log,
         weight_decay=0.01,
         lengths=[feature.shape[1] for feature in features],
+        muon=True,
         save_steps=save_steps,
     )

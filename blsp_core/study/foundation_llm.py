@@ -1,11 +1,12 @@
 """The LLM of the miniature: a small Qwen2 raised from scratch on the grammar, in the chat form of its big relatives."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
-from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer, TrainerCallback
 
 from blsp_core.speech.lexicon import MARKERS
 from blsp_core.study import diet
@@ -203,6 +204,7 @@ def train_llm(
     checkpoints: Path,
     log: Path,
     save_steps: int = 0,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Raise the LLM on the diet; returns the cost of the run."""
     return train(
@@ -218,5 +220,7 @@ def train_llm(
         log=log,
         weight_decay=0.01,
         shuffle=False,
+        muon=True,
         save_steps=save_steps,
+        callbacks=callbacks,
     )

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.errors import StudyError
@@ -15,6 +20,12 @@ from blsp_core.speech.manifest import Utterance
 from blsp_core.study.batching import pad_features
 from blsp_core.study.foundation import has_decoder
 from blsp_core.study.llm import ready
+
+
+def load_whisper(asr: Path) -> tuple[WhisperForConditionalGeneration, WhisperFeatureExtractor, PreTrainedTokenizerBase]:
+    """A whole Whisper from its folder, ready to transcribe, with its extractor and tokenizer."""
+    whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr))
+    return whisper, WhisperFeatureExtractor.from_pretrained(asr), AutoTokenizer.from_pretrained(asr)
 
 
 class Recognition:
@@ -27,11 +38,7 @@ class Recognition:
                 "manifest in params.yaml, which gives cascades the true words, or name a whole Whisper in "
                 "foundation.encoder"
             )
-        self.whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr))
-        self.extractor, self.tokenizer = (
-            WhisperFeatureExtractor.from_pretrained(asr),
-            AutoTokenizer.from_pretrained(asr),
-        )
+        self.whisper, self.extractor, self.tokenizer = load_whisper(asr)
         self.root, self.batch_size = root, batch_size
 
     def words(self, utterances: list[Utterance]) -> list[str]:
@@ -61,12 +68,11 @@ def pad_to_window(hidden: torch.Tensor, positions: int) -> torch.Tensor:
 
 @torch.no_grad()
 def transcribe(whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64) -> list[str]:
-    """What was said, greedily decoded."""
-    texts = []
-    for start in range(0, len(sounds), batch_size):
-        features, mask = pad_features(
-            [torch.from_numpy(log_mel(extractor, s)) for s in sounds[start : start + batch_size]]
-        )
+    """What was said, greedily decoded. Sounds of like length share a batch."""
+    order, texts = sorted(range(len(sounds)), key=lambda i: len(sounds[i])), [""] * len(sounds)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        features, mask = pad_features([torch.from_numpy(log_mel(extractor, sounds[i])) for i in rows])
         hidden, mask = encode_speech(whisper.model.encoder, features.to(whisper.device), mask.to(whisper.device))
         seen = pad_to_window(hidden * mask[..., None], whisper.config.max_source_positions)
         ids = torch.full((len(seen), 1), whisper.config.decoder_start_token_id, device=seen.device)
@@ -82,5 +88,6 @@ def transcribe(whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_si
             new = output.logits[:, -1].argmax(-1).masked_fill(ended, tokenizer.pad_token_id)
             ended |= new == tokenizer.eos_token_id
             ids = torch.cat([ids, new[:, None]], dim=1)
-        texts += [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        for i, text in zip(rows, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
+            texts[i] = text.strip()
     return texts

@@ -146,15 +146,16 @@ def load(name: str, study) -> System:
     `variants`, and what `external` names with its file, all in params.yaml.
     """
     llm, root = study.read("foundation/llm"), study.read("manifests").parent
+    size = {"batch_size": study.settings.batch_size}
     match name:
         case "text+llm":
-            return Cascade(llm, transcripts)
+            return Cascade(llm, transcripts, **size)
         case "whisper+llm":
-            return Cascade(llm, Transcripts(study.read("transcripts")).words)
+            return Cascade(llm, Transcripts(study.read("transcripts")).words, **size)
         case "gold+llm":
-            return Cascade(llm, transcripts, labels)
+            return Cascade(llm, transcripts, labels, **size)
         case "random+llm":
-            return Cascade(llm, transcripts, random_emotions(study.seed))
+            return Cascade(llm, transcripts, random_emotions(study.seed), **size)
     named = {kind: study.params.get(kind) or {} for kind in (*RUNS.values(), "external")}
     if name in named["external"]:
         return External(study.root / named["external"][name])
@@ -165,6 +166,6 @@ def load(name: str, study) -> System:
     if kind == RUNS["classifier"]:
         from blsp_core.study.classifiers import Classifier
 
-        return Cascade(llm, Transcripts(study.read("transcripts")).words, Classifier(model, root).emotions)
+        return Cascade(llm, Transcripts(study.read("transcripts")).words, Classifier(model, root).emotions, **size)
     trained_by = resolve(study.params, "stage2", study.scale, name) if kind == RUNS["stage2"] else {}
-    return Hearing(model, root, has_head=trained_by.get("emotion_weight", 0) > 0)
+    return Hearing(model, root, **size, has_head=trained_by.get("emotion_weight", 0) > 0)

@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import get_last_checkpoint
 
 from blsp_core.errors import StudyError
+from blsp_core.study.muon import Muon, groups_of
 
 # (model, batch) -> the parts of the loss by name; their sum is minimised, what starts with "share_" is only logged.
 LossFunction = Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]]
@@ -50,6 +51,7 @@ def train(
     stop_after: int | None = None,
     lengths: Sequence[int] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    muon: bool = False,
 ) -> dict[str, float]:
     """Train what `requires_grad` in the model for `steps` updates of `batch_size` rows; returns the cost of the run.
 
@@ -57,7 +59,7 @@ def train(
     When `checkpoints` holds an unfinished run it goes on from there; the folder is removed when the run is done.
     `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` (of every row) lets
     rows of like length share a batch, see `OfLikeLength`; `callbacks` look on; `stop_after` ends early, as an
-    interruption would (for tests).
+    interruption would (for tests). With `muon`, matrices learn by `Muon`, the rest by AdamW as everything else does.
     """
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -92,6 +94,7 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.loss_parts, trainer.own_rates, trainer.row_lengths = loss, learning_rates or {}, lengths
+    trainer.muon = muon
     started = time.perf_counter()
     last = get_last_checkpoint(str(checkpoints)) if Path(checkpoints).is_dir() else None
     trainer.train(resume_from_checkpoint=last)
@@ -133,6 +136,7 @@ class _StudyTrainer(Trainer):
     loss_parts: LossFunction
     own_rates: Mapping[str, float]
     row_lengths: Sequence[int] | None
+    muon: bool
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         parts = self.loss_parts(model, inputs)
@@ -152,6 +156,8 @@ class _StudyTrainer(Trainer):
         super().log(logs, start_time)
 
     def create_optimizer(self, model=None):
+        if self.optimizer is None and self.muon:
+            self.optimizer = Muon(groups_of(self.model, self.args.weight_decay), lr=self.args.learning_rate)
         if self.optimizer is None and self.own_rates:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             groups: dict[float, list] = {}

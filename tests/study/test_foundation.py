@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, WhisperFeatureExtractor
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.checkpoint import load_encoder
-from blsp_core.study import examination, foundation
-from blsp_core.study.recognition import source_of_words
+from blsp_core.study import examination, foundation, foundation_asr
+from blsp_core.study.recognition import load_whisper, source_of_words, transcribe
 
 REAL = "BLSP_WHISPER"  # names the folder of a real Whisper, or of its encoder, where there is one
 
@@ -64,6 +64,17 @@ def test_words_are_heard_or_taken_from_the_manifest(encoder_only, backbones, cor
         source_of_words("heard", encoder_only, root)
     with pytest.raises(StudyError, match="transcripts.source: 'guess' is unknown; wanted is heard or manifest"):
         source_of_words("guess", encoder_only, root)
+
+
+def test_words_come_in_the_order_of_the_sounds(backbones):
+    sounds = [voice.sound for voice in foundation_asr.utterances("validation", 5, 1)[1]]
+    whisper, extractor, tokenizer = load_whisper(backbones[0])
+    torch.manual_seed(0)
+    for weight in whisper.parameters():  # so that it says something, and to everyone something else
+        torch.nn.init.normal_(weight, std=0.5)
+    alone = [transcribe(whisper, extractor, tokenizer, [sound])[0] for sound in sounds]
+    assert len(set(alone)) > 1
+    assert transcribe(whisper, extractor, tokenizer, sounds, batch_size=2) == alone
 
 
 def test_an_encoder_without_decoder_and_tokenizer_serves(encoder_only, backbones, tmp_path):

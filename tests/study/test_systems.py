@@ -144,7 +144,8 @@ def study(tmp_path, backbones, hearing_model):
     }
     (data / "models/seed3/deaf").symlink_to(data / "models/seed3/blsp-emo")
     places = {"root": tmp_path, "read": lambda path: data / path}
-    return SimpleNamespace(**places, seed=1, train_seed=3, scale="mini", params=params)
+    settings = SimpleNamespace(batch_size=7)
+    return SimpleNamespace(**places, seed=1, train_seed=3, scale="mini", params=params, settings=settings)
 
 
 def test_every_system_is_found_by_its_name(study):
@@ -155,6 +156,7 @@ def test_every_system_is_found_by_its_name(study):
     assert told.emotion([ALONE, LAST]) == systems.load("random+llm", study).emotion([ALONE, LAST])
     assert isinstance(systems.load("other", study), systems.External)
     assert isinstance(systems.load("blsp-emo", study).model, BlspEmoForConditionalGeneration)
+    assert systems.load("text+llm", study).batch_size == systems.load("blsp-emo", study).batch_size == 7
     assert systems.load("blsp-emo", study).has_head and not systems.load("deaf", study).has_head
 
 
