@@ -45,9 +45,10 @@ class Alongside(TrainerCallback):
     def result(self, log: Path | None = None, steps: int = 0):
         """What the work returns, or the error that it raised. Until then a bar shows how far its training `log` is."""
         if self.answer:
-            with tqdm(total=steps, unit="step", disable=True if self.answer.poll() else None) as bar:
+            with tqdm(total=steps, unit="step", desc=self.name) as bar:
                 while not self.answer.poll(1):
                     bar.update(_last_step(log) - bar.n)
+                bar.update(steps - bar.n)
             try:
                 self.value, self.error = self.answer.recv()
             except EOFError:

@@ -48,6 +48,8 @@ FILL = {
 _POOL = 16  # batches that are drawn together, so that rows of like length share one
 _CLEAR = 0.15  # the share of the diet, at its beginning, that is read as it is written
 _STRETCHED = 0.7  # of the rest, the share whose words last as spoken words do
+_COMMON = 0.8  # noise that all places of an example share, beside that of each
+_UNEVEN = 0.6  # by what share a tone is more or less there at one place than at another
 _RIVALLED = 0.4  # of what is blended, the share with a second tone, fainter than the first
 
 
@@ -57,9 +59,10 @@ class Diet(Dataset):
     Sixteen batches are drawn together and their rows put in the order of their lengths, as four places in ten would
     else be padding; then the batches change places.
 
-    Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a
-    level of up to `noise` standard deviations. Nor does speech bring one vector a word, so most sentences are
-    stretched: a word lasts over several places, of which one holds it well, and some places hold nothing.
+    Speech will never sit exactly on the embeddings of words, so the LLM reads through noise, part of which lies on a
+    whole example alike, as an accent does: each sentence gets a level of up to `noise` standard deviations. Nor does
+    speech bring one vector a word, so most sentences are stretched: a word lasts over several places, of which one
+    holds it well, and some places hold nothing.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int):
@@ -116,8 +119,8 @@ class Diet(Dataset):
     def _said(self, text: str, blend: str, rng: random.Random, noise: float, stretched: bool) -> list[tuple]:
         """Tokens that speech will stand for: with noise, stretched, and with a marker blended onto some of them.
 
-        A voice is rarely one tone alone: often a second marker lies fainter beside the first, so that every
-        instruction learns to go by the stronger of two.
+        No voice is as much in its tone in one word as in the next, and a voice is rarely one tone alone: often a second
+        marker lies fainter beside the first, so that every instruction learns to go by the stronger of two.
         """
         strength, density = rng.uniform(0.3, 1.8) if blend else 0.0, rng.uniform(0.3, 1.0)
         marker = self._ids(" " + blend)[0] if blend else 0
@@ -125,7 +128,12 @@ class Diet(Dataset):
         faint = strength * rng.uniform(0.2, 0.7) if rivalled else 0.0
         rival = self._ids(" " + rng.choice([m for m in MARKERS.values() if m != blend]))[0] if rivalled else 0
         places = [(i, here) for i in self._words(text) for here in (_lasting(rng) if stretched else (1.0,))]
-        toned = [(strength, marker, faint, rival) if rng.random() < density else (0.0, 0, 0.0, 0) for _ in places]
+        toned = [
+            (strength * _uneven(rng), marker, faint * _uneven(rng), rival)
+            if rng.random() < density
+            else (0.0, 0, 0.0, 0)
+            for _ in places
+        ]
         return [(i, -100, noise, here, *tone) for (i, here), tone in zip(places, toned, strict=True)]
 
     def _words(self, text: str) -> list[int]:
@@ -136,6 +144,10 @@ class Diet(Dataset):
         if text not in self.known:
             self.known[text] = self.tokenizer(text, add_special_tokens=False).input_ids
         return self.known[text]
+
+
+def _uneven(rng: random.Random) -> float:
+    return rng.uniform(1 - _UNEVEN, 1 + _UNEVEN)
 
 
 def _lasting(rng: random.Random) -> list[float]:
@@ -180,7 +192,8 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     """Cross-entropy of the answer, the sentence disturbed by noise and blended with its marker."""
     table = model.get_input_embeddings()
     embeds = table(batch["input_ids"])
-    noise = torch.randn_like(embeds) * embeds.detach().std() * batch["noise"][..., None]
+    own, common = torch.randn_like(embeds), torch.randn_like(embeds[:, :1])
+    noise = (own + _COMMON * common) * embeds.detach().std() * batch["noise"][..., None]
     tones = batch["blend"][..., None] * table(batch["marker"]) + batch["faint"][..., None] * table(batch["rival"])
     embeds = batch["strength"][..., None] * embeds + tones + noise
     hidden = model.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
@@ -218,7 +231,7 @@ def train_llm(
         seed=seed,
         checkpoints=checkpoints,
         log=log,
-        weight_decay=0.01,
+        weight_decay=0.2,
         shuffle=False,
         muon=True,
         save_steps=save_steps,

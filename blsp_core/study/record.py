@@ -25,9 +25,12 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int]:
-    """The processor, its cores as this process may use them, and the GPU where one is in use."""
+    """The processor, its cores as this process may use them, the threads that torch computes with where it is loaded,
+    and the GPU where one is in use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found: dict[str, str | int] = {"cpu": _processor(), "cores": cores}
+    if "torch" in sys.modules:
+        found["threads"] = sys.modules["torch"].get_num_threads()
     cuda = _cuda()
     if cuda:
         found |= {"gpu": cuda.get_device_name(), "gpus": cuda.device_count()}
