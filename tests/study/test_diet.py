@@ -1,8 +1,10 @@
 """What the miniature's LLM is raised on, and the tokenizer that its words are made of."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from blsp_core.speech import lexicon
 from blsp_core.speech.grammar import object_of, parse_reply
@@ -119,14 +121,44 @@ def test_an_example_reads_as_its_chat_and_only_the_answer_is_learnt(tokenizer):
 
 
 def test_a_second_tone_is_another_and_fainter(tokenizer):
-    data, rivalled = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1), 0
+    data, rivalled, first, second = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1), 0, 0.0, 0.0
     for index, example in enumerate(drawn(60, source="blend")):
         row = data.encode(example, random.Random(index))
         tones = zip(row["marker"], row["blend"], row["rival"], row["faint"], strict=True)
         seconds = [tone for tone in tones if tone[3]]
-        assert all(faint < strength and rival != marker for marker, strength, rival, faint in seconds)
+        first, second = first + sum(tone[1] for tone in seconds), second + sum(tone[3] for tone in seconds)
+        assert all(rival != marker for marker, _, rival, _ in seconds)
+        strengths = [strength for strength in row["blend"] if strength]
+        assert 0.3 * 0.4 < min(strengths) and max(strengths) < 1.8 * 1.6 and len(set(strengths)) == len(strengths)
         rivalled += bool(seconds)
     assert 10 < rivalled < 50
+    assert (
+        0.2 * first < second < 0.7 * first
+    )  # of the whole: both are uneven, at a place the second may be the stronger
+
+
+def test_part_of_the_noise_lies_on_a_whole_example_alike(tokenizer):
+    example = drawn(1, task="repeat", source="none")[0]
+    row = foundation_llm.Diet(tokenizer, 40, 1, 0.5, 1).encode(example, random.Random(1), 0.3)
+    batch, read = foundation_llm.collate([row] * 200), {}
+    table = torch.nn.Embedding(len(tokenizer), 32)
+
+    def body(inputs_embeds, attention_mask):
+        read["embeds"] = inputs_embeds.detach()
+        return SimpleNamespace(last_hidden_state=inputs_embeds)
+
+    head = torch.nn.Linear(32, len(tokenizer))
+    model = SimpleNamespace(get_input_embeddings=lambda: table, model=body, lm_head=head)
+    torch.manual_seed(0)
+    foundation_llm.reading_loss(model, batch)
+    noise = read["embeds"] - table(batch["input_ids"]).detach()
+    said = batch["noise"][0] > 0
+    assert not noise[:, ~said].any()
+    common, scale = noise[:, said].mean(1), 0.3 * table(batch["input_ids"]).std().item()
+    own = (noise[:, said] - common[:, None]).std().item()
+    count = int(said.sum())
+    assert own == pytest.approx(scale * (1 - 1 / count) ** 0.5, rel=0.05)
+    assert common.std().item() == pytest.approx(scale * (0.8**2 + 1 / count) ** 0.5, rel=0.05)
 
 
 def test_what_is_said_in_every_turn_is_noisy_and_what_is_written_is_not(tokenizer):
