@@ -170,14 +170,13 @@ CAPTIONS = {
     ),
     "stage1": (
         "Stage 1: the divergence (KL, a token, both at the training temperature) of the LLM's answer to speech from "
-        "its "
-        "answer to the transcript, over training steps; BLSP as the paper's equation has it, and with the released "
-        "code's loss, which leaves out the first token.",
+        "its answer to the transcript, over training steps; BLSP as the paper's equation has it and, where that was "
+        "trained too, with the released code's loss, which leaves out the first token.",
         "The training of stage 1 is absent: it left no log.",
     ),
     "stage2": (
         "Stage 2: cross-entropy of the targets (left) and of the emotion itself (right), over training steps, BLSP-Emo "
-        "and its variants. A run without a loss has no line.",
+        "and such of its variants as were trained. A run without a loss has no line.",
         "The training of stage 2 is absent: it left no log.",
     ),
     "claims": (
