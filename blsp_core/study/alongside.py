@@ -4,6 +4,7 @@ import atexit
 import csv
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -17,11 +18,11 @@ from blsp_core.errors import StudyError
 
 
 class Alongside(TrainerCallback):
-    """`work(**terms)` in another process, with half of this one's threads; this one goes on with the other half.
+    """`work(**terms)` in another process. torch has half of the threads there and the other half here, at least one
+    each, until the result is asked for.
 
-    As a callback of a training it ends that as soon as the work has failed, and gives it all threads when the work is
-    done. The process ends with this one, however that ends; and where a second is begun, as by a cell that is run again
-    by hand.
+    Given to a training as a callback, it stops that training when the work has failed. The process and all that it has
+    begun are ended when this one ends, and when another Alongside begins, as in a cell that is run again by hand.
     """
 
     _latest: "Alongside | None" = None
@@ -30,63 +31,96 @@ class Alongside(TrainerCallback):
         if Alongside._latest:
             Alongside._latest.stop()
         Alongside._latest, self.name, self.threads = self, work.__name__, torch.get_num_threads()
+        self.value, self.error = None, StudyError(f"{self.name} was given up; run the cell that begins it again")
         half, context = max(1, self.threads // 2), multiprocessing.get_context("spawn")
         self.answer, theirs = context.Pipe(duplex=False)
         self.process = context.Process(target=_work, args=(theirs, half, work, terms))
         self.process.start()
-        theirs.close()  # then its end is heard here
+        theirs.close()  # then the end of the process is the end of the pipe
         atexit.register(self.stop)
         torch.set_num_threads(max(1, self.threads - half))
 
     def on_step_end(self, args, state, control, **kwargs):
-        if self.answer and self.answer.poll():
+        if self.answer and self._ended():
+            self._receive()
+        if not self.answer and self.error:
             self.result()
 
     def result(self, log: Path | None = None, steps: int = 0):
         """What the work returns, or the error that it raised. Until then a bar shows how far its training `log` is."""
         if self.answer:
             with tqdm(total=steps, unit="step", desc=self.name) as bar:
-                while not self.answer.poll(1):
-                    bar.update(_last_step(log) - bar.n)
+                while not self._ended(1):
+                    bar.update(last_step(log) - bar.n)
                 bar.update(steps - bar.n)
-            try:
-                self.value, self.error = self.answer.recv()
-            except EOFError:
-                self.value, self.error = None, StudyError(f"the process of {self.name} was killed; run the stage again")
-            self.stop()
+            self._receive()
+        torch.set_num_threads(self.threads)
         if self.error:
             raise self.error
         return self.value
 
     def stop(self) -> None:
         """Give the work up if it still goes on, and take its threads back."""
+        self._end()
+        torch.set_num_threads(self.threads)
+
+    def _ended(self, seconds: float = 0) -> bool:
+        """Whether there is an answer, or nobody left to give one."""
+        try:
+            return self.answer.poll(seconds) or not self.process.is_alive()
+        except OSError:  # on Windows, of a pipe whose other end is gone
+            return True
+
+    def _receive(self) -> None:
+        try:
+            self.value, self.error = self.answer.recv() if self.answer.poll() else _killed(self.name)
+        except (EOFError, OSError):
+            self.value, self.error = _killed(self.name)
+        self._end()
+
+    def _end(self) -> None:
         if self.answer:
             self.answer.close()
             self.answer = None
-            self.process.terminate()
+            if hasattr(os, "killpg"):
+                try:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError):  # it has ended, or has not yet a group of its own
+                    pass
+            self.process.kill()
             self.process.join()
-            torch.set_num_threads(self.threads)
             atexit.unregister(self.stop)
 
 
+def _killed(name: str) -> tuple[None, StudyError]:
+    return None, StudyError(f"the process of {name} was killed, most often because memory ran out; run the stage again")
+
+
 def _work(answer, threads: int, work: Callable, terms: dict) -> None:
-    torch.set_num_threads(threads)
-    os.environ["TQDM_DISABLE"] = "1"  # nobody sees the bars of this process
+    if hasattr(os, "setsid"):
+        os.setsid()  # a group of its own: an interrupted cell of the notebook is no reason to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
     try:
         given = work(**terms), None
     except BaseException as error:
         error.add_note(traceback.format_exc())
         given = None, error
-    answer.send(given)
+    try:
+        answer.send(given)
+    except Exception as error:  # what cannot be sent is told in words
+        answer.send((None, StudyError(f"{work.__name__}: {error!r} on sending {given!r:.200}")))
 
 
 def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
-def _last_step(log: Path | None) -> int:
+def last_step(log: Path | None) -> int:
+    """The step of the last row of a training's log; 0 where there is none yet."""
     if log is None or not log.is_file():
         return 0
     with open(log, newline="") as file:

@@ -146,7 +146,8 @@ class Recogniser(nn.Module):
 
 
 def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
-    """Cross-entropy of the decoder's words, and of every frame's word (top) and phoneme (half height)."""
+    """Cross-entropy of the decoder's words, of every second frame's word (top) and of every frame's phoneme
+    (half height)."""
     encoder, halfway = model.whisper.model.encoder, {}
     layer = encoder.layers[len(encoder.layers) // 2 - 1]
     hook = layer.register_forward_hook(lambda _, __, output: halfway.update(hidden=output))
@@ -162,7 +163,7 @@ def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
 
 
 def _frame_ce(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor, every: int = 1) -> torch.Tensor:
-    """Cross-entropy of the labels of frames, or of every second one: over a thousand words they cost."""
+    """Cross-entropy of the labels of the real frames, or of every n-th one: a head over all words is dear."""
     known = torch.zeros_like(labels, dtype=torch.bool)
     known[:, ::every] = labels[:, ::every] != -100
     return cross_entropy(head(hidden[known]), labels[known])

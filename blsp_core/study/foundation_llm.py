@@ -59,10 +59,10 @@ class Diet(Dataset):
     Sixteen batches are drawn together and their rows put in the order of their lengths, as four places in ten would
     else be padding; then the batches change places.
 
-    Speech will never sit exactly on the embeddings of words, so the LLM reads through noise, part of which lies on a
-    whole example alike, as an accent does: each sentence gets a level of up to `noise` standard deviations. Nor does
-    speech bring one vector a word, so most sentences are stretched: a word lasts over several places, of which one
-    holds it well, and some places hold nothing.
+    Speech will never sit exactly on the embeddings of words, so the LLM reads through noise: each sentence gets a level
+    of up to `noise` standard deviations, and on top of it some that all its words share, as an accent. Nor does speech
+    bring one vector a word, so most sentences are stretched: a word lasts over several places, of which one holds it
+    well, and some places hold nothing.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int):

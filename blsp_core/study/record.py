@@ -38,12 +38,13 @@ def hardware() -> dict[str, str | int]:
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory this process has held so far, in GB (10⁹ bytes); of each kind where there is a GPU."""
+    """The most memory held so far, in GB (10⁹ bytes); of each kind where there is a GPU. At most that much: this
+    process's own, and that of the largest of those it has begun and seen end, as if both had peaked at once."""
     found = {}
     try:
         import resource
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         found["peak_memory_gb"] = round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
     except ImportError:  # Windows keeps no such count
         pass

@@ -59,8 +59,10 @@ def train(
     When `checkpoints` holds an unfinished run it goes on from there; the folder is removed when the run is done.
     `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` (of every row) lets
     rows of like length share a batch, see `OfLikeLength`; `callbacks` look on; `stop_after` ends early, as an
-    interruption would (for tests). With `muon`, matrices learn by `Muon`, the rest by AdamW as everything else does.
+    interruption would (for tests). With `muon`, matrices within layers learn by `Muon`, which knows one rate only.
     """
+    if muon and learning_rates:
+        raise ValueError("with `muon` every parameter has the one `learning_rate`; leave `learning_rates` out")
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(checkpoints),

@@ -76,12 +76,24 @@ def test_accumulated_batches_make_the_gradient_of_one_large_batch(tmp_path):
     assert halves["square"] == pytest.approx(whole["square"], rel=1e-4)
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
-    whole, halves = Line(), Line()
-    fit(whole, tmp_path / "whole")
-    fit(halves, tmp_path / "halves", save_steps=10, stop_after=20)
-    again = Line()
-    fit(again, tmp_path / "halves", save_steps=10)
+class Layered(Line):
+    """Its matrices lie where Muon looks for them."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(4, 4)])})
+
+    def forward(self, x):
+        return super().forward(x + self.net["layers"][0](x))
+
+
+@pytest.mark.parametrize("kind, how", [(Line, {}), (Layered, {"muon": True})])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, kind, how):
+    whole, halves = kind(), kind()
+    fit(whole, tmp_path / "whole", **how)
+    fit(halves, tmp_path / "halves", save_steps=10, stop_after=20, **how)
+    again = kind()
+    fit(again, tmp_path / "halves", save_steps=10, **how)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
     logs = [pd.read_csv(tmp_path / name / "log.csv").drop(columns="samples_per_second") for name in ("whole", "halves")]
     assert logs[0].equals(logs[1])
@@ -100,6 +112,16 @@ def test_a_part_can_have_a_rate_of_its_own(tmp_path):
     fit(model, tmp_path, learning_rates={"body.": 0.0}, weight_decay=0.0)
     assert torch.equal(model.body.weight, before["body.weight"])
     assert not torch.equal(model.head.weight, before["head.weight"])
+
+
+def test_muon_has_one_rate_and_goes_other_ways_than_adamw(tmp_path):
+    with pytest.raises(ValueError, match="leave `learning_rates` out"):
+        fit(Layered(), tmp_path, muon=True, learning_rates={"body.": 0.0})
+    models = [Layered(), Layered()]
+    for model, muon in zip(models, (False, True), strict=True):
+        fit(model, tmp_path / str(muon), steps=1, muon=muon, weight_decay=0.0)
+    one, other = (dict(model.named_parameters()) for model in models)
+    assert {name for name in one if not torch.equal(one[name], other[name])} == {"net.layers.0.weight"}
 
 
 def test_rows_of_like_length_share_a_batch(tmp_path):
