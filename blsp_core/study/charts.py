@@ -176,7 +176,7 @@ def amounts(frame: pd.DataFrame) -> Figure:
 def layers(frame: pd.DataFrame) -> Figure:
     """How much of the tone a straight line reads off each layer of the encoder, a line for each corpus.
 
-    frame: `probe.by_layer`: columns corpus, layer, accuracy (a share).
+    frame: `probe.Probes.by_layer`: columns corpus, layer, accuracy (a share).
     """
     fig, axis = plt.subplots(figsize=(0.62 * WIDTH, 2.5))
     for number, (corpus, rows) in enumerate(frame.groupby("corpus", sort=False)):

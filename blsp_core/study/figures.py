@@ -33,7 +33,7 @@ NAMES = {
     "multitask": "multitask",
     "other-writer": "another writer",
     "frozen-encoder": "frozen encoder",
-    "own-words": "head of own words",
+    "random-head": "head from nothing",
     "shuffled-labels": "shuffled labels",
     "released-kl": "BLSP, released KL",
     "share-25": "a quarter of the speech",
@@ -46,7 +46,7 @@ COLOURS = {
     "blsp-emo": "#b2182b", "gold+llm": "#3a3a3a", "no-semantic-stage": "#0173b2", "no-emotion-loss": "#de8f05",
     "multitask": "#029e73", "other-writer": "#8c5a00", "frozen-encoder": "#56b4e9", "shuffled-labels": "#9a9a9a",
     "released-kl": "#5b8f6b", "probe": "#4c72b0", "share-25": "#fbafe4", "share-50": "#d55e00",
-    "own-words": "#cc78bc",
+    "random-head": "#cc78bc",
 }  # fmt: skip
 SPARE = ("#6c6c6c", "#ece133", "#17a2b8")  # for systems that nobody foresaw
 MARKERS = (*"Xovs^<>PpDdh*H8", *((corners, 2, 0) for corners in (3, 4, 5, 6, 8)), (4, 1, 0), (6, 1, 0), (7, 1, 0))

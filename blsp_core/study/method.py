@@ -27,6 +27,7 @@ class Recipe:
     train_encoder: bool = True
     emotion_weight: float = 1.0
     head_words: bool = False
+    head_learns: bool = True
     encoder_layers: str = "last"
 
     @classmethod
@@ -34,6 +35,7 @@ class Recipe:
         """The recipe of the settings of two runs, as their results files record them."""
         own = {name: stage2[name] for name in ("lora_rank", "train_encoder", "emotion_weight")}
         own |= {"head_words": bool(stage2.get("head_words")), "encoder_layers": stage1.get("encoder_layers", "last")}
+        own["head_learns"] = stage2.get("head_learns", not own["head_words"])  # older results do not say it
         return cls(len(stage1["adapter_kernel_sizes"]), temperature=stage1["temperature"], **own)
 
 
@@ -81,9 +83,10 @@ def _stage2(axis: Axes, recipe: Recipe) -> None:
     _arrow(axis, (27, 63.5), (27, 76.5))
     _arrow(axis, (27, 91.5), (27, 103))
     if recipe.emotion_weight:
-        own = "mean over time, head of\nthe LLM's own words"
-        head = (own, FROZEN, 6.3) if recipe.head_words else ("mean over time,\nlinear head", TRAINED, 7.5)
-        _box(axis, 78, 84, 42, 15, *head)
+        words, size = "mean over time,\nlinear head", 7.5
+        if recipe.head_words:
+            words, size = "mean over time, linear head\nfrom the LLM's own words", 6.3
+        _box(axis, 78, 84, 42, 15, words, TRAINED if recipe.head_learns else FROZEN, size)
         axis.plot([52.5, 78, 78], [35, 35, 75], color="#444444", linewidth=0.9)
         _arrow(axis, (78, 70), (78, 76.5))
         _arrow(axis, (78, 91.5), (78, 103))

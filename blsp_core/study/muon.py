@@ -1,17 +1,20 @@
-"""Muon (Jordan et al. 2024), which raises the parts of the foundation in fewer updates than AdamW takes.
+"""Muon (Jordan et al. 2024), by which the models of the miniature learn in fewer updates than by AdamW.
 
 torch has a Muon, too. It computes in bfloat16, which a processor without such arithmetic does at a twentieth of the
 speed, and takes matrices only, so that all else needs a second optimizer beside it.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import torch
 
 from blsp_core.errors import StudyError
+from blsp_core.model.partial_lora import is_lora
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration in Jordan's article
 ROUNDS = 5
+_INNER = (".layers.", ".adapter.")  # parts whose matrices are Muon's
 MATCHED = 0.2  # root mean square of an update of AdamW, Muon's is brought to it (Liu et al. 2025, arXiv 2502.16982)
 
 
@@ -50,11 +53,12 @@ class Muon(torch.optim.AdamW):
         for matrix in group["params"]:
             if matrix.grad is not None:
                 alike[matrix.shape].append(matrix)
-        for (rows, columns), matrices in alike.items():
-            updates = orthogonalised(torch.stack([self._ahead(matrix, group["momentum"]) for matrix in matrices]))
-            for matrix, update in zip(matrices, updates, strict=True):
+        for matrices in alike.values():
+            ahead = torch.stack([self._ahead(matrix, group["momentum"]).flatten(1) for matrix in matrices])
+            size = MATCHED * max(ahead.shape[1:]) ** 0.5
+            for matrix, update in zip(matrices, orthogonalised(ahead), strict=True):
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * MATCHED * max(rows, columns) ** 0.5)
+                matrix.add_(update.view_as(matrix), alpha=-group["lr"] * size)
                 matrix.grad = None  # nothing is left to AdamW
 
     def _ahead(self, matrix: torch.nn.Parameter, momentum: float) -> torch.Tensor:
@@ -67,18 +71,24 @@ class Muon(torch.optim.AdamW):
         return matrix.grad.lerp(past, momentum)
 
 
-def groups_of(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Parameter groups for `Muon`: the matrices within layers; and the rest, embeddings and heads among it. Raises
-    StudyError for a model that has no such matrices."""
-    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    inner = [weight for name, weight in named if ".layers." in name and weight.ndim == 2]
-    if not inner:
-        raise StudyError(f"{type(model).__name__}: no matrix that learns lies in its `.layers.`; train it without Muon")
-    ids = {id(weight) for weight in inner}
-    decaying = [weight for _, weight in named if id(weight) not in ids and weight.ndim > 1]
-    still = [weight for _, weight in named if weight.ndim < 2]
-    return [
-        {"params": inner, "muon": True, "weight_decay": weight_decay},
-        {"params": decaying, "weight_decay": weight_decay},
-        {"params": still, "weight_decay": 0.0},
-    ]
+def groups_of(
+    model: torch.nn.Module, weight_decay: float, learning_rate: float, rates: Mapping[str, float] | None = None
+) -> list[dict]:
+    """Parameter groups for `Muon`: the matrices and kernels within layers or an adapter are its own; the rest, that is
+    embeddings, heads, low-rank updates and all that is no matrix, AdamW's.
+
+    Parameters whose name begins with a key of `rates` have its rate, all others `learning_rate`. A kernel counts as the
+    matrix (channels out, all else). Raises StudyError for a model that has nothing for Muon.
+    """
+    groups: dict[tuple, list] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            rate = next((own for prefix, own in (rates or {}).items() if name.startswith(prefix)), learning_rate)
+            inner = weight.ndim > 1 and not is_lora(name) and any(place in f".{name}" for place in _INNER)
+            groups.setdefault((inner, rate, weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+    if not any(inner for inner, _, _ in groups):
+        raise StudyError(
+            f"{type(model).__name__}: no matrix of its layers or its adapter learns; train it without Muon"
+        )
+    names = ("muon", "lr", "weight_decay")
+    return [{"params": weights, **dict(zip(names, terms, strict=True))} for terms, weights in groups.items()]

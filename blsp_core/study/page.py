@@ -15,6 +15,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 import soundfile
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,21 +23,34 @@ from blsp_core.speech.audio import SAMPLE_RATE
 from blsp_core.study import captions, figures
 
 MOST_SOUND = 1_500_000  # characters of base64 that the page may spend on sound
+_COLUMN = 690  # pixels of a notebook's page that a figure as wide as the text takes
 CLAIMS, COST = "The claims of the paper", "Settings and cost"  # sections whose place on the page is fixed
 VERDICTS = ("reproduced", "yes", "passed", "inconclusive", "not reproduced", "no", "failed", "not measured")
 
 
 @dataclass
 class Exhibit:
-    """A figure or a table of the page, or one sentence on why it is not there."""
+    """A figure or a table of the page, or one sentence on why it is not there. A notebook shows the figure or the
+    sentence of one that it is given."""
 
     name: str
     caption: str
-    picture: str = ""  # data URI
+    png: bytes = b""  # of a figure
     width: float = 1.0  # of the picture, as a share of a line of text
     columns: list[str] = field(default_factory=list)  # of a table
     rows: list[list[str]] = field(default_factory=list)
     absent: str = ""
+
+    @property
+    def picture(self) -> str:
+        """The figure as an address that a page can hold in itself."""
+        return data_uri(self.png, "image/png") if self.png else ""
+
+    def _repr_png_(self) -> tuple[bytes, dict] | None:
+        return (self.png, {"width": round(self.width * _COLUMN)}) if self.png else None
+
+    def _repr_markdown_(self) -> str | None:
+        return None if self.png else self.absent
 
 
 @dataclass
@@ -64,19 +78,19 @@ class Paper:
         kind: str = "",
         words: Mapping = MappingProxyType({}),
         **looks,
-    ) -> None:
-        """Draw, save and keep a figure of what is `shown`; of nothing, keep the sentence that says so.
+    ) -> Exhibit:
+        """Draw, save, keep and return a figure of what is `shown`; of nothing, the sentence that says so.
 
         kind: the key of its caption, where that is not its name; words: what the caption is filled with.
         """
         caption, absent = captions.of(kind or name, **words)
         if shown is None or (hasattr(shown, "__len__") and not len(shown)):
-            self._keep(Exhibit(name, caption, absent=absent))
-            return
+            return self._keep(Exhibit(name, caption, absent=absent))
         fig = draw(shown, **looks)
         figures.save_figure(fig, self.place(name), caption)
-        picture = data_uri(_light(self.place(name).with_name(name + ".png")), "image/png")
-        self._keep(Exhibit(name, caption, picture=picture, width=min(1, fig.get_figwidth() / figures.WIDTH)))
+        plt.close(fig)  # else the notebook draws it once more
+        light = _light(self.place(name).with_name(name + ".png"))
+        return self._keep(Exhibit(name, caption, light, width=min(1, fig.get_figwidth() / figures.WIDTH)))
 
     def table(
         self,
@@ -102,8 +116,9 @@ class Paper:
         self._keep(Exhibit(name, caption, columns=list(frame.columns), rows=rows))
         return markdown
 
-    def _keep(self, exhibit: Exhibit) -> None:
+    def _keep(self, exhibit: Exhibit) -> Exhibit:
         self.sections.setdefault(self._section, []).append(exhibit)
+        return exhibit
 
     def absences(self) -> list[str]:
         """The sentences on what is not there."""

@@ -183,12 +183,12 @@ CLAIMS = (
         + _against("frozen-encoder", "speechalpaca", "quality empathy"),
     ),
     Claim(
-        "head-of-own-words",
-        "An emotion head made of the LLM's own words for the tones, instead of one that learns, changes recognition or "
+        "head-from-own-words",
+        "An emotion head that begins as the LLM's own words for the tones, not at random, changes recognition or "
         "replies.",
         OPEN_QUESTION, "differs",
-        _against("blsp-emo", "iemocap meld ravdess speechalpaca", system="own-words")
-        + _against("blsp-emo", "speechalpaca", "quality empathy", system="own-words"),
+        _against("random-head", "iemocap meld ravdess speechalpaca")
+        + _against("random-head", "speechalpaca", "quality empathy"),
     ),
     Claim(
         "shifted-kl",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
@@ -27,18 +27,25 @@ def learners(asked: str, learn: Sequence[str]) -> list[str]:
 
 
 def averages(
-    states: Callable[[np.ndarray], torch.Tensor], utterances: Sequence[Utterance], root: Path, known: dict
+    states: Callable[[list[np.ndarray]], list[torch.Tensor]],
+    utterances: Sequence[Utterance],
+    root: Path,
+    known: dict,
+    batch_size: int = 32,
 ) -> np.ndarray:
     """Mean and standard deviation over time of what every layer of the encoder gives, (utterances, layers + 1, twice
     its width), from what enters the first to what leaves the last.
 
-    states: a waveform's (frames, layers + 1, width). known: what was made of a clip so far, by its place; it grows, so
-    that a clip which several folds have is heard once.
+    states: of each of some waveforms its (frames, layers + 1, width). known: what was made of a clip so far, by its
+    place; it grows, so that a clip which several folds have is heard once. Clips of like length share a batch.
     """
-    for utterance in tqdm(utterances, desc="encoder", unit="clip"):
-        if utterance.audio not in known:
-            frames = states(load_audio(utterance.audio, root)).float().cpu().numpy()
-            known[utterance.audio] = np.concatenate([frames.mean(axis=0), frames.std(axis=0)], axis=-1)
+    unknown = {u.audio: u.duration for u in utterances if u.audio not in known}
+    unknown = sorted(unknown, key=unknown.__getitem__)
+    for first in tqdm(range(0, len(unknown), batch_size), desc="encoder", unit="batch"):
+        batch = unknown[first : first + batch_size]
+        for audio, found in zip(batch, states([load_audio(audio, root) for audio in batch]), strict=True):
+            frames = found.float().cpu().numpy()
+            known[audio] = np.concatenate([frames.mean(axis=0), frames.std(axis=0)], axis=-1)
     return np.stack([known[utterance.audio] for utterance in utterances])
 
 
@@ -50,38 +57,33 @@ class Heard:
     emotions: list[str]
 
 
-def answers(
-    heard: Mapping[tuple[str, str], Heard],
-    asked: tuple[str, str],
-    learn: Sequence[str],
-    penalty: float,
-    layer: int = -1,
-) -> list[str]:
-    """What a probe of one layer, the last unless said, names the clips of `asked`, a corpus and its split, after it has
-    learnt from the train splits of those of `learn` that suit it (`learners`)."""
-    taught = [heard[corpus, "train"] for corpus in learners(asked[0], learn)]
-    rows = np.concatenate([one.averages[:, layer] for one in taught])
-    train = rows, [emotion for one in taught for emotion in one.emotions]
-    return names(train, heard[asked].averages[:, layer], penalty)
+class Probes:
+    """Ridge classifiers on standardised averages, each fitted when it is first asked.
 
-
-def by_layer(
-    heard: Mapping[tuple[str, str], Heard], asked: Sequence[tuple[str, str]], learn: Sequence[str], penalty: float
-) -> pd.DataFrame:
-    """Accuracy of a probe of each layer on each corpus, its folds together. Columns: corpus, layer (0 is what enters
-    the first), accuracy."""
-    rows = []
-    for place in asked:
-        for layer in range(heard[place].averages.shape[1]):
-            named = answers(heard, place, learn, penalty, layer)
-            right = (one == other for one, other in zip(named, heard[place].emotions, strict=True))
-            rows += [{"corpus": whole(place[0]), "layer": layer, "accuracy": each} for each in right]
-    return pd.DataFrame(rows).groupby(["corpus", "layer"], sort=False)["accuracy"].mean().reset_index()
-
-
-def names(train: tuple[np.ndarray, Sequence[str]], test: np.ndarray, penalty: float) -> list[str]:
-    """The emotion that a ridge classifier gives to each row of `test`, (rows, features).
-
-    train: rows and their emotions. penalty: on the weights of standardised features.
+    heard: what is known of each corpus and split. learn: corpora whose train splits teach those probes that they suit
+    (`learners`). penalty: on the weights.
     """
-    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty)).fit(*train).predict(test).tolist()
+
+    def __init__(self, heard: Mapping[tuple[str, str], Heard], learn: Sequence[str], penalty: float):
+        self.heard, self.learn, self.penalty = heard, learn, penalty
+        self.fitted: dict[tuple[tuple[str, ...], int], Pipeline] = {}  # by what taught it, and the layer it reads
+
+    def answers(self, asked: tuple[str, str], layer: int = -1) -> list[str]:
+        """What a probe of one layer, the last unless said, names the clips of `asked`, a corpus and its split."""
+        key = tuple(learners(asked[0], self.learn)), layer
+        if key not in self.fitted:
+            taught = [self.heard[corpus, "train"] for corpus in key[0]]
+            rows = np.concatenate([one.averages[:, layer] for one in taught])
+            ridge = make_pipeline(StandardScaler(), RidgeClassifier(alpha=self.penalty))
+            self.fitted[key] = ridge.fit(rows, [emotion for one in taught for emotion in one.emotions])
+        return self.fitted[key].predict(self.heard[asked].averages[:, layer]).tolist()
+
+    def by_layer(self, asked: Sequence[tuple[str, str]]) -> pd.DataFrame:
+        """Accuracy of a probe of each layer on each corpus, its folds together. Columns: corpus, layer (0 is what
+        enters the first), accuracy."""
+        rows = []
+        for place in asked:
+            for layer in range(self.heard[place].averages.shape[1]):
+                right = np.array(self.answers(place, layer)) == np.array(self.heard[place].emotions)
+                rows += [{"corpus": whole(place[0]), "layer": layer, "accuracy": each} for each in right]
+        return pd.DataFrame(rows).groupby(["corpus", "layer"], sort=False)["accuracy"].mean().reset_index()

@@ -17,7 +17,7 @@ class States:
 
     Both names are digests: the encoder's of its weights, its settings and the code that runs it, the clip's of its
     sound. So what is found there is always what would be computed; the folder may be deleted at any time. Every clip is
-    encoded alone, that its states may not depend on what happened to be encoded with it.
+    encoded alone, that not even the last digit of its states may depend on what happened to be encoded with it.
     """
 
     def __init__(self, model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, folder: Path):
@@ -29,7 +29,7 @@ class States:
         """`encoder_states` of one waveform, in half precision."""
         path = self.folder / f"{hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32]}.npy"
         if not path.exists():
-            states = encoder_states(self.model, self.processor, sound)
+            states = encoder_states(self.model, self.processor, [sound])[0]
             half = path.with_name(f"{path.stem}.{os.getpid()}.half")
             with open(half, "wb") as file:
                 np.save(file, states.to(torch.float16).cpu().numpy())
@@ -39,14 +39,14 @@ class States:
 
 @torch.no_grad()
 def encoder_states(
-    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, sound: np.ndarray
-) -> torch.Tensor:
-    """(frames, width) of one waveform, or (frames, layers + 1, width) where layers are mixed; real frames only."""
-    heard = processor.features([sound])
-    frames = int(heard["feature_attention_mask"].sum())
-    features, mask = pad_features([heard["input_features"][0]], [frames])
+    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, sounds: list[np.ndarray]
+) -> list[torch.Tensor]:
+    """(frames, width) of each waveform, or (frames, layers + 1, width) where layers are mixed; real frames only."""
+    heard = [processor.features([sound]) for sound in sounds]
+    frames = [int(one["feature_attention_mask"].sum()) for one in heard]
+    features, mask = pad_features([one["input_features"][0] for one in heard], frames)
     states, mask = model.encode(features.to(model.device), mask.to(model.device))
-    return states[0][mask[0]]
+    return [one[real] for one, real in zip(states, mask, strict=True)]
 
 
 def _digest_of_encoder(model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor) -> str:

@@ -59,10 +59,8 @@ def train(
     When `checkpoints` holds an unfinished run it goes on from there; the folder is removed when the run is done.
     `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` (of every row) lets
     rows of like length share a batch, see `OfLikeLength`; `callbacks` look on; `stop_after` ends early, as an
-    interruption would (for tests). With `muon`, matrices within layers learn by `Muon`, which knows one rate only.
+    interruption would (for tests). With `muon`, matrices within layers learn by `Muon`.
     """
-    if muon and learning_rates:
-        raise ValueError("with `muon` every parameter has the one `learning_rate`; leave `learning_rates` out")
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -159,7 +157,9 @@ class _StudyTrainer(Trainer):
 
     def create_optimizer(self, model=None):
         if self.optimizer is None and self.muon:
-            self.optimizer = Muon(groups_of(self.model, self.args.weight_decay), lr=self.args.learning_rate)
+            self.optimizer = Muon(
+                groups_of(self.model, self.args.weight_decay, self.args.learning_rate, self.own_rates)
+            )
         if self.optimizer is None and self.own_rates:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             groups: dict[float, list] = {}

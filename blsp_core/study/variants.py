@@ -40,10 +40,10 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
             inner |= {"qformer_width": settings.qformer_width, "qformer_layers": settings.qformer_layers}
         model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **inner, **added)
     if settings.head_words:
-        tie_head(model, processor.tokenizer, settings.head_words, settings.head_scale)
+        head_from_words(model, processor.tokenizer, settings.head_words, settings.head_scale)
     model.set_trainable(
         adapter=True,
-        head=settings.emotion_weight > 0 and not settings.head_words,
+        head=settings.emotion_weight > 0 and settings.head_learns,
         encoder=settings.train_encoder,
         lora=settings.lora_rank > 0,
     )
@@ -53,12 +53,12 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
 
 
 @torch.no_grad()
-def tie_head(model: BlspEmoForConditionalGeneration, tokenizer, words: Sequence[str], scale: float) -> None:
+def head_from_words(model: BlspEmoForConditionalGeneration, tokenizer, words: Sequence[str], scale: float) -> None:
     """The emotion head becomes the LLM's own embeddings of `words`, one for each emotion in the order of the config:
     less what they have in common, and each of the length `scale`.
 
-    A head that learns may read a tone off any direction, one that means nothing to the LLM as well. This one asks the
-    speech embeddings to lie where the LLM has its words for the tone. Ours, not the paper's.
+    A head that begins at random may read a tone off any direction, one that means nothing to the LLM as well. From
+    here, the emotion loss draws speech to where the LLM has its words for the tone. Ours, not the paper's.
     """
     if len(words) != len(model.config.emotions):
         raise StudyError(

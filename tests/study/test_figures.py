@@ -105,7 +105,7 @@ def pictured(named):
         "sounds": pictures.sounds(waves(), log_mels(), "a sentence"),
         "figure 1": charts.one_sentence(waves(), log_mels(), "a sentence", replies),
         "figure 2": method.method(method.Recipe()),
-        "figure 2, frozen": method.method(method.Recipe(2, 0, 1.0, False, 0.5, True, "last+mix")),
+        "figure 2, frozen": method.method(method.Recipe(2, 0, 1.0, False, 0.5, True, False, "last+mix")),
         "figure 3": bars.preferences(won),
         "curves": pictures.training_curves(logs(), {"loss": "stage 2"}),
         "accuracy": charts.accuracy(recognised(), {"acted": 0.2}, {"acted": "acted\n(IEMOCAP)"}),
@@ -151,8 +151,9 @@ def test_no_picture_is_wider_than_a_page_of_a_paper(named):
         assert fig.get_figwidth() <= figures.WIDTH + 0.01, name
 
 
-def test_words_in_the_boxes_of_figure_2_stay_inside_them():
-    fig = method.method(method.Recipe())
+@pytest.mark.parametrize("recipe", [method.Recipe(), method.Recipe(head_words=True)])
+def test_words_in_the_boxes_of_figure_2_stay_inside_them(recipe):
+    fig = method.method(recipe)
     fig.canvas.draw()
     for axis in fig.axes:
         boxes = [patch.get_window_extent() for patch in axis.patches if hasattr(patch, "get_boxstyle")]
@@ -180,6 +181,9 @@ def test_figure_2_says_what_was_trained():
     fig = method.method(method.Recipe.of(stage1, stage2))
     words = " ".join(text.get_text() for text in fig.findobj(plt.Text))
     assert "2 convolutions" in words and "rank 7" in words and "T = 3" in words and "0.5 × cross-entropy" in words
+    assert "linear head" in words and "own words" not in words
+    before = method.Recipe.of(stage1, stage2 | {"head_words": ["so"]})  # recorded when such a head never learnt
+    assert before.head_words and not before.head_learns
     without = method.method(method.Recipe(lora_rank=0, emotion_weight=0.0))
     words = " ".join(text.get_text() for text in without.findobj(plt.Text))
     assert "LoRA" not in words and "linear head" not in words

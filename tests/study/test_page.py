@@ -55,6 +55,16 @@ def test_the_page_asks_nothing_of_the_network(written):
     assert "<script" not in text and "@import" not in text
 
 
+def test_a_notebook_shows_the_figure_once_or_the_sentence_on_why_there_is_none(tmp_path):
+    paper = page.Paper(lambda name: tmp_path / name)
+    shown = paper.figure("confusions_acted", drawn, [1, 2, 3], kind="confusions", words={"corpus": "acted"})
+    absent = paper.figure("learning_curves", drawn, [])
+    assert plt.get_fignums() == []
+    png, looks = shown._repr_png_()
+    assert png.startswith(b"\x89PNG") and looks["width"] == 345 and shown._repr_markdown_() is None
+    assert absent._repr_png_() is None and absent._repr_markdown_() in paper.absences()
+
+
 def test_claims_come_first_then_controls_then_everything_else(written):
     text, *_ = written
     heads = re.findall(r"<h2[^>]*>([^<]+)", text)

@@ -17,9 +17,9 @@ def test_a_fold_learns_from_itself_and_a_corpus_from_all_that_teach():
     assert probe.learners("statements", ["acted", "talk"]) == ["acted", "talk"]
 
 
-def levels(sound):
+def levels(sounds):
     """An encoder whose one layer gives the sound, sample by sample, and whose other gives silence."""
-    return torch.stack([torch.from_numpy(sound), torch.zeros(len(sound))], dim=1)[..., None]
+    return [torch.stack([torch.from_numpy(sound), torch.zeros(len(sound))], dim=1)[..., None] for sound in sounds]
 
 
 def test_averages_are_mean_and_spread_over_time(tmp_path):
@@ -28,7 +28,7 @@ def test_averages_are_mean_and_spread_over_time(tmp_path):
         soundfile.write(tmp_path / f"{number}.wav", sound, 16_000)
         utterances.append(Utterance(f"{number}.wav", "so", "sad", f"{number}", "me", "en", 0.025, "any", "test"))
     known = {}
-    found = probe.averages(levels, utterances, tmp_path, known)
+    found = probe.averages(levels, utterances, tmp_path, known, batch_size=1)
     assert list(known) == ["0.wav", "1.wav"]
     assert (probe.averages(None, utterances, tmp_path, known) == found).all()
     assert found == pytest.approx(np.array([[[0.25, 0], [0, 0]], [[0, 0.5], [0, 0]]]), abs=1e-3)
@@ -38,8 +38,9 @@ def test_what_lies_apart_is_named_and_a_heavy_penalty_names_by_numbers():
     rng = np.random.default_rng(0)
     tones = ["sad"] * 30 + ["happy"] * 20
     rows = rng.normal(0, 0.1, (50, 3)) + np.array([[tone == "happy", 0, 0] for tone in tones])
-    assert probe.names((rows, tones), rows[[0, 40]], penalty=1) == ["sad", "happy"]
-    assert set(probe.names((rows, tones), rows, penalty=1e6)) == {"sad"}
+    heard = {("acted", split): probe.Heard(rows[:, None], tones) for split in ("train", "test")}
+    assert probe.Probes(heard, ["acted"], penalty=1).answers(("acted", "test")) == tones
+    assert set(probe.Probes(heard, ["acted"], penalty=1e6).answers(("acted", "test"))) == {"sad"}
 
 
 def test_each_layer_is_probed_and_folds_are_counted_together():
@@ -48,10 +49,12 @@ def test_each_layer_is_probed_and_folds_are_counted_together():
     layers = np.stack([told, rng.normal(0, 1, (40, 1))], axis=1)  # the first knows, the last does not
     folds = [f"ravdess.fold{fold}" for fold in (1, 2)]
     heard = {(fold, split): probe.Heard(layers, tones) for fold in folds for split in ("train", "test")}
-    found = probe.by_layer(heard, [(fold, "test") for fold in folds], folds, penalty=1)
+    probes = probe.Probes(heard, folds, penalty=1)
+    found = probes.by_layer([(fold, "test") for fold in folds])
     assert found["corpus"].tolist() == ["ravdess", "ravdess"] and found["layer"].tolist() == [0, 1]
     assert found["accuracy"][0] == 1 and found["accuracy"][1] < 0.9
-    assert probe.answers(heard, (folds[0], "test"), folds, penalty=1, layer=0) == tones
+    assert probes.answers((folds[0], "test"), layer=0) == tones
+    assert len(probes.fitted) == 4  # two folds, two layers, each fitted once
 
 
 def test_a_corpus_that_nothing_teaches_is_refused():

@@ -31,6 +31,7 @@ def start(stage1, backbones, **changes):
         "emotion_weight": 1.0,
         "emotion_pooling": "mean",
         "head_words": [],
+        "head_learns": True,
         "head_scale": 6.0,
     }
     settings |= {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.0, "lora_scope": "speech"}
@@ -75,10 +76,10 @@ def test_another_adapter_cannot_go_on_from_stage_1(stage1, backbones):
         start(stage1, backbones, adapter="qformer")
 
 
-def test_a_head_can_be_the_llms_own_words(stage1, backbones):
+def test_a_head_can_begin_as_the_llms_own_words(stage1, backbones):
     words = ["door", "dog", "train", "soup", "song"]
     model, processor = start(stage1, backbones, head_words=words)
-    assert not model.emotion_head.weight.requires_grad
+    assert model.emotion_head.weight.requires_grad
     table = model.get_input_embeddings().weight.detach()
     own = torch.stack([table[processor.tokenizer(f" {word}").input_ids].mean(0) for word in words])
     apart = own - own.mean(0)
@@ -94,5 +95,5 @@ def test_a_head_of_too_few_words_is_refused(stage1, backbones):
 
 def test_attention_learns_before_a_head_that_does_not(stage1, backbones):
     words = ["door", "dog", "train", "soup", "song"]
-    model, _ = start(stage1, backbones, head_words=words, emotion_pooling="attention")
+    model, _ = start(stage1, backbones, head_words=words, head_learns=False, emotion_pooling="attention")
     assert model.emotion_pooling.score.weight.requires_grad and not model.emotion_head.weight.requires_grad
