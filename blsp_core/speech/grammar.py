@@ -109,9 +109,10 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_ton
 def draw_follow_up(rng: random.Random, split: str, cue_tone: str | None = None) -> Sentence:
     """A random request of the split about what was named before; with `cue_tone`, spelling that tone out."""
     while True:
-        words = rng.choice(SHAPES_FOLLOW_UP).format(place=rng.choice(PLACES), moment=rng.choice(MOMENTS))
+        where = rng.choice(PLACES + MOMENTS)
+        words = rng.choice(SHAPES_FOLLOW_UP).format(where=where)
         cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
-        sentence = Sentence(words, request=True, person="we", cue=cue, cue_first=rng.random() < 0.5)
+        sentence = Sentence(words, request=True, person="we", where=where, cue=cue, cue_first=rng.random() < 0.5)
         if sentence.split == split:
             return sentence
 

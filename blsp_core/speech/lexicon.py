@@ -105,15 +105,14 @@ SHAPES_REQUEST = [
     "help me to {verb} the {object} {place}",
 ]
 
-# What somebody asks who has named the thing before. Only words that are spoken elsewhere too. Place and moment make
-# many of few: an LLM that meets the same few questions again and again learns them by heart, their tone included.
+# What somebody asks who has named the thing before. Only words that are spoken elsewhere too.
 SHAPES_FOLLOW_UP = [
-    "what should i do about it {place} {moment}",
-    "{moment} what can i do about it {place}",
-    "give me some advice about this {place} {moment}",
-    "tell me what to do about this {moment} {place}",
-    "tell me what i should know about it {place} {moment}",
-    "{moment} what would you do about this {place}",
+    "what should i do about it {where}",
+    "tell me what to do about this {where}",
+    "{where} what can i do about it",
+    "give me some advice about this {where}",
+    "tell me what i should know about it {where}",
+    "{where} what would you do about this",
 ]
 
 # What a speaker may say to spell the tone out. The neutral ones spell out that there is none.

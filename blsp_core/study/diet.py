@@ -29,15 +29,15 @@ WORDINGS = {
     "dialogue": [""],
 }
 SHARES = {
-    "continue": 0.12,
-    "continue_emotion": 0.10,
+    "continue": 0.13,
+    "continue_emotion": 0.11,
     "continue_conveyed": 0.12,
-    "identify": 0.09,
-    "repeat": 0.15,
+    "identify": 0.10,
+    "repeat": 0.13,
     "feeling": 0.04,
     "reply": 0.10,
-    "empathy": 0.10,
-    "dialogue": 0.18,
+    "empathy": 0.12,
+    "dialogue": 0.15,
 }
 GUESTS = 0.02  # share of sentences from outside the miniature
 FOREIGN = 0.2  # share of foreign sentences where what is asked can be answered without understanding them
