@@ -59,7 +59,7 @@ def train(
     When `checkpoints` holds an unfinished run it goes on from there; the folder is removed when the run is done.
     `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` (of every row) lets
     rows of like length share a batch, see `OfLikeLength`; `callbacks` look on; `stop_after` ends early, as an
-    interruption would (for tests). With `muon`, matrices within layers learn by `Muon`.
+    interruption would (for tests). With `muon`, the matrices of layers and adapter learn by it, see `muon.groups_of`.
     """
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
