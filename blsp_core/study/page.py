@@ -35,7 +35,7 @@ class Exhibit:
 
     name: str
     caption: str
-    png: bytes = b""  # of a figure
+    png: bytes = field(default=b"", repr=False)  # of a figure
     width: float = 1.0  # of the picture, as a share of a line of text
     columns: list[str] = field(default_factory=list)  # of a table
     rows: list[list[str]] = field(default_factory=list)
