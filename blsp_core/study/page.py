@@ -30,8 +30,8 @@ VERDICTS = ("reproduced", "yes", "passed", "inconclusive", "not reproduced", "no
 
 @dataclass
 class Exhibit:
-    """A figure or a table of the page, or one sentence on why it is not there. A notebook shows the figure or the
-    sentence of one that it is given."""
+    """A figure or a table of the page, or one sentence on why it is not there. As the value of a cell it shows its
+    figure, or the sentence."""
 
     name: str
     caption: str

@@ -184,8 +184,8 @@ CLAIMS = (
     ),
     Claim(
         "head-from-own-words",
-        "An emotion head that begins as the LLM's own words for the tones, not at random, changes recognition or "
-        "replies.",
+        "An emotion head that begins as the LLM's own words for the tones and learns slowly, not at random and fast, "
+        "changes recognition or replies.",
         OPEN_QUESTION, "differs",
         _against("random-head", "iemocap meld ravdess speechalpaca")
         + _against("random-head", "speechalpaca", "quality empathy"),

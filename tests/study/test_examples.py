@@ -93,6 +93,15 @@ def test_what_is_not_kept_is_the_same_the_next_time(rows, corpus, hearing_model)
     assert torch.equal(first["sound"].features, again["sound"].features)
 
 
+def test_a_disturbed_clip_is_another_every_time_and_what_is_kept_of_it_the_same(rows, corpus, hearing_model):
+    manners = [(prompts.SYSTEM, prompts.CONTINUE)]
+    data = Examples(rows, hearing_model[1], corpus[0], manners, keep=True, augment=True)
+    first, second = (data[0]["sound"] for _ in range(2))
+    kept = Examples(rows, hearing_model[1], corpus[0], manners)[0]["sound"]
+    assert not torch.equal(first.features, second.features) and first.frames == second.frames == kept.frames
+    assert torch.equal(data.sounds[rows[0]["audio"]].features, kept.features)
+
+
 def test_a_clip_without_a_label_has_no_part_in_the_emotion_loss(rows, corpus, hearing_model):
     model, processor = hearing_model
     some = [rows[1], rows[2] | {"emotion": ""}]

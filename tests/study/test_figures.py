@@ -184,6 +184,12 @@ def test_figure_2_says_what_was_trained():
     assert "linear head" in words and "own words" not in words
     before = method.Recipe.of(stage1, stage2 | {"head_words": ["so"]})  # recorded when such a head never learnt
     assert before.head_words and not before.head_learns
+    frozen = []
+    for learns in (True, False):
+        fig = method.method(method.Recipe(head_words=True, head_learns=learns))
+        assert "own words" in " ".join(text.get_text() for text in fig.findobj(plt.Text))
+        frozen.append(sum(patch.get_linestyle() == method.FROZEN["linestyle"] for patch in fig.axes[1].patches))
+    assert frozen[1] == frozen[0] + 1
     without = method.method(method.Recipe(lora_rank=0, emotion_weight=0.0))
     words = " ".join(text.get_text() for text in without.findobj(plt.Text))
     assert "LoRA" not in words and "linear head" not in words

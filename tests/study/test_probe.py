@@ -24,12 +24,14 @@ def levels(sounds):
 
 def test_averages_are_mean_and_spread_over_time(tmp_path):
     utterances = []
-    for number, sound in enumerate((np.full(400, 0.25), np.array([0.5, -0.5] * 200))):
+    for number, sound in enumerate((np.full(480, 0.25), np.array([0.5, -0.5] * 200))):
         soundfile.write(tmp_path / f"{number}.wav", sound, 16_000)
-        utterances.append(Utterance(f"{number}.wav", "so", "sad", f"{number}", "me", "en", 0.025, "any", "test"))
+        utterances.append(
+            Utterance(f"{number}.wav", "so", "sad", f"{number}", "me", "en", len(sound) / 16_000, "any", "test")
+        )
     known = {}
-    found = probe.averages(levels, utterances, tmp_path, known, batch_size=1)
-    assert list(known) == ["0.wav", "1.wav"]
+    found = probe.averages(levels, utterances, tmp_path, known, batch_size=2)
+    assert list(known) == ["1.wav", "0.wav"]  # the shorter first, and each has its own
     assert (probe.averages(None, utterances, tmp_path, known) == found).all()
     assert found == pytest.approx(np.array([[[0.25, 0], [0, 0]], [[0, 0.5], [0, 0]]]), abs=1e-3)
 

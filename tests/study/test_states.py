@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from blsp_core.study.states import States
+from blsp_core.study.states import States, encoder_states
 
 
 @pytest.fixture
@@ -18,6 +18,14 @@ def test_states_are_those_of_the_encoder(hearing_model, sound, tmp_path):
     heard = processor.features([sound])
     wanted, mask = model.encode(heard["input_features"], heard["feature_attention_mask"])
     assert found.dtype == torch.float16 and torch.allclose(found.float(), wanted[0][mask[0]], atol=1e-2)
+
+
+def test_states_of_many_are_those_of_each_alone_and_in_their_order(hearing_model, sound):
+    sounds = [sound, sound[:7_000] * 0.5, sound[:12_000]]
+    together = encoder_states(*hearing_model, sounds)
+    for found, one in zip(together, sounds, strict=True):
+        alone = encoder_states(*hearing_model, [one])[0]
+        assert found.shape == alone.shape and torch.allclose(found, alone, atol=1e-5)
 
 
 def test_a_clip_is_encoded_once_whatever_the_run(hearing_model, sound, tmp_path, monkeypatch):
