@@ -38,6 +38,18 @@ def write_continuations(
     return _rows(utterances, instructions, answers, writer)
 
 
+def second_llm(root: Path, name: str) -> Path:
+    """The folder of the LLM that the foundation raised beside the study's own. root: data/<scale>. Raises StudyError
+    when it raised none."""
+    folder = root / name
+    if not folder.is_dir():
+        raise StudyError(
+            f"continuations.other_writer names {name}, which is not in {root}: foundation.other_steps is 0, or no model "
+            "has that name; raise one by other_steps (400 at mini), or set other_writer: null"
+        )
+    return folder
+
+
 def write_elsewhere(
     other: Mapping[str, str], utterances: list[Utterance], *, cache: Path, max_new_tokens: int, batch_size: int
 ) -> list[dict]:

@@ -33,7 +33,7 @@ NAMES = {
     "multitask": "multitask",
     "other-writer": "another writer",
     "frozen-encoder": "frozen encoder",
-    "random-head": "head from nothing",
+    "random-head": "head at random",
     "shuffled-labels": "shuffled labels",
     "released-kl": "BLSP, released KL",
     "share-25": "a quarter of the speech",

@@ -72,21 +72,27 @@ class Muon(torch.optim.AdamW):
 
 
 def groups_of(
-    model: torch.nn.Module, weight_decay: float, learning_rate: float, rates: Mapping[str, float] | None = None
+    model: torch.nn.Module,
+    weight_decay: float,
+    learning_rate: float,
+    rates: Mapping[str, float] | None = None,
+    *,
+    muon: bool = True,
 ) -> list[dict]:
-    """Parameter groups for `Muon`: the matrices and kernels within layers or an adapter are its own; the rest, that is
-    embeddings, heads, low-rank updates and all that is no matrix, AdamW's.
+    """Parameter groups of what learns. With `muon`, the matrices and kernels within layers or an adapter are `Muon`'s
+    own; the rest, that is embeddings, heads, low-rank updates and all that is no matrix, is AdamW's, as without it all.
 
-    Parameters whose name begins with a key of `rates` have its rate, all others `learning_rate`. A kernel counts as the
-    matrix (channels out, all else). Raises StudyError for a model that has nothing for Muon.
+    Parameters whose name begins with a key of `rates` have its rate, all others `learning_rate`. Biases and the weights
+    of norms do not decay. A kernel counts as the matrix (channels out, all else). Raises StudyError for a model that
+    has nothing for Muon.
     """
     groups: dict[tuple, list] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             rate = next((own for prefix, own in (rates or {}).items() if name.startswith(prefix)), learning_rate)
-            inner = weight.ndim > 1 and not is_lora(name) and any(place in f".{name}" for place in _INNER)
+            inner = muon and weight.ndim > 1 and not is_lora(name) and any(place in f".{name}" for place in _INNER)
             groups.setdefault((inner, rate, weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
-    if not any(inner for inner, _, _ in groups):
+    if muon and not any(inner for inner, _, _ in groups):
         raise StudyError(
             f"{type(model).__name__}: no matrix of its layers or its adapter learns; train it without Muon"
         )

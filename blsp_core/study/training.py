@@ -156,19 +156,12 @@ class _StudyTrainer(Trainer):
         super().log(logs, start_time)
 
     def create_optimizer(self, model=None):
-        if self.optimizer is None and self.muon:
-            self.optimizer = Muon(
-                groups_of(self.model, self.args.weight_decay, self.args.learning_rate, self.own_rates)
-            )
-        if self.optimizer is None and self.own_rates:
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            groups: dict[float, list] = {}
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    rate = next((r for prefix, r in self.own_rates.items() if name.startswith(prefix)), None)
-                    groups.setdefault(self.args.learning_rate if rate is None else rate, []).append(parameter)
-            groups = [{"params": group, "lr": rate} for rate, group in groups.items()]
-            self.optimizer = kind(groups, **{**options, "weight_decay": self.args.weight_decay})
+        if self.optimizer is None:
+            rates = self.args.learning_rate, self.own_rates
+            groups = groups_of(self.model, self.args.weight_decay, *rates, muon=self.muon)
+            adamw = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            kind, options = (Muon, {}) if self.muon else adamw
+            self.optimizer = kind(groups, **options)
         return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset=None):

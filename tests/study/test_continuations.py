@@ -88,3 +88,10 @@ def test_another_llm_is_told_the_same_and_its_rows_say_so(llm, backbones, tmp_pa
 def test_what_a_writer_declined_to_write_is_a_refusal():
     assert fault(ROW | {"refused": True, "output": ""}) == "refusal"
     assert fault(ROW | {"refused": False}) is None
+
+
+def test_a_second_llm_that_was_not_raised_is_named_with_its_setting(tmp_path):
+    (tmp_path / "foundation/other").mkdir(parents=True)
+    assert continuations.second_llm(tmp_path, "foundation/other") == tmp_path / "foundation/other"
+    with pytest.raises(StudyError, match="foundation/third.*foundation.other_steps is 0.*other_writer: null"):
+        continuations.second_llm(tmp_path, "foundation/third")

@@ -47,6 +47,11 @@ def test_every_weight_that_learns_is_in_one_group():
     assert found == {inner: [(4, 4)] * 2, words: [(7, 4)], biases: [(4,)] * 2}
 
 
+def test_without_muon_all_is_adamw_s_and_biases_do_not_decay():
+    found = sizes(groups_of(Net(), 0.1, 0.01, {"words.": 0.02}, muon=False))
+    assert found == {(False, 0.02, 0.1): [(7, 4)], (False, 0.01, 0.1): [(4, 4)] * 2, (False, 0.01, 0.0): [(4,)] * 2}
+
+
 def test_parts_have_rates_of_their_own_and_low_rank_updates_are_adamw_s():
     model = nn.ModuleDict({"adapter": nn.Conv1d(2, 6, 5), "emotion_head": nn.Linear(6, 5, bias=False)})
     model["llm"] = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(6, 6, bias=False)])})
