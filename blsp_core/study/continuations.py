@@ -44,8 +44,8 @@ def second_llm(root: Path, name: str) -> Path:
     folder = root / name
     if not folder.is_dir():
         raise StudyError(
-            f"continuations.other_writer names {name}, which is not in {root}: foundation.other_steps is 0, or no model "
-            "has that name; raise one by other_steps (400 at mini), or set other_writer: null"
+            f"continuations.other_writer names {name}, which is not in {root}: foundation.other_steps is 0, or none "
+            "is called so; raise one by other_steps (400 at mini), or set other_writer: null"
         )
     return folder
 
