@@ -30,17 +30,18 @@ WORDINGS = {
 }
 SHARES = {
     "continue": 0.13,
-    "continue_emotion": 0.11,
+    "continue_emotion": 0.10,
     "continue_conveyed": 0.12,
-    "identify": 0.10,
-    "repeat": 0.13,
+    "identify": 0.09,
+    "repeat": 0.12,
     "feeling": 0.04,
-    "reply": 0.10,
-    "empathy": 0.12,
-    "dialogue": 0.15,
+    "reply": 0.09,
+    "empathy": 0.11,
+    "dialogue": 0.20,
 }
 GUESTS = 0.02  # share of sentences from outside the miniature
 FOREIGN = 0.2  # share of foreign sentences where what is asked can be answered without understanding them
+WRITTEN = 0.5  # share of dialogues that are read as they are written: there a turn is half as long as in speech
 FOREIGN_TASKS = ("identify", "feeling", "repeat")
 TONE_SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.08, "told": 0.10, "blend": 0.25}
 
@@ -67,7 +68,7 @@ class Example:
     words: grammar.Sentence
     blend: str = ""
     earlier: tuple[Turn, ...] = ()
-    written: bool = False  # what no voice could say: a tone that is told in brackets
+    written: bool = False  # to be read as it is written, not as if it were spoken
 
     @property
     def chat(self) -> list[dict]:
@@ -100,7 +101,8 @@ def draw_example(
     asked = rng.choice(EMOTIONS) if rng.random() < 0.5 else tone
     instruction = rng.choice(WORDINGS[task][:1] if paper_wording else WORDINGS[task]).format(emotion=asked)
     answer = _answer(rng, task, sentence, tone, asked)
-    return Example(task, system, instruction, text, answer, tone, sentence, blend, earlier, source == "told")
+    written = (task == "dialogue" and rng.random() < WRITTEN) or source == "told"  # in brackets: no voice could say it
+    return Example(task, system, instruction, text, answer, tone, sentence, blend, earlier, written)
 
 
 def _dialogue(rng: random.Random, split: str, cue_tone: str | None) -> tuple[grammar.Sentence, tuple[Turn, Turn]]:

@@ -194,6 +194,16 @@ def test_the_beginning_is_read_without_noise(tokenizer):
     assert not any(any(long[i]["noise"]) for i in range(48)) and any(any(long[i]["noise"]) for i in range(48, 64))
 
 
+def test_half_of_the_dialogues_are_read_as_they_are_written(tokenizer):
+    data, noisy = foundation_llm.Diet(tokenizer, 1000, 1, 0.5, 1), []
+    for index in range(500, 1000):
+        example = diet.draw_example(random.Random(1_000_003 + index), "train")
+        if example.task == "dialogue":
+            noisy.append(any(data.draw(index)["noise"]))
+            assert noisy[-1] != example.written
+    assert 0.35 < sum(noisy) / len(noisy) < 0.6
+
+
 def test_every_draw_is_read_once_and_rows_of_like_length_share_a_batch(tokenizer):
     size, batch = 20 * 8, 8
     data = foundation_llm.Diet(tokenizer, 20, batch, 0.5, 1)
