@@ -30,13 +30,15 @@ class Checkpoints:
     """
 
     @classmethod
-    def from_parts(cls, encoder, llm, processor=None, *, dtype: torch.dtype = torch.float32, **settings):
+    def from_parts(
+        cls, encoder, llm, processor=None, *, dtype: torch.dtype = torch.float32, encoder_dtype=None, **settings
+    ):
         """A model around an encoder and an LLM; the adapter, the emotion head and partial LoRA begin from their start.
 
         encoder: a WhisperEncoder, or a folder or hub name of one (with or without a decoder beside it).
         llm: a causal language model, or its folder or hub name. It is taken, not copied: LoRA goes into it.
         processor: a BlspEmoProcessor, for the settings that it shares with the model.
-        dtype: of backbones that are read; what is trained stays float32.
+        dtype: of backbones that are read; encoder_dtype: of the encoder, where it is another. What learns is float32.
         settings: as in BlspEmoConfig, `encoder_revision` and `llm_revision` among them.
         """
         if processor is not None:
@@ -44,7 +46,7 @@ class Checkpoints:
         names = {}
         if not isinstance(encoder, nn.Module):
             names["encoder_name"], source = _named(encoder)
-            encoder = load_encoder(source, settings.get("encoder_revision"), dtype)
+            encoder = load_encoder(source, settings.get("encoder_revision"), encoder_dtype or dtype)
         if not isinstance(llm, nn.Module):
             names["llm_name"], source = _named(llm)
             llm = load_llm(source, settings.get("llm_revision"), dtype)
@@ -54,11 +56,13 @@ class Checkpoints:
         return cls(config, encoder, llm).eval()
 
     @classmethod
-    def from_pretrained(cls, path, *, config=None, revision=None, dtype: torch.dtype | None = None, **settings):
+    def from_pretrained(
+        cls, path, *, config=None, revision=None, dtype: torch.dtype | None = None, encoder_dtype=None, **settings
+    ):
         """The model in a checkpoint folder (or hub repository), in evaluation mode.
 
-        dtype: of the backbones; what is trained stays float32. settings: of BlspEmoConfig, in place of the saved ones;
-        `lora_rank` gives a model without partial LoRA a new one, `emotion_pooling` one without attention likewise.
+        dtype, encoder_dtype: as in `from_parts`. settings: of BlspEmoConfig, in place of the saved ones; `lora_rank`
+        gives a model without partial LoRA a new one, `emotion_pooling` one without attention likewise.
         Raises StudyError when a backbone is not where the checkpoint says, or the weights do not fit the config.
         """
         folder = Path(path)
@@ -80,7 +84,7 @@ class Checkpoints:
             setattr(config, name, value)
         dtype = torch.float32 if dtype in (None, "auto") else dtype
         config.encoder_name, source = _found(folder, config.encoder_name, "encoder")
-        encoder = load_encoder(source, config.encoder_revision, dtype)
+        encoder = load_encoder(source, config.encoder_revision, encoder_dtype or dtype)
         config.llm_name, source = _found(folder, config.llm_name, "llm")
         llm = load_llm(source, config.llm_revision, dtype)
         model = cls(config, encoder, llm)

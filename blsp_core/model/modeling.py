@@ -98,7 +98,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         for name, parameter in self.llm.named_parameters():
             parameter.requires_grad = lora and is_lora(name)
         if encoder:
-            self.encoder.requires_grad_(True)
+            self.encoder.float().requires_grad_(True)  # small updates would be lost in the rounding of half precision
             self.encoder.embed_positions.requires_grad_(False)  # sinusoids, fixed in Whisper too
             self.config.encoder_name = self.config.encoder_revision = None  # its weights are this model's own now
 

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from blsp_core.errors import StudyError
 from blsp_core.speech.manifest import Utterance, as_row, of_row
 from blsp_core.study import prompts
 from blsp_core.study.endpoint import Endpoint
 from blsp_core.study.llm import answer, chat, ready
+from blsp_core.study.llm import load as load_llm
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 # An LLM that declines, or talks about itself, has not continued the sentence (after the released noise filter's idea).
@@ -59,7 +58,7 @@ def write_elsewhere(
         return ask_for_continuations(
             Endpoint(other["base_url"], other["model"], cache, max_tokens=max_new_tokens), utterances
         )
-    llm, tokenizer = (kind.from_pretrained(other["model"]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    llm, tokenizer = load_llm(other["model"])
     manner = {"emotional": True, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
     return write_continuations(llm, tokenizer, utterances, writer="other", **manner)
 

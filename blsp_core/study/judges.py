@@ -200,13 +200,9 @@ class LocalChat:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def _answer(self, chats: list[list[dict]]) -> list[str]:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from blsp_core.study import llm
 
-        from blsp_core.study.llm import answer, ready
-
-        model = ready(AutoModelForCausalLM.from_pretrained(self.model))
-        tokenizer = AutoTokenizer.from_pretrained(self.model)
-        return [one.text for one in answer(model, tokenizer, chats, self.max_new_tokens, self.batch_size)]
+        return [one.text for one in llm.answer(*llm.load(self.model), chats, self.max_new_tokens, self.batch_size)]
 
 
 def load(name: str, url: str, cache: Path) -> Judge:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,17 @@ class Answer:
 def chat(system: str, user: str) -> list[dict]:
     """One question in chat form."""
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def precision() -> torch.dtype:
+    """Of what is read and does not learn: bfloat16 on a GPU that computes in it, float32 elsewhere."""
+    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
+    """A causal LLM from a folder or the hub, ready to answer, and its tokenizer."""
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=precision())
+    return ready(model), AutoTokenizer.from_pretrained(source)
 
 
 def ready(model: torch.nn.Module) -> torch.nn.Module:

@@ -19,12 +19,12 @@ from blsp_core.speech.audio import SAMPLE_RATE, load_audio
 from blsp_core.speech.manifest import Utterance
 from blsp_core.study.batching import pad_features
 from blsp_core.study.foundation import has_decoder
-from blsp_core.study.llm import ready
+from blsp_core.study.llm import precision, ready
 
 
 def load_whisper(asr: Path) -> tuple[WhisperForConditionalGeneration, WhisperFeatureExtractor, PreTrainedTokenizerBase]:
     """A whole Whisper from its folder, ready to transcribe, with its extractor and tokenizer."""
-    whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr))
+    whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr, dtype=precision()))
     return whisper, WhisperFeatureExtractor.from_pretrained(asr), AutoTokenizer.from_pretrained(asr)
 
 

@@ -7,14 +7,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Protocol
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.study import prompts
 from blsp_core.study.hearing import named_by_head, reply
-from blsp_core.study.llm import answer, chat, ready
+from blsp_core.study.llm import answer, chat, precision, ready
+from blsp_core.study.llm import load as load_llm
 from blsp_core.study.settings import RUNS, resolve
 from blsp_core.study.tasks import Task
 from blsp_core.study.transcripts import Transcripts
@@ -41,7 +40,7 @@ class Cascade:
         emotion: Callable[[list[Utterance]], list[str]] | None = None,
         batch_size: int = 64,
     ):
-        self.llm, self.tokenizer = ready(AutoModelForCausalLM.from_pretrained(llm)), AutoTokenizer.from_pretrained(llm)
+        self.llm, self.tokenizer = load_llm(llm)
         self.words, self.emotion, self.batch_size = words, emotion, batch_size
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
@@ -66,7 +65,7 @@ class Hearing:
     """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained."""
 
     def __init__(self, model: Path, root: Path, batch_size: int = 64, has_head: bool = False):
-        self.model = ready(BlspEmoForConditionalGeneration.from_pretrained(model))
+        self.model = ready(BlspEmoForConditionalGeneration.from_pretrained(model, dtype=precision()))
         self.processor, self.root, self.batch_size = BlspEmoProcessor.from_pretrained(model), root, batch_size
         self.has_head = has_head
 

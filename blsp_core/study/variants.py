@@ -9,19 +9,21 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.adapters import QFORMER
 from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.study.llm import precision, ready
 
 _ADDED = ("emotion_pooling", "lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
 _FROM_STAGE1 = ("adapter_kernel_sizes", "adapter_inner_dim", "encoder_layers", "real_frames")
 
 
 def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
-    """Model and processor before the first step; what the settings say of learning is set.
+    """Model and processor before the first step, where they will be trained; what the settings say of learning is set.
 
     settings: the section stage2 of params.yaml, by attribute. stage1: its model, from which a convolutional adapter
     takes its sizes even where it starts afresh. asr, llm: folders of the backbones.
     Raises StudyError when the adapter of stage 1 is to be gone on with as one of another type.
     """
     added = {name: getattr(settings, name) for name in _ADDED}
+    read = {"dtype": precision()} | ({"encoder_dtype": torch.float32} if settings.train_encoder else {})
     before = BlspEmoConfig.from_pretrained(stage1)
     if settings.from_stage1:
         if settings.adapter != before.adapter_type:
@@ -30,7 +32,7 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
                 "set from_stage1: false, or take the adapter of stage 1"
             )
         processor = BlspEmoProcessor.from_pretrained(stage1)
-        model = BlspEmoForConditionalGeneration.from_pretrained(stage1, **added)
+        model = BlspEmoForConditionalGeneration.from_pretrained(stage1, **read, **added)
     else:
         sizes = {name: getattr(before, name) for name in _FROM_STAGE1}
         inner = {name: sizes.pop(name) for name in ("adapter_inner_dim", "encoder_layers")} | {"emotions": EMOTIONS}
@@ -38,7 +40,7 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
         if settings.adapter == QFORMER:
             processor.qformer_window = max(1, round(settings.qformer_seconds * processor.frame_rate))
             inner |= {"qformer_width": settings.qformer_width, "qformer_layers": settings.qformer_layers}
-        model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **inner, **added)
+        model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **read, **inner, **added)
     if settings.head_words:
         head_from_words(model, processor.tokenizer, settings.head_words, settings.head_scale)
     model.set_trainable(
@@ -49,7 +51,7 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
     )
     if model.emotion_pooling is not None:
         model.emotion_pooling.requires_grad_(settings.emotion_weight > 0)  # before a head that does not learn, too
-    return model, processor
+    return ready(model), processor
 
 
 @torch.no_grad()

@@ -79,6 +79,19 @@ def test_a_trained_encoder_is_saved_too(parts, tmp_path):
     assert (tmp_path / "models/y/encoder").is_dir()
 
 
+def test_what_learns_of_a_model_of_half_precision_is_float32(parts, tmp_path):
+    model, processor = parts
+    model.save_pretrained(tmp_path / "models/x")
+    half = BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "models/x", dtype=torch.bfloat16)
+    assert {half.encoder.dtype, half.llm.dtype} == {torch.bfloat16} and half.adapter.down.weight.dtype == torch.float32
+    assert torch.cosine_similarity(logits(half, processor).float(), logits(model, processor), dim=-1).min() > 0.99
+    half.set_trainable(encoder=True)
+    assert {weight.dtype for weight in half.encoder.parameters()} == {torch.float32}
+    apart = {"dtype": torch.bfloat16, "encoder_dtype": torch.float32}
+    half = BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "models/x", **apart)
+    assert (half.encoder.dtype, half.llm.dtype) == (torch.float32, torch.bfloat16)
+
+
 def test_the_whole_tree_can_move(parts, tmp_path):
     model, processor = parts
     model.save_pretrained(tmp_path / "models/x")

@@ -2,13 +2,17 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.speech.audio import load_audio
-from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.speech.manifest import EMOTIONS, as_row
+from blsp_core.study.examples import Examples, collate
+from blsp_core.study.objectives import EmotionAlignment, SemanticAlignment
+from blsp_core.study.training import train
 from blsp_core.study.variants import begin
 
 
@@ -50,6 +54,33 @@ def test_stage_2_goes_on_from_stage_1_with_new_lora(stage1, backbones):
     learns = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert learns == {"adapter", "emotion_head", "encoder", "llm"} and model.config.lora_rank == 2
     assert processor.adapter_kernel_sizes == (5, 5)
+
+
+@pytest.mark.parametrize("train_encoder", [True, False])
+def test_on_a_gpu_only_what_is_frozen_is_read_in_half_precision(stage1, backbones, monkeypatch, train_encoder):
+    monkeypatch.setattr("blsp_core.study.variants.precision", lambda: torch.bfloat16)
+    model, _ = start(stage1, backbones, train_encoder=train_encoder)
+    found = {(name.split(".")[0], weight.requires_grad, weight.dtype) for name, weight in model.named_parameters()}
+    encoder = {("encoder", train_encoder, torch.float32 if train_encoder else torch.bfloat16)}
+    encoder |= {("encoder", False, torch.float32)} if train_encoder else set()  # its fixed positions
+    learns = {("adapter", True, torch.float32), ("emotion_head", True, torch.float32), ("llm", True, torch.float32)}
+    assert found == encoder | learns | {("llm", False, torch.bfloat16)}
+
+
+def test_both_stages_learn_as_well_over_backbones_of_half_precision(stage1, backbones, corpus, tmp_path, monkeypatch):
+    rows = [{**as_row(u), "instruction": "", "output": u.text, "early_stop": False} for u in corpus[1]]
+    schedule = {"steps": 12, "batch_size": 8, "learning_rate": 3e-3, "seed": 1, "log_steps": 1}
+    for loss in SemanticAlignment(2.0), EmotionAlignment(1.0):
+        losses = {}
+        for dtype in torch.bfloat16, torch.float32:
+            monkeypatch.setattr("blsp_core.study.variants.precision", lambda dtype=dtype: dtype)
+            torch.manual_seed(1)
+            model, processor = start(stage1, backbones)
+            data, log = Examples(rows, processor, corpus[0], [("be kind", "say it: ")]), tmp_path / "log.csv"
+            train(model, data, collate, loss, **schedule, checkpoints=tmp_path / "unfinished", log=log)
+            losses[dtype] = pd.read_csv(log)["loss"]
+        assert losses[torch.bfloat16].iloc[-1] < 0.95 * losses[torch.bfloat16].iloc[0]
+        assert abs(losses[torch.bfloat16] / losses[torch.float32] - 1).max() < 0.02
 
 
 def test_without_stage_1_the_same_adapter_starts_afresh(stage1, backbones):
