@@ -1,6 +1,6 @@
 """One way to train everything in the study: transformers' Trainer, with a log a person can plot and runs that resume.
 
-The Trainer (accelerate under it) finds the device, spreads over GPUs and takes bf16 where there is one. This file adds
+The Trainer (accelerate under it) finds the device, one GPU where there are any, and takes bf16 there. This file adds
 what the study needs: a loss given as a function that names its parts, a CSV log, and checkpoints that hold only what
 is trained.
 """
@@ -88,6 +88,9 @@ def train(
         train_sampling_strategy="random" if shuffle else "sequential",
         dataloader_pin_memory=on_gpu,
     )
+    arguments._n_gpu = min(
+        arguments.n_gpu, 1
+    )  # or the Trainer would split batches by nn.DataParallel: never tried here
     csv_log = _Log(log, batch_size * gradient_accumulation, stop_after)
     trainer = _StudyTrainer(
         model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[csv_log, *callbacks]

@@ -11,7 +11,7 @@ from blsp_core.model.adapters import QFORMER
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.llm import precision, ready
 
-_ADDED = ("emotion_pooling", "lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
+ADDED = ("emotion_pooling", "lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
 _FROM_STAGE1 = ("adapter_kernel_sizes", "adapter_inner_dim", "encoder_layers", "real_frames")
 
 
@@ -22,7 +22,7 @@ def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForCondi
     takes its sizes even where it starts afresh. asr, llm: folders of the backbones.
     Raises StudyError when the adapter of stage 1 is to be gone on with as one of another type.
     """
-    added = {name: getattr(settings, name) for name in _ADDED}
+    added = {name: getattr(settings, name) for name in ADDED}
     read = {"dtype": precision()} | ({"encoder_dtype": torch.float32} if settings.train_encoder else {})
     before = BlspEmoConfig.from_pretrained(stage1)
     if settings.from_stage1:

@@ -1,0 +1,216 @@
+"""`blsp-rehearse`: whether a scale fits this machine, before any weight or corpus of it is here.
+
+Both stages run for some updates with the settings of params.yaml and backbones of the right size, but with random
+weights, on noise instead of speech: what an update costs does not depend on what is learned.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blsp_core.errors import StudyError
+
+app = typer.Typer(add_completion=False)
+
+# Sizes of the backbones that the scales name, as their config.json has them; Qwen-7B-Chat as `blsp-convert` makes it.
+ENCODERS = {
+    "openai/whisper-tiny.en": {"d_model": 384, "layers": 4, "heads": 6},
+    "openai/whisper-small": {"d_model": 768, "layers": 12, "heads": 12},
+    "openai/whisper-large-v2": {"d_model": 1280, "layers": 32, "heads": 20},
+}
+LLMS = {
+    "Qwen/Qwen2.5-1.5B-Instruct": {
+        "hidden_size": 1536,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "intermediate_size": 8960,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+    },
+    "Qwen/Qwen-7B-Chat": {
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "intermediate_size": 11008,
+        "vocab_size": 151936,
+        "tie_word_embeddings": False,
+    },
+}
+
+
+@app.command()
+def rehearse(
+    scale: Annotated[
+        str | None, typer.Option(help="One of `scales` in params.yaml; without it, the one it names")
+    ] = None,
+    updates: Annotated[int, typer.Option(min=2, help="Of each stage; the first is not counted")] = 4,
+    seconds: Annotated[float, typer.Option(min=1, max=30, help="Length of every clip")] = 8.0,
+) -> None:
+    """Run both stages of a scale for some updates with random weights: seconds an update, and memory.
+
+    The time is that of training alone; data, continuations and evaluation are not in it.
+    """
+    try:
+        costs = list(both_stages(scale, updates, seconds))
+    except StudyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    import pandas as pd
+
+    typer.echo(pd.DataFrame(costs).set_index("stage").to_markdown())
+
+
+def both_stages(scale: str | None, updates: int, seconds: float) -> Iterator[Mapping]:
+    """A row of the table for each stage, with its section's settings in params.yaml, those of no variant."""
+    from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+    from blsp_core.speech.manifest import EMOTIONS
+    from blsp_core.study import llm, objectives, prompts, variants
+    from blsp_core.study.examples import Examples
+    from blsp_core.study.notebook import find_root
+    from blsp_core.study.settings import Settings, read_params, resolve
+
+    params = read_params(find_root())
+    first, second = (Settings(name, resolve(params, name, scale)) for name in ("stage1", "stage2"))
+    foundation = Settings("foundation", resolve(params, "foundation", scale))
+    with tempfile.TemporaryDirectory(prefix="blsp-") as scratch:
+        folder = Path(scratch)
+        encoder, talker = backbones(foundation, folder, llm.precision())
+        shape = {name: getattr(first, name) for name in ("adapter_kernel_sizes", "real_frames")}
+        processor = BlspEmoProcessor.from_parts(folder / "asr", folder / "llm", **shape)
+        size = {name: getattr(first, name) for name in ("adapter_inner_dim", "encoder_layers")} | {"emotions": EMOTIONS}
+        manners = prompts.manners(prompts.SYSTEM, prompts.CONTINUE_WORDINGS, False)
+
+        model = BlspEmoForConditionalGeneration.from_parts(encoder, talker, processor, **size)
+        model.set_trainable(adapter=True)
+        data = Examples(clips(folder, first, seconds), processor, folder, manners)
+        if first.encode_once:
+            data.encode_once(model, folder / "states")
+        loss = objectives.SemanticAlignment(first.temperature, shift=not first.released_kl)
+        yield {"stage": "stage1", **cost(model, data, loss, first, updates, folder)}
+
+        added = {name: getattr(second, name) for name in variants.ADDED}
+        model = BlspEmoForConditionalGeneration.from_parts(encoder, talker, processor, **size, **added)
+        model.set_trainable(encoder=second.train_encoder, lora=second.lora_rank > 0, head=second.emotion_weight > 0)
+        data = Examples(clips(folder, second, seconds), processor, folder, manners, augment=second.augment)
+        loss = objectives.EmotionAlignment(second.emotion_weight)
+        yield {"stage": "stage2", **cost(model, data, loss, second, updates, folder)}
+
+
+def backbones(foundation, folder: Path, dtype):
+    """An encoder and an LLM of the sizes that `foundation` asks for, random, where they will be trained; and in folders
+    `asr` and `llm` what a processor reads of them: the LLM's tokenizer is that of the miniature."""
+    import torch
+    from accelerate import PartialState
+    from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    from blsp_core.study import foundation_asr, foundation_llm, vocabulary
+
+    def known(name: str, sizes: Mapping, config):
+        if Path(name).is_dir():
+            return AutoConfig.from_pretrained(name)
+        if name not in sizes:
+            raise StudyError(
+                f"{name}: its size is not known here, only that of {', '.join(sizes)}; "
+                "name a folder that holds its config.json"
+            )
+        return config(**sizes[name])
+
+    def whisper(d_model: int, layers: int, heads: int) -> WhisperConfig:
+        parts = {"encoder_layers": layers, "encoder_attention_heads": heads, "encoder_ffn_dim": 4 * d_model}
+        return WhisperConfig(d_model=d_model, num_mel_bins=80, max_source_positions=1500, **parts)
+
+    tokenizer = vocabulary.build_tokenizer(vocabulary.all_texts())
+    extractor = foundation_asr.build_feature_extractor()
+    shape = {
+        part: [getattr(foundation, f"{part}_{name}") for name in ("width", "layers", "heads", "ffn")]
+        for part in ("asr", "llm")
+    }
+    if foundation.encoder:
+        config = known(foundation.encoder, ENCODERS, whisper)
+        extractor = type(extractor)(feature_size=config.num_mel_bins)
+    else:
+        config = foundation_asr.build_whisper(tokenizer, extractor.feature_size, *shape["asr"]).config
+    talker = (
+        known(foundation.llm, LLMS, Qwen2Config)
+        if foundation.llm
+        else foundation_llm.build_llm(tokenizer, *shape["llm"]).config
+    )
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(PartialState().device):
+            made = WhisperEncoder(config), AutoModelForCausalLM.from_config(talker, dtype=dtype)
+    finally:
+        torch.set_default_dtype(before)
+    for part, kept in (("asr", (config, extractor)), ("llm", (talker, tokenizer))):
+        for one in kept:
+            one.save_pretrained(folder / part)
+    return made
+
+
+def clips(folder: Path, settings, seconds: float) -> list[dict]:
+    """Rows for one update of noise clips, each with some forty words to say in reply."""
+    import numpy as np
+    import soundfile
+
+    from blsp_core.speech.audio import SAMPLE_RATE
+    from blsp_core.speech.manifest import EMOTIONS
+
+    path = folder / "noise.wav"
+    noise = np.random.default_rng(0).normal(0, 0.05, int(seconds * SAMPLE_RATE))
+    soundfile.write(path, noise, SAMPLE_RATE)
+    row = {
+        "audio": path.name,
+        "text": "my sister talked about the kitchen today",
+        "instruction": "",
+        "early_stop": False,
+    }
+    row |= {"duration": seconds, "output": "well, my sister talked about the kitchen today. " * 5}
+    count = settings.batch_size * settings.gradient_accumulation
+    return [{**row, "emotion": EMOTIONS[i % len(EMOTIONS)]} for i in range(count)]
+
+
+def cost(model, data, loss, settings, updates: int, folder: Path) -> dict:
+    """What some updates cost: the first apart, in which memory is laid out."""
+    import csv
+
+    import torch
+
+    from blsp_core.study import record
+    from blsp_core.study.examples import collate
+    from blsp_core.study.training import train
+
+    names = ("batch_size", "gradient_accumulation", "learning_rate", "muon", "warmup_share")
+    schedule = {name: getattr(settings, name) for name in names}
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    log = folder / "log.csv"
+    train(
+        model, data, collate, loss, steps=updates, **schedule, seed=1, log_steps=1, checkpoints=folder / "ck", log=log
+    )
+    with open(log, newline="") as file:
+        rates = [float(row["samples_per_second"]) for row in csv.DictReader(file)]
+    spent = statistics.median(len(data) / rate for rate in rates[1:])
+    memory = record.peak_memory()
+    return {
+        "utterances an update": len(data),
+        "seconds an update": round(spent, 3),
+        "hours for all updates": round(spent * settings.steps / 3600, 2),
+        "updates": settings.steps,
+        "most memory, GB": memory.get("peak_gpu_memory_gb", memory.get("peak_memory_gb")),
+    }
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
