@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import COLOURS, MAIN, TONE_COLOURS, TONE_MARKERS, WIDTH, in_order, looks, name_of
+from blsp_core.study.paper_claims import CLAIMS
 from blsp_core.study.pictures import draw_sounds
 
 LETTERS = 122  # in a line below the panels, at 6 points
@@ -237,7 +238,8 @@ def verdicts(claims: list[dict]) -> Figure:
     axis.axvline(0, color="#444444", linewidth=0.8)
     for bound in (-5, 2, 5):
         axis.axvline(bound, color="#888888", linewidth=0.7, linestyle=":", zorder=0)
-    labels = [f"{claim['id'].replace('-', ' ')}, {_short(claim['where'])}" for claim in reversed(claims)]
+    titles = {claim.id: claim.title for claim in CLAIMS}
+    labels = [f"{titles[claim['id']]}, {_short(claim['where'])}" for claim in reversed(claims)]
     axis.set_yticks(range(len(claims)), labels, fontsize=7)
     axis.set(xlabel="decisive difference, points of per cent, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
     axis.tick_params(axis="y", length=0)

@@ -162,8 +162,7 @@ class _StudyTrainer(Trainer):
         if self.optimizer is None:
             rates = self.args.learning_rate, self.own_rates
             groups = groups_of(self.model, self.args.weight_decay, *rates, muon=self.muon)
-            adamw = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            kind, options = (Muon, {}) if self.muon else adamw
+            kind, options = (Muon, {}) if self.muon else self.get_optimizer_cls_and_kwargs(self.args, self.model)
             self.optimizer = kind(groups, **options)
         return super().create_optimizer(model)
 
