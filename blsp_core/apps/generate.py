@@ -86,17 +86,13 @@ def run(
     empathy: bool,
 ) -> Counter:
     """What the command does; returns how many lines were `answered`, how many of these `before`, and the `errors`."""
-    import torch
-
     from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+    from blsp_core.study.llm import precision, ready
 
     questions = _questions(input_path, audio_field, instruction, reference_field, str(model_folder), empathy)
     answers = _answers_so_far(output_path, questions)
     before = len(answers)
-    on_gpu = torch.cuda.is_available()
-    model = BlspEmoForConditionalGeneration.from_pretrained(
-        model_folder, dtype=torch.bfloat16 if on_gpu else torch.float32
-    ).to("cuda" if on_gpu else "cpu")
+    model = ready(BlspEmoForConditionalGeneration.from_pretrained(model_folder, dtype=precision()))
     processor = BlspEmoProcessor.from_pretrained(model_folder)
     seconds = {}
     for number, row in questions.items():

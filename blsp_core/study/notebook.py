@@ -63,12 +63,14 @@ def start(
     which |= {} if train_seed is None else {"train_seed": train_seed}
     untrained = [None, *(params.get("cascades") or ()), *(params.get("external") or ())]
     settings = at_seeds(settings, seeds if which.get("system") in untrained else [which.get("train_seed", seeds[0])])
-    return Study(root, stage, scale, Settings(stage, settings), seed, seeds, which, params)
+    every = [*seeds, *(params.get("further_seeds") or ())]
+    return Study(root, stage, scale, Settings(stage, settings), seed, every, which, params)
 
 
 class Study:
     """One run of one notebook. `scale`, `settings` (by attribute), the methods below, and the seeds: `seed` made the
-    world, `train_seed` is that of what is trained in it, one of `seeds`."""
+    world, `train_seed` is that of what is trained in it, one of `seeds`, the further ones of stage 1 and BLSP-Emo
+    included."""
 
     def __init__(
         self,
@@ -99,6 +101,8 @@ class Study:
         place = self.root / "data" / self.scale / path
         if not place.exists():
             writer = next((found.expand(stage) for at, stage in WRITERS.items() if (found := re.match(at, path))), "")
+            if any(writer.endswith(f"-{seed}") for seed in self.params.get("further_seeds") or ()):
+                writer = writer.replace("@", "_again@")
             raise StudyError(
                 f"{place.relative_to(self.root)} is not there yet; run `dvc repro {writer}` at scale {self.scale}"
             )

@@ -157,6 +157,9 @@ def _check_seeds(params: dict) -> None:
             f"{PARAMS}: `seed` is {seed}, `seeds` are {', '.join(map(str, seeds))}; what is not trained bears the "
             "first and is looked for among the second: put it there as well"
         )
+    twice = sorted({*seeds} & {*(params.get("further_seeds") or ())})
+    if twice:
+        raise StudyError(f"{PARAMS}: {twice[0]} is one of `seeds` and of `further_seeds`; take it out of the second")
 
 
 def _copy_of(root: Path, stage: str) -> Path:

@@ -13,6 +13,7 @@ stage2: {steps: 5, frozen: false}
 variants: {plain: {}, frozen: {frozen: true}}
 systems: [plain]
 seeds: [3, 7]
+further_seeds: [8]
 semantic: {blsp: {}}
 scales:
   smoke: {stage1: {steps: 2}, stage2: {}}

@@ -52,6 +52,8 @@ def test_what_is_written_lies_apart_and_the_pipelines_data_stays(study):
         ("continuations/neutral.jsonl", "continuations"),
         ("models/seed1/blsp", "stage1@blsp-1"),
         ("models/seed2/blsp-emo", "stage2@blsp-emo-2"),
+        ("models/seed8/blsp/config.json", "stage1_again@blsp-8"),
+        ("models/seed8/blsp-emo", "stage2_again@blsp-emo-8"),
         ("models/seed1/hubert+llm", "classifier@hubert+llm-1"),
         ("transcripts/acted.test.jsonl", "transcripts"),
         ("results/training/blsp-emo/seed1.json", "evaluate"),

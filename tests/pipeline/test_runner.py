@@ -185,6 +185,16 @@ def test_the_copy_of_a_notebook_that_is_gone_goes_too(tmp_path):
     assert sorted(path.name for path in (study / "data/notebooks").iterdir()) == ["04_stage1.ipynb"]
 
 
+def test_further_seeds_are_read_beside_the_others_and_none_of_them_is_both(tmp_path):
+    study = make_study(tmp_path, "study.write_json('results/stage1.json', study.seeds)")
+    runner.run(study, "stage1", {})
+    assert json.loads((study / "data/smoke/results/stage1.json").read_text()) == [3, 7, 8]
+    params = study / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("[8]", "[8, 3]"), encoding="utf-8")
+    with pytest.raises(StudyError, match="3 is one of `seeds` and of `further_seeds`; take it out of the second"):
+        runner.run(study, "stage1", {})
+
+
 def test_a_seed_of_the_world_that_is_none_of_the_training_seeds_is_refused_before_anything_runs(tmp_path):
     study = make_study(tmp_path, "study.write('results/stage1.csv').write_text('step')")
     params = study / "params.yaml"

@@ -92,12 +92,14 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
     change(study, "variants", to={name: read_params(study)["variants"][name] for name in VARIANTS})
     change(study, "classifiers", to={"wavlm+llm": {"architecture": "wavlm"}})
     change(study, "semantic", to={"blsp": {}})
+    change(study, "further_seeds", to=[2])
     bring_two_clips_of_ravdess(study)
     params = read_params(study)
     trained = [*params["semantic"], *params["variants"], *params["classifiers"]]
     evaluations = {f"evaluate@{system}-1" for system in VARIANTS}
     evaluations |= {"evaluate_semantic@blsp-1", "evaluate_classifier@wavlm+llm-1"}
     evaluations |= {f"cascade@{system}" for system in params["cascades"]}
+    evaluations |= {"evaluate_again@blsp-2", "evaluate_again@blsp-emo-2"}
 
     first = said_by(study, "-c", "from blsp_core.apps.repro import main; main()", "-j", "2")  # blsp-repro -j 2
     stages = {
@@ -107,12 +109,14 @@ def test_the_study_runs_and_reruns_only_what_a_change_touches(tmp_path):
         "transcripts",
         "stage1@blsp-1",
         "stage2@salmonn-1",
+        "stage2_again@blsp-emo-2",
         "ablations",
         "paper",
     }
     assert evaluations | stages <= ran(first)
     results = study / "data/smoke/results"
     summary = json.loads((results / "summary.json").read_text())
+    assert "requests.blsp-emo.quality.sd" in summary and "requests.salmonn.quality.sd" not in summary
     assert any(name.startswith("ser.") for name in summary) and json.loads((results / "claims.json").read_text())
     assert list((study / "figures/smoke/paper").glob("*.pdf")) and (study / "figures/smoke/report.html").is_file()
     for system in [*trained, *params["cascades"]]:
