@@ -50,24 +50,31 @@ def rehearse(
         str | None, typer.Option(help="One of `scales` in params.yaml; without it, the one it names")
     ] = None,
     updates: Annotated[int, typer.Option(min=2, help="Of each stage; the first is not counted")] = 4,
-    seconds: Annotated[float, typer.Option(min=1, max=30, help="Length of every clip")] = 8.0,
+    seconds: Annotated[float, typer.Option(min=1, max=30, help="Length of every clip; the longest decide")] = 15.0,
 ) -> None:
     """Run both stages of a scale for some updates with random weights: seconds an update, and memory.
 
-    The time is that of training alone; data, continuations and evaluation are not in it.
+    It is of training alone; data, continuations and evaluation are not in it.
     """
+    import torch
+
     try:
-        costs = list(both_stages(scale, updates, seconds))
+        for cost in both_stages(scale, updates, seconds):
+            typer.echo("\n".join(f"{name}: {value}" for name, value in cost.items()) + "\n")
     except StudyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    import pandas as pd
-
-    typer.echo(pd.DataFrame(costs).set_index("stage").to_markdown())
+    except torch.OutOfMemoryError:
+        typer.echo(
+            f"the GPU's memory is too small for this stage with clips of {seconds:g} s; halve its batch_size in "
+            "params.yaml and double its gradient_accumulation, or choose smaller backbones",
+            err=True,
+        )
+        raise typer.Exit(1) from None
 
 
 def both_stages(scale: str | None, updates: int, seconds: float) -> Iterator[Mapping]:
-    """A row of the table for each stage, with its section's settings in params.yaml, those of no variant."""
+    """What each stage costs, with its section's settings in params.yaml, those of no variant."""
     from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
     from blsp_core.speech.manifest import EMOTIONS
     from blsp_core.study import llm, objectives, prompts, variants
@@ -88,7 +95,7 @@ def both_stages(scale: str | None, updates: int, seconds: float) -> Iterator[Map
 
         model = BlspEmoForConditionalGeneration.from_parts(encoder, talker, processor, **size)
         model.set_trainable(adapter=True)
-        data = Examples(clips(folder, first, seconds), processor, folder, manners)
+        data = Examples(clips(folder, first, seconds), processor, folder, manners, keep=first.encode_once)
         if first.encode_once:
             data.encode_once(model, folder / "states")
         loss = objectives.SemanticAlignment(first.temperature, shift=not first.released_kl)
@@ -97,7 +104,8 @@ def both_stages(scale: str | None, updates: int, seconds: float) -> Iterator[Map
         added = {name: getattr(second, name) for name in variants.ADDED}
         model = BlspEmoForConditionalGeneration.from_parts(encoder, talker, processor, **size, **added)
         model.set_trainable(encoder=second.train_encoder, lora=second.lora_rank > 0, head=second.emotion_weight > 0)
-        data = Examples(clips(folder, second, seconds), processor, folder, manners, augment=second.augment)
+        kept = {"keep": second.keep_features, "augment": second.augment}
+        data = Examples(clips(folder, second, seconds), processor, folder, manners, **kept)
         loss = objectives.EmotionAlignment(second.emotion_weight)
         yield {"stage": "stage2", **cost(model, data, loss, second, updates, folder)}
 
@@ -156,7 +164,7 @@ def backbones(foundation, folder: Path, dtype):
 
 
 def clips(folder: Path, settings, seconds: float) -> list[dict]:
-    """Rows for one update of noise clips, each with some forty words to say in reply."""
+    """Rows for one update, all of one clip of noise, each with a sentence of its own and some forty words in reply."""
     import numpy as np
     import soundfile
 
@@ -166,15 +174,12 @@ def clips(folder: Path, settings, seconds: float) -> list[dict]:
     path = folder / "noise.wav"
     noise = np.random.default_rng(0).normal(0, 0.05, int(seconds * SAMPLE_RATE))
     soundfile.write(path, noise, SAMPLE_RATE)
-    row = {
-        "audio": path.name,
-        "text": "my sister talked about the kitchen today",
-        "instruction": "",
-        "early_stop": False,
-    }
-    row |= {"duration": seconds, "output": "well, my sister talked about the kitchen today. " * 5}
+    row = {"audio": path.name, "duration": seconds, "instruction": "", "early_stop": False}
+    row["output"] = "well, my sister talked about the kitchen today. " * 5
     count = settings.batch_size * settings.gradient_accumulation
-    return [{**row, "emotion": EMOTIONS[i % len(EMOTIONS)]} for i in range(count)]
+    rng, words = np.random.default_rng(1), row["output"].split()
+    said = [" ".join(rng.choice(words, size=max(3, int(2.5 * seconds)))) for _ in range(count)]
+    return [{**row, "text": text, "emotion": EMOTIONS[i % len(EMOTIONS)]} for i, text in enumerate(said)]
 
 
 def cost(model, data, loss, settings, updates: int, folder: Path) -> dict:

@@ -27,6 +27,7 @@ def differences(
     predictions: Predictions, variants: Iterable[str], draws: int = statistics.DRAWS, seed: int = 0
 ) -> pd.DataFrame:
     """Every variant less BLSP-Emo by every measure, at each training seed that both have and over all of them ("all").
+    A variant that was trained once meets each run of BLSP-Emo.
 
     Columns: seed, variant, task, metric, measure (the two for a reader), value (the variant's figure), whole
     (BLSP-Emo's), difference with low and high (paired, 95 %), p (two-sided), p_holm (adjusted over all comparisons at
@@ -38,8 +39,10 @@ def differences(
             sides = paired(predictions[variant], predictions[MAIN], task)
             if sides is None:
                 continue
-            common = sorted(set(predictions[variant]) & set(predictions[MAIN]))
-            each = [(str(s), [[predictions[name][s][task]] for name in (variant, MAIN)]) for s in common]
+            both = [predictions[name] for name in (variant, MAIN)]
+            single = min(both, key=len) if min(map(len, both)) == 1 else {}  # meets each run of the other
+            seeds = sorted(set(max(both, key=len)) if single else set(both[0]) & set(both[1]))
+            each = [(str(s), [[own.get(s, *single.values())[task]] for own in both]) for s in seeds]
             for at, (ones, others) in [("all", sides), *each]:
                 found = judging.compare(ones, others, metric, draws, seed)
                 own, whole = (_mean(runs, metric) for runs in (ones, others))

@@ -73,7 +73,8 @@ CAPTIONS = {
         "Naming the emotion: accuracy of every system on every corpus with its 95 % interval (dots), the paper's own "
         "number on the set that the corpus stands for, named in parentheses (diamonds, pale where its source is "
         "unsure), "
-        "and the share of the most frequent emotion (dotted): what a system scores that always gives the same answer.",
+        "and the share of the most frequent emotion (dotted): what a system scores that always gives the same answer. "
+        "Intervals know of other training runs only where a system has several.",
         f"The picture of Tables 1 to 3 is absent: no corpus {_ADD}",
     ),
     "recognition_variants": (
@@ -124,12 +125,14 @@ CAPTIONS = {
     ),
     "differences": (
         "Each variant less BLSP-Emo {runs}: points of per cent, 95 % interval, p adjusted by Holm's method for all "
-        "comparisons of the table; * marks one below 0.05.",
+        "comparisons of the table; * marks one below 0.05. A variant with one training run meets every run of "
+        "BLSP-Emo: what another run of it would give is in no interval.",
         "Differences are absent: no variant was run; name them in `variants` of params.yaml.",
     ),
     "forest": (
         "Each variant less BLSP-Emo over all training runs, in points of per cent, with 95 % intervals: filled where "
-        "the adjusted p is below 0.05; small ticks are single training runs.",
+        "the adjusted p is below 0.05; small ticks are the differences between single runs. A variant with one meets "
+        "every run of BLSP-Emo: what another run of it would give is in no interval.",
         "Differences are absent: no variant was run; name them in `variants` of params.yaml.",
     ),
     "quality_empathy": (

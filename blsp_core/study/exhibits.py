@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from blsp_core.speech.manifest import EMOTIONS
 from blsp_core.study.figures import MAIN, in_order, name_of
 from blsp_core.study.judging import estimate, folds_as_one, is_right
-from blsp_core.study.results import Metrics, Predictions, of_task, seed_files, tasks_of
+from blsp_core.study.results import Metrics, Predictions, SeedsOf, of_task, seed_files, tasks_of
 from blsp_core.study.statistics import share
 
 ENOUGH = 0.5  # marks from which a reply counts as in the right tone, as in `judging.is_right`
@@ -185,13 +185,13 @@ def readable_tone(frame: pd.DataFrame) -> float:
 
 
 def read_logs(
-    folder: str | Path, names: Iterable[str], seeds: Iterable[int], suffix: str = ".csv"
+    folder: str | Path, names: Iterable[str], seeds_of: SeedsOf, suffix: str = ".csv"
 ) -> dict[str, pd.DataFrame]:
     """The tables <folder>/<name>/seed<n>`suffix` by name, those of all seeds below each other, told apart by `seed`.
 
     A name without any is left out.
     """
-    found = {name: seed_files(Path(folder) / name, seeds, suffix) for name in in_order(names)}
+    found = {name: seed_files(Path(folder) / name, seeds_of(name), suffix) for name in in_order(names)}
     return {
         name: pd.concat([pd.read_csv(file).assign(seed=seed) for seed, file in files.items()], ignore_index=True)
         for name, files in found.items()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from blsp_core.errors import StudyError
 from blsp_core.study import record, sources
-from blsp_core.study.settings import PARAMS, Settings, at_seeds, overlay, read_params, resolve, scale_of
+from blsp_core.study.settings import AGAIN, PARAMS, Settings, at_seeds, overlay, read_params, resolve, scale_of
 
 IN_PIPELINE = "BLSP_STAGE"  # environment of a notebook that the runner runs: the stage's label,
 NOTEBOOK = "BLSP_NOTEBOOK"  # its notebook,
@@ -47,8 +47,8 @@ def start(
     """Begin a notebook of `stage`, which is also the section of params.yaml that its settings come from.
 
     What is None is as params.yaml says. By hand, `settings` may name just the ones to change. Several runs of one
-    notebook are told apart by `train_seed`, one of `seeds` (None: the first), and `which`: system="blsp-emo", whose own
-    settings are laid over.
+    notebook are told apart by `train_seed`, one of `seeds` (None: the first) or `further_seeds`, and `which`:
+    system="blsp-emo", whose own settings are laid over.
     """
     root = find_root()
     params = read_params(root)
@@ -63,14 +63,12 @@ def start(
     which |= {} if train_seed is None else {"train_seed": train_seed}
     untrained = [None, *(params.get("cascades") or ()), *(params.get("external") or ())]
     settings = at_seeds(settings, seeds if which.get("system") in untrained else [which.get("train_seed", seeds[0])])
-    every = [*seeds, *(params.get("further_seeds") or ())]
-    return Study(root, stage, scale, Settings(stage, settings), seed, every, which, params)
+    return Study(root, stage, scale, Settings(stage, settings), seed, seeds, which, params)
 
 
 class Study:
     """One run of one notebook. `scale`, `settings` (by attribute), the methods below, and the seeds: `seed` made the
-    world, `train_seed` is that of what is trained in it, one of `seeds`, the further ones of stage 1 and BLSP-Emo
-    included."""
+    world, `train_seed` is that of what is trained in it, one of `seeds`, or of `further_seeds` in params.yaml."""
 
     def __init__(
         self,
@@ -96,12 +94,16 @@ class Study:
         which = "".join(f", {name} {value}" for name, value in self.which.items())
         return f"<{self.stage} at scale {self.scale}, seed {self.seed}{which}>"
 
+    def seeds_of(self, system: str) -> list[int]:
+        """The seeds at which a system is trained: those of the study, of stage 1 and BLSP-Emo the further ones too."""
+        return [*self.seeds, *(self._further if system in AGAIN else ())]
+
     def read(self, path: str) -> Path:
         """What the pipeline has put at data/<scale>/`path`. Raises StudyError, naming the stage to run, if nothing."""
         place = self.root / "data" / self.scale / path
         if not place.exists():
             writer = next((found.expand(stage) for at, stage in WRITERS.items() if (found := re.match(at, path))), "")
-            if any(writer.endswith(f"-{seed}") for seed in self.params.get("further_seeds") or ()):
+            if writer.endswith(tuple(f"@{name}-{seed}" for name in AGAIN for seed in self._further)):
                 writer = writer.replace("@", "_again@")
             raise StudyError(
                 f"{place.relative_to(self.root)} is not there yet; run `dvc repro {writer}` at scale {self.scale}"
@@ -167,6 +169,10 @@ class Study:
                 state = path.stat()
                 terms.update(f"{path.relative_to(self.root)} {state.st_size} {state.st_mtime_ns}".encode())
         return terms.hexdigest()[:12]
+
+    @property
+    def _further(self) -> list[int]:
+        return self.params.get("further_seeds") or []
 
     @property
     def _checkpoints_of_stage(self) -> Path:

@@ -152,7 +152,7 @@ CLAIMS = (
         "Tables 4 and 5", "greater", _against("no-emotion-loss", "iemocap ravdess"), ABLATED,
     ),
     Claim(
-        "emotion-loss-on-requests", "requests: emotion loss idle",
+        "emotion-loss-on-requests", "requests: no need of the emotion loss",
         "On spoken requests the emotion loss makes no difference to emotion recognition.",
         "Tables 4 and 5", "same", _against("no-emotion-loss", "speechalpaca"), ABLATED,
     ),

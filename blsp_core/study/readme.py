@@ -82,7 +82,7 @@ def renew(readme: str | Path, scale: str, said: str) -> None:
 def _cost(results: str | Path) -> str:
     summary = json.loads((Path(results) / "summary.json").read_text(encoding="utf-8"))
     hours = f"All stages together took {summary['study.seconds'] / 60:.0f} minutes"
-    hours += f", {summary['study.seconds_of_one_seed'] / 60:.0f} of them for one training seed"
+    hours += f", {summary['study.seconds_of_one_seed'] / 60:.0f} of them for all systems at the first seed"
     return f"{hours}, and at most {summary['study.peak_memory_gb']:.1f} GB of memory."
 
 

@@ -1,7 +1,7 @@
 """The products of the pipeline as the analyses read them: predictions and results by system, training seed and task."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from blsp_core.errors import StudyError
@@ -10,31 +10,32 @@ from blsp_core.study.figures import in_order
 
 Runs = dict[int, dict[str, list[dict]]]  # training seed -> task -> rows of a predictions file
 Predictions = dict[str, Runs]  # by system
+SeedsOf = Callable[[str], Iterable[int]]  # of a system's name, see `notebook.Study.seeds_of`
 Metrics = dict[str, dict[str, dict]]  # system -> task -> the figures of judging.measure
 
 
 def seed_files(folder: str | Path, seeds: Iterable[int], suffix: str) -> dict[int, Path]:
-    """The files seed<n>`suffix` of a folder that are there, for those of the seeds that the study has now."""
+    """The files seed<n>`suffix` of a folder that are there, of these seeds; others are what an earlier study left."""
     places = {seed: Path(folder) / f"seed{seed}{suffix}" for seed in seeds}
     return {seed: place for seed, place in places.items() if place.is_file()}
 
 
-def read_predictions(folder: str | Path, seeds: Iterable[int], systems: Iterable[str] | None = None) -> Predictions:
+def read_predictions(folder: str | Path, seeds_of: SeedsOf, systems: Iterable[str] | None = None) -> Predictions:
     """The answers of systems, from <folder>/<system>/seed<n>.jsonl, in the order of every table.
 
     systems: None for all that are there. A system that is not trained has only the first seed. Raises StudyError when
     a system has no predictions, or there is none at all.
     """
-    folder, seeds = Path(folder), list(seeds)
+    folder = Path(folder)
     there = [place.name for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
     names = in_order(there if systems is None else systems)
-    found = {name: seed_files(folder / name, seeds, ".jsonl") for name in names}
+    found = {name: seed_files(folder / name, seeds_of(name), ".jsonl") for name in names}
     if systems is None:
         found = {name: files for name, files in found.items() if files}  # what an earlier study has left
     missing = [name for name, files in found.items() if not files]
     if missing or not found:
-        wanted = ", ".join(missing) or "any system"
-        raise StudyError(f"{folder}: no predictions of {wanted} at the seeds {seeds}; run `dvc repro` up to evaluate")
+        wanted = ", ".join(f"{name} at any of the seeds {[*seeds_of(name)]}" for name in missing) or "any system"
+        raise StudyError(f"{folder}: no predictions of {wanted}; run `dvc repro` up to evaluate")
     return {
         name: {seed: judging.read_predictions(file) for seed, file in files.items()} for name, files in found.items()
     }
@@ -98,14 +99,16 @@ def read_run(path: str | Path) -> dict:
     return _read(path)["run"]
 
 
-def read_runs(folder: str | Path, seeds: Iterable[int], names: Iterable[str]) -> list[dict]:
+def read_runs(folder: str | Path, seeds_of: SeedsOf, names: Iterable[str]) -> list[dict]:
     """The record of every run of a stage below results/, but for the paper's own.
 
     names: the systems and models whose results count; others, and other seeds, are what an earlier study has left.
     """
     folder, stages = Path(folder), [path for path in Path(folder).glob("*.json") if path.name != "paper.json"]
     places = [folder / kind / name for kind in ("training", "systems") for name in names]
-    files = sorted(stages) + [file for place in places for file in seed_files(place, seeds, ".json").values()]
+    files = sorted(stages) + [
+        file for place in places for file in seed_files(place, seeds_of(place.name), ".json").values()
+    ]
     contents = [_read(file) for file in files]
     return [content["run"] for content in contents if isinstance(content, dict) and "run" in content]
 

@@ -157,9 +157,13 @@ def _check_seeds(params: dict) -> None:
             f"{PARAMS}: `seed` is {seed}, `seeds` are {', '.join(map(str, seeds))}; what is not trained bears the "
             "first and is looked for among the second: put it there as well"
         )
-    twice = sorted({*seeds} & {*(params.get("further_seeds") or ())})
+    further = params.get("further_seeds") or []
+    twice = sorted({*seeds} & {*further})
     if twice:
         raise StudyError(f"{PARAMS}: {twice[0]} is one of `seeds` and of `further_seeds`; take it out of the second")
+    scale = scale_of(params)
+    if further and "{seed}" in str(params["scales"][scale]):
+        raise StudyError(f"{PARAMS}: at scale {scale} the seeds are folds, all of them `seeds`; set further_seeds: []")
 
 
 def _copy_of(root: Path, stage: str) -> Path:

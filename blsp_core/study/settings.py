@@ -14,6 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 from blsp_core.errors import StudyError
 
 PARAMS = "params.yaml"
+AGAIN = ("blsp", "blsp-emo")  # systems that are trained at `further_seeds` as well
 RUNS = {"stage1": "semantic", "stage2": "variants", "classifier": "classifiers"}  # stage -> where its runs are listed
 
 

@@ -121,7 +121,9 @@ def dialogue_table(dialogues: dict[str, dict], published: dict) -> pd.DataFrame:
         system, rival = pair.split(".vs.")
         low, high = (100 * end for end in figures["interval"])
         row = {"system": name_of(system), "against": name_of(rival)}
-        row |= {name: f"{100 * figures[name]:.1f}" for name in ("win", "tie", "loss", "flips", "unjudged")}
+        spread = {name: f" ±{100 * sd:.1f}" for name, sd in figures.get("sd", {}).items()}
+        shares = ("win", "tie", "loss", "flips", "unjudged")
+        row |= {name: f"{100 * figures[name]:.1f}{spread.get(name, '')}" for name in shares}
         row["win - loss"] = f"{100 * figures['preference']:+.1f} [{low:.1f}, {high:.1f}]"
         rows.append(row | {"paper": _paper(published.get(f"figure3.dialogue.{pair}", UNKNOWN))})
     return pd.DataFrame(rows)

@@ -186,12 +186,19 @@ def test_the_copy_of_a_notebook_that_is_gone_goes_too(tmp_path):
 
 
 def test_further_seeds_are_read_beside_the_others_and_none_of_them_is_both(tmp_path):
-    study = make_study(tmp_path, "study.write_json('results/stage1.json', study.seeds)")
+    cell = "study.write_json('results/stage1.json', [study.seeds_of(name) for name in ('blsp-emo', 'frozen')])"
+    study = make_study(tmp_path, cell)
     runner.run(study, "stage1", {})
-    assert json.loads((study / "data/smoke/results/stage1.json").read_text()) == [3, 7, 8]
+    assert json.loads((study / "data/smoke/results/stage1.json").read_text()) == [[3, 7, 8], [3, 7]]
     params = study / "params.yaml"
     params.write_text(params.read_text(encoding="utf-8").replace("[8]", "[8, 3]"), encoding="utf-8")
     with pytest.raises(StudyError, match="3 is one of `seeds` and of `further_seeds`; take it out of the second"):
+        runner.run(study, "stage1", {})
+    folds = (
+        params.read_text(encoding="utf-8").replace("[8, 3]", "[8]").replace("smoke: {", "smoke: {data: 'x.{seed}', ")
+    )
+    params.write_text(folds, encoding="utf-8")
+    with pytest.raises(StudyError, match="at scale smoke the seeds are folds, all of them `seeds`; set further_seeds"):
         runner.run(study, "stage1", {})
 
 

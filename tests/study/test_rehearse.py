@@ -17,16 +17,30 @@ SIZES |= {"asr_heads": 2, "llm_heads": 2}
 
 
 def test_both_stages_run_with_their_own_batches():
-    first, second = rehearse.both_stages("smoke", updates=2, seconds=1.5)
+    first, second = rehearse.both_stages("smoke", updates=3, seconds=1.5)
     assert (first["stage"], second["stage"]) == ("stage1", "stage2")
     for cost in first, second:
         assert cost["utterances an update"] == 4 and cost["updates"] == 2
         assert cost["seconds an update"] > 0 and cost["most memory, GB"] > 0
 
 
-def test_the_command_prints_a_table():
+def test_the_command_prints_what_each_stage_costs():
     result = CliRunner().invoke(rehearse.app, ["--scale", "smoke", "--updates", "2", "--seconds", "1"])
-    assert result.exit_code == 0 and "| stage2  |" in result.output
+    assert result.exit_code == 0
+    assert [line for line in result.output.splitlines() if line.startswith("stage")] == [
+        "stage: stage1",
+        "stage: stage2",
+    ]
+
+
+def test_a_gpu_that_is_too_small_is_said_in_a_sentence_below_what_was_measured(monkeypatch):
+    def costs(*_):
+        yield {"stage": "stage1"}
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(rehearse, "both_stages", costs)
+    result = CliRunner().invoke(rehearse.app, [])
+    assert result.exit_code == 1 and "stage: stage1" in result.output and "clips of 15 s; halve" in result.output
 
 
 def test_a_scale_that_is_none_is_refused_in_a_sentence():

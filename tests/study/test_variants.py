@@ -8,6 +8,7 @@ import torch
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.checkpoint import load_encoder
 from blsp_core.speech.audio import load_audio
 from blsp_core.speech.manifest import EMOTIONS, as_row
 from blsp_core.study.examples import Examples, collate
@@ -65,6 +66,9 @@ def test_on_a_gpu_only_what_is_frozen_is_read_in_half_precision(stage1, backbone
     encoder |= {("encoder", False, torch.float32)} if train_encoder else set()  # its fixed positions
     learns = {("adapter", True, torch.float32), ("emotion_head", True, torch.float32), ("llm", True, torch.float32)}
     assert found == encoder | learns | {("llm", False, torch.bfloat16)}
+    if train_encoder:  # it was read whole, not rounded first
+        read = load_encoder(str(backbones[0])).state_dict()
+        assert all(torch.equal(value, read[name]) for name, value in model.encoder.state_dict().items())
 
 
 def test_both_stages_learn_as_well_over_backbones_of_half_precision(stage1, backbones, corpus, tmp_path, monkeypatch):
