@@ -4,7 +4,6 @@ Both stages run for some updates with the settings of params.yaml and backbones 
 weights, on noise instead of speech: what an update costs does not depend on what is learned.
 """
 
-import statistics
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -184,8 +183,7 @@ def clips(folder: Path, settings, seconds: float) -> list[dict]:
 
 def cost(model, data, loss, settings, updates: int, folder: Path) -> dict:
     """What some updates cost: the first apart, in which memory is laid out."""
-    import csv
-
+    import pandas as pd
     import torch
 
     from blsp_core.study import record
@@ -200,9 +198,7 @@ def cost(model, data, loss, settings, updates: int, folder: Path) -> dict:
     train(
         model, data, collate, loss, steps=updates, **schedule, seed=1, log_steps=1, checkpoints=folder / "ck", log=log
     )
-    with open(log, newline="") as file:
-        rates = [float(row["samples_per_second"]) for row in csv.DictReader(file)]
-    spent = statistics.median(len(data) / rate for rate in rates[1:])
+    spent = float((len(data) / pd.read_csv(log)["samples_per_second"].iloc[1:]).median())
     memory = record.peak_memory()
     return {
         "utterances an update": len(data),

@@ -8,6 +8,7 @@ _MEASURED = (
 )
 _MARKS = "quality and empathy of replies (measured: per cent; the paper: marks of GPT-4, 0-10)"
 _SPLIT = "How the paper divides these columns between its Tables 4 and 5 is not known."
+_ONE_RUN = "What another run of a variant that was trained once would give is in no interval."
 _ADD = "was evaluated; name more corpora in the section `evaluation` of params.yaml and run `dvc repro`."
 
 # name -> caption, with the names of what is filled in; and the sentence in its place
@@ -125,14 +126,12 @@ CAPTIONS = {
     ),
     "differences": (
         "Each variant less BLSP-Emo {runs}: points of per cent, 95 % interval, p adjusted by Holm's method for all "
-        "comparisons of the table; * marks one below 0.05. A variant with one training run meets every run of "
-        "BLSP-Emo: what another run of it would give is in no interval.",
+        "comparisons of the table; * marks one below 0.05. " + _ONE_RUN,
         "Differences are absent: no variant was run; name them in `variants` of params.yaml.",
     ),
     "forest": (
         "Each variant less BLSP-Emo over all training runs, in points of per cent, with 95 % intervals: filled where "
-        "the adjusted p is below 0.05; small ticks are the differences between single runs. A variant with one meets "
-        "every run of BLSP-Emo: what another run of it would give is in no interval.",
+        "the adjusted p is below 0.05; small ticks are the differences between single runs. " + _ONE_RUN,
         "Differences are absent: no variant was run; name them in `variants` of params.yaml.",
     ),
     "quality_empathy": (
