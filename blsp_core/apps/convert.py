@@ -37,7 +37,7 @@ def convert_checkpoint(
     """
     import torch
 
-    from blsp_core.model.released import convert
+    from blsp_core.convert.released import convert
 
     try:
         result = convert(source, target, getattr(torch, dtype) if dtype else None)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from blsp_core.data.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
 from blsp_core.errors import StudyError
-from blsp_core.study.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
 
 SHORTEST = 0.1  # seconds
 _IDENTIFY = IDENTIFY.replace("\n", "\\n")
@@ -86,8 +86,8 @@ def run(
     empathy: bool,
 ) -> Counter:
     """What the command does; returns how many lines were `answered`, how many of these `before`, and the `errors`."""
+    from blsp_core.inference.llm import precision, ready
     from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-    from blsp_core.study.llm import precision, ready
 
     questions = _questions(input_path, audio_field, instruction, reference_field, str(model_folder), empathy)
     answers = _answers_so_far(output_path, questions)
@@ -169,7 +169,7 @@ def _answers_so_far(path: Path, questions: dict[int, dict]) -> dict[int, dict]:
 
 def _seconds(audio: str, root: Path, longest: float) -> float:
     """The length of a sound that can be heard; StudyError for any other."""
-    from blsp_core.speech.audio import SAMPLE_RATE, load_audio
+    from blsp_core.data.audio import SAMPLE_RATE, load_audio
 
     seconds = len(load_audio(audio, root)) / SAMPLE_RATE
     if not SHORTEST <= seconds <= longest:
@@ -179,9 +179,9 @@ def _seconds(audio: str, root: Path, longest: float) -> float:
 
 def _answer(model, processor, rows: list[dict], system: str, root: Path, max_new_tokens: int) -> None:
     """Give every row its response."""
-    from blsp_core.speech.audio import load_audio
-    from blsp_core.study.examples import spoken_chat
-    from blsp_core.study.llm import decode
+    from blsp_core.data.audio import load_audio
+    from blsp_core.data.dataset import spoken_chat
+    from blsp_core.inference.llm import decode
 
     chats = [spoken_chat(system, row["prompt"], load_audio(row["audio"], root)) for row in rows]
     batch = processor(chats).to(model.device)

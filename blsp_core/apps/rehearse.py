@@ -74,12 +74,15 @@ def rehearse(
 
 def both_stages(scale: str | None, updates: int, seconds: float) -> Iterator[Mapping]:
     """What each stage costs, with its section's settings in params.yaml, those of no variant."""
+    from blsp_core.data import prompts
+    from blsp_core.data.dataset import Examples
+    from blsp_core.data.manifest import EMOTIONS
+    from blsp_core.inference import llm
     from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-    from blsp_core.speech.manifest import EMOTIONS
-    from blsp_core.study import llm, objectives, prompts, variants
-    from blsp_core.study.examples import Examples
     from blsp_core.study.notebook import find_root
     from blsp_core.study.settings import Settings, read_params, resolve
+    from blsp_core.training import objectives
+    from blsp_core.training import setup as variants
 
     params = read_params(find_root())
     first, second = (Settings(name, resolve(params, name, scale)) for name in ("stage1", "stage2"))
@@ -117,7 +120,9 @@ def backbones(foundation, folder: Path, dtype):
     from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from blsp_core.study import foundation_asr, foundation_llm, vocabulary
+    from blsp_core.toy import llm as foundation_llm
+    from blsp_core.toy import tokenizer as vocabulary
+    from blsp_core.toy import whisper as foundation_asr
 
     def known(name: str, sizes: Mapping, config):
         if Path(name).is_dir():
@@ -167,8 +172,8 @@ def clips(folder: Path, settings, seconds: float) -> list[dict]:
     import numpy as np
     import soundfile
 
-    from blsp_core.speech.audio import SAMPLE_RATE
-    from blsp_core.speech.manifest import EMOTIONS
+    from blsp_core.data.audio import SAMPLE_RATE
+    from blsp_core.data.manifest import EMOTIONS
 
     path = folder / "noise.wav"
     noise = np.random.default_rng(0).normal(0, 0.05, int(seconds * SAMPLE_RATE))
@@ -186,9 +191,9 @@ def cost(model, data, loss, settings, updates: int, folder: Path) -> dict:
     import pandas as pd
     import torch
 
+    from blsp_core.data.dataset import collate
     from blsp_core.study import record
-    from blsp_core.study.examples import collate
-    from blsp_core.study.training import train
+    from blsp_core.training.trainer import train
 
     names = ("batch_size", "gradient_accumulation", "learning_rate", "muon", "warmup_share")
     schedule = {name: getattr(settings, name) for name in names}

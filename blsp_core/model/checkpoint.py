@@ -14,8 +14,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from blsp_core.errors import StudyError
 from blsp_core.model.configuration import BlspEmoConfig
-from blsp_core.model.partial_lora import bare_state_dict, is_lora
-from blsp_core.model.speech_encoder import check_weights
+from blsp_core.model.encoder import check_weights
+from blsp_core.model.lora import bare_state_dict, is_lora
 
 WEIGHTS = "model.safetensors"
 _OWN = ("adapter.", "emotion_head.", "emotion_pooling.", "layer_mix.")  # and partial LoRA

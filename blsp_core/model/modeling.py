@@ -14,10 +14,10 @@ from blsp_core.errors import StudyError
 from blsp_core.model.adapters import make_adapter
 from blsp_core.model.checkpoint import Checkpoints
 from blsp_core.model.configuration import BlspEmoConfig
+from blsp_core.model.encoder import encode_speech
 from blsp_core.model.generation import SpeechGeneration
+from blsp_core.model.lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
 from blsp_core.model.losses import response_ce, response_rows, response_targets
-from blsp_core.model.partial_lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
-from blsp_core.model.speech_encoder import encode_speech
 from blsp_core.model.weighting import LAST, LAST_AND_MIX, MIX, AttentionPooling, LayerMix
 
 

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from blsp_core.apps.convert import app
+from blsp_core.convert.released import convert, new_places
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.model.released import convert, new_places
 
 RELEASED = Path(__file__).parent / "data/released"
 
@@ -258,7 +258,7 @@ def test_the_fast_tokenizer_gives_tiktokens_ids(text, tmp_path):
     tiktoken = pytest.importorskip("tiktoken", reason="tiktoken is needed to compare with")
     import unicodedata
 
-    from blsp_core.model.qwen_tokenizer import _PIECES, fast_tokenizer, read_tiktoken
+    from blsp_core.convert.tokenizer import _PIECES, fast_tokenizer, read_tiktoken
 
     path = RELEASED / "qwen.tiktoken"
     theirs = tiktoken.Encoding("qwen", pat_str=_PIECES, mergeable_ranks=read_tiktoken(path), special_tokens={})

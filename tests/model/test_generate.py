@@ -9,7 +9,7 @@ from tiny import make_llm, make_model, sound
 from typer.testing import CliRunner
 
 from blsp_core.apps import generate
-from blsp_core.study import prompts
+from blsp_core.data import prompts
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from tiny import ask, make_llm, make_model, sound
 from torch import nn
 
 from blsp_core.errors import StudyError
-from blsp_core.model.partial_lora import EVERYWHERE, acting_at, add_partial_lora, bare_state_dict
+from blsp_core.model.lora import EVERYWHERE, acting_at, add_partial_lora, bare_state_dict
 
 
 def test_it_acts_at_the_given_positions_only():

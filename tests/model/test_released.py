@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from blsp_core.convert.released import convert, new_places
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.losses import (
     emotion_ce,
@@ -20,7 +21,6 @@ from blsp_core.model.losses import (
     response_rows,
     response_targets,
 )
-from blsp_core.model.released import convert, new_places
 
 DATA = Path(__file__).parent / "data"
 EMPATHY = " Your response should fulfill requests with empathy toward user's emotion tone."

@@ -7,7 +7,9 @@ import pytest
 from stubs import make_study
 
 from blsp_core.errors import StudyError
-from blsp_core.study import figures, notebook, training
+from blsp_core.report import style as figures
+from blsp_core.study import notebook
+from blsp_core.training import trainer as training
 
 
 @pytest.fixture

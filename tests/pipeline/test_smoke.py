@@ -14,8 +14,8 @@ import pytest
 import soundfile
 from ruamel.yaml import YAML
 
-from blsp_core.speech.audio import load_audio
-from blsp_core.speech.manifest import read_jsonl, read_manifest, write_jsonl
+from blsp_core.data.audio import load_audio
+from blsp_core.data.manifest import read_jsonl, read_manifest, write_jsonl
 from blsp_core.study.settings import PARAMS, read_params
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -41,9 +41,9 @@ def notebook(study, name: str, *lines: str):
 @pytest.mark.parametrize(
     ("line", "files"),
     [
-        ("from blsp_core.study.training import train", {"study/training", "speech/sound"}),
+        ("from blsp_core.training.trainer import train", {"study/training", "speech/sound"}),
         ("from blsp_core.study import training as t", {"study/training", "speech/sound"}),
-        ("import blsp_core.study.training", {"study/training", "speech/sound"}),
+        ("import blsp_core.training.trainer", {"study/training", "speech/sound"}),
         ("from blsp_core.model import losses", {"model/losses"}),
         ("from blsp_core.model import Model", {"model/__init__", "model/adapter", "model/losses"}),
         ("from blsp_core import model", {"model/__init__", "model/adapter", "model/losses"}),

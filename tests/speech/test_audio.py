@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from blsp_core.data.audio import SAMPLE_RATE, load_audio, write_corpus
 from blsp_core.errors import StudyError
-from blsp_core.speech.audio import SAMPLE_RATE, load_audio, write_corpus
 
 
 def tone(seconds: float, rate: int, hertz: float = 440) -> np.ndarray:

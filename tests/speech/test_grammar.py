@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blsp_core.speech import grammar, lexicon
-from blsp_core.speech.grammar import draw_sentence, object_of, parse_reply
-from blsp_core.speech.manifest import EMOTIONS
+from blsp_core.data.manifest import EMOTIONS
+from blsp_core.toy import grammar, lexicon
+from blsp_core.toy.grammar import draw_sentence, object_of, parse_reply
 
 SEEDS, TONES = st.integers(0, 10**6), st.sampled_from(EMOTIONS)
 SPLITS = st.sampled_from(["train", "validation", "test"])

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from blsp_core.data.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
 HISTORY = (Turn("user", "we saw the cat", "a.flac:5:9", "happy", 0.5), Turn("assistant", "please go on."))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from blsp_core.data import acoustics as measures
+from blsp_core.data.audio import SAMPLE_RATE
+from blsp_core.data.manifest import EMOTIONS, Turn, Utterance
 from blsp_core.errors import StudyError
-from blsp_core.speech import measures
-from blsp_core.speech.audio import SAMPLE_RATE
-from blsp_core.speech.manifest import EMOTIONS, Turn, Utterance
 
 ROW = Utterance("a.wav", "we saw the dog", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
 

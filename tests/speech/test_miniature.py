@@ -7,12 +7,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from blsp_core.data.audio import SAMPLE_RATE, load_audio
+from blsp_core.data.manifest import EMOTIONS, read_manifest
 from blsp_core.errors import StudyError
-from blsp_core.speech import lexicon, miniature
-from blsp_core.speech.audio import SAMPLE_RATE, load_audio
-from blsp_core.speech.grammar import draw_follow_up, object_of
-from blsp_core.speech.manifest import EMOTIONS, read_manifest
-from blsp_core.speech.miniature import Line, plan
+from blsp_core.toy import corpora as miniature
+from blsp_core.toy import lexicon
+from blsp_core.toy.corpora import Line, plan
+from blsp_core.toy.grammar import draw_follow_up, object_of
 
 SPLITS = ("train", "validation", "test")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from blsp_core.data.audio import load_audio
+from blsp_core.data.corpora.custom import bring_corpus
+from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
 from blsp_core.errors import StudyError
-from blsp_core.speech.audio import load_audio
-from blsp_core.speech.manifest import Utterance, read_manifest, write_manifest
-from blsp_core.speech.own import bring_corpus
 
 ROW = Utterance("wav/a.wav", "kids are talking", "angry", "r-1", "actor 1", "en", 0.5, "ravdess", "test")
 

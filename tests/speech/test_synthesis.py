@@ -5,11 +5,11 @@ import random
 import numpy as np
 import pytest
 
+from blsp_core.data.acoustics import level, pitch
+from blsp_core.data.audio import SAMPLE_RATE
+from blsp_core.data.manifest import EMOTIONS
 from blsp_core.errors import StudyError
-from blsp_core.speech.audio import SAMPLE_RATE
-from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.speech.measures import level, pitch
-from blsp_core.speech.synthesis import SPEAKERS, Speaker, speak, start_afresh
+from blsp_core.toy.tts import SPEAKERS, Speaker, speak, start_afresh
 
 TEXT = "my brother will repair the piano at home"
 SPEAKER = SPEAKERS["train"][0]

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from blsp_core.speech.grammar import draw_sentence, empathetic_reply
-from blsp_core.speech.manifest import EMOTIONS, Utterance
-from blsp_core.study import judging
-from blsp_core.study.tasks import recognition, spoken_requests
+from blsp_core.data.manifest import EMOTIONS, Utterance
+from blsp_core.evaluation import metrics as judging
+from blsp_core.evaluation.tasks import recognition, spoken_requests
+from blsp_core.toy.grammar import draw_sentence, empathetic_reply
 
 CORPORA = ("acted", "talk", "statements", "requests")
 
@@ -71,7 +71,10 @@ def backbones(tmp_path_factory):
     """Folders of a tiny Whisper and a tiny LLM with random weights, as the foundation notebook makes them: asr, llm."""
     import torch
 
-    from blsp_core.study import foundation, foundation_asr, foundation_llm, vocabulary
+    from blsp_core.model import backbones as foundation
+    from blsp_core.toy import llm as foundation_llm
+    from blsp_core.toy import tokenizer as vocabulary
+    from blsp_core.toy import whisper as foundation_asr
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("foundation")
@@ -86,7 +89,7 @@ def backbones(tmp_path_factory):
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """A folder with eight spoken utterances, and their manifest rows."""
-    from blsp_core.speech import miniature
+    from blsp_core.toy import corpora as miniature
 
     folder = tmp_path_factory.mktemp("corpus")
     return folder, miniature.build_corpus("acted", "train", 8, 1, folder)

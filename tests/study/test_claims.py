@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from blsp_core.errors import StudyError
-from blsp_core.study import claims, controls, paper_claims
-from blsp_core.study.statistics import Estimate
+from blsp_core.evaluation import claims, controls, paper_claims
+from blsp_core.evaluation.intervals import Estimate
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published.json"
 FIELDS = ["id", "claim", "where", "published", "measured", "interval", "test", "verdict"]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from blsp_core.data.audio import write_corpus
+from blsp_core.data.manifest import EMOTIONS, Utterance, write_manifest
 from blsp_core.errors import StudyError
-from blsp_core.speech.audio import write_corpus
-from blsp_core.speech.manifest import EMOTIONS, Utterance, write_manifest
-from blsp_core.study import classifiers
+from blsp_core.training import ser_classifier as classifiers
 
 SIZE = {"width": 16, "layers": 1, "heads": 2, "ffn": 16}
 FRONT = {"conv_widths": [8, 16], "conv_kernels": [64, 20], "conv_strides": [32, 20]}

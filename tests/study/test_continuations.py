@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from blsp_core.data import prompts
+from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Utterance
-from blsp_core.study import continuations, prompts
-from blsp_core.study.continuations import clean, fault, reasons, write_continuations
+from blsp_core.inference import continuations
+from blsp_core.inference.continuations import clean, fault, reasons, write_continuations
 
 SAID = Utterance("a.flac", "we saw the dog at home", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
 ROW = {"instruction": prompts.CONTINUE, **vars(SAID), "output": "it was a sad moment."}

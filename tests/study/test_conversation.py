@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import torch
 
-from blsp_core.speech.audio import load_audio
-from blsp_core.speech.manifest import Turn
-from blsp_core.study import hearing, prompts
-from blsp_core.study.conversation import Conversation
+from blsp_core.data import prompts
+from blsp_core.data.audio import load_audio
+from blsp_core.data.manifest import Turn
+from blsp_core.inference import speech as hearing
+from blsp_core.inference.conversation import Conversation
 
 
 def test_the_next_turn_is_answered_as_the_end_of_the_dialogue_so_far(hearing_model, corpus):

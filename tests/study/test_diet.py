@@ -6,11 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from blsp_core.speech import lexicon
-from blsp_core.speech.grammar import object_of, parse_reply
-from blsp_core.speech.languages import LANGUAGES, draw_foreign
-from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study import diet, foundation_llm, prompts, vocabulary
+from blsp_core.data import prompts
+from blsp_core.data.manifest import EMOTIONS
+from blsp_core.toy import instruction_data as diet
+from blsp_core.toy import lexicon
+from blsp_core.toy import llm as foundation_llm
+from blsp_core.toy import tokenizer as vocabulary
+from blsp_core.toy.grammar import object_of, parse_reply
+from blsp_core.toy.languages import LANGUAGES, draw_foreign
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from blsp_core.data import prompts
+from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Utterance
-from blsp_core.study import continuations, prompts
-from blsp_core.study.endpoint import Endpoint
+from blsp_core.inference import continuations
+from blsp_core.inference.endpoint import Endpoint
 
 KEY = "sk-very-secret-0123456789"
 

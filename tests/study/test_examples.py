@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from blsp_core.data import prompts
+from blsp_core.data.dataset import Examples, collate, shared_prefix
+from blsp_core.data.manifest import EMOTIONS
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study import objectives, prompts
-from blsp_core.study.examples import Examples, collate, shared_prefix
+from blsp_core.training import objectives
 
 
 @pytest.fixture(scope="module")

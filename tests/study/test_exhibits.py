@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blsp_core.study import beside, embeddings, exhibits
+from blsp_core.inference import embeddings
+from blsp_core.report import beside, exhibits
 
 
 def reply(text, tone, response, empathy):

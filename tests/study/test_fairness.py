@@ -1,8 +1,8 @@
 """A cascade that cannot know the words is no rival, and no claim is decided against it."""
 
-from blsp_core.study import fairness
-from blsp_core.study.claims import NOT_MEASURED, judge_claims
-from blsp_core.study.paper_claims import CLAIMS
+from blsp_core.evaluation import fairness
+from blsp_core.evaluation.claims import NOT_MEASURED, judge_claims
+from blsp_core.evaluation.paper_claims import CLAIMS
 
 PUBLISHED = {key: {"value": None} for claim in CLAIMS for key in claim.published_keys}
 

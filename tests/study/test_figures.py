@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study import bars, charts, figures, method, pictures
-from blsp_core.study.judging import score
-from blsp_core.study.paper_claims import CLAIMS, OPEN_QUESTION
-from blsp_core.study.pictures_ablations import forest
+from blsp_core.data.manifest import EMOTIONS
+from blsp_core.evaluation.metrics import score
+from blsp_core.evaluation.paper_claims import CLAIMS, OPEN_QUESTION
+from blsp_core.report import bars, charts, method
+from blsp_core.report import plots as pictures
+from blsp_core.report import style as figures
+from blsp_core.report.plots_ablations import forest
 
 SYSTEMS = [*figures.NAMES, "my-own-system"]
 

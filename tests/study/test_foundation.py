@@ -9,10 +9,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
+from blsp_core.inference.asr import load_whisper, source_of_words, transcribe
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model import backbones as foundation
 from blsp_core.model.checkpoint import load_encoder
-from blsp_core.study import examination, foundation, foundation_asr
-from blsp_core.study.recognition import load_whisper, source_of_words, transcribe
+from blsp_core.toy import checks as examination
+from blsp_core.toy import whisper as foundation_asr
 
 REAL = "BLSP_WHISPER"  # names the folder of a real Whisper, or of its encoder, where there is one
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from blsp_core.speech.grammar import NAMED
-from blsp_core.speech.manifest import EMOTIONS, Turn
-from blsp_core.study import hearing, prompts, validation
+from blsp_core.data import prompts
+from blsp_core.data.manifest import EMOTIONS, Turn
+from blsp_core.inference import speech as hearing
+from blsp_core.toy import validation
+from blsp_core.toy.grammar import NAMED
 
 
 def ask(hearing_model, corpus, utterances, batch_size=8):
@@ -88,9 +90,9 @@ def test_a_malformed_reply_is_wrong_in_all(requests):
 def requests():
     import random
 
-    from blsp_core.speech.grammar import empathetic_reply
-    from blsp_core.speech.manifest import Utterance
-    from blsp_core.speech.miniature import plan
+    from blsp_core.data.manifest import Utterance
+    from blsp_core.toy.corpora import plan
+    from blsp_core.toy.grammar import empathetic_reply
 
     lines = plan("requests", "validation", 8, 1)
     utterances = [Utterance("", x.sentence.text, x.tone, str(i), "", "en", 1.0, "", "") for i, x in enumerate(lines)]

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from blsp_core.study import judges, pairwise
-from blsp_core.study.judges import LOSS, TIE, WIN, Asked, ChatJudge, Grammar, LocalChat, Preference
+from blsp_core.evaluation import judges, pairwise
+from blsp_core.evaluation.judges import LOSS, TIE, WIN, Asked, ChatJudge, Grammar, LocalChat, Preference
 
 ASKED = Asked((("user", "how do i cook the soup"),), "sad")
 

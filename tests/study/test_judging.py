@@ -2,12 +2,12 @@ import random
 
 import pytest
 
+from blsp_core.data.manifest import EMOTIONS, Turn, Utterance, write_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.speech.grammar import draw_sentence, empathetic_reply, plain_reply
-from blsp_core.speech.manifest import EMOTIONS, Turn, Utterance, write_jsonl
-from blsp_core.study import judging
-from blsp_core.study.judges import Asked, Grammar
-from blsp_core.study.tasks import dialogue, recognition, spoken_requests
+from blsp_core.evaluation import metrics as judging
+from blsp_core.evaluation.judges import Asked, Grammar
+from blsp_core.evaluation.tasks import dialogue, recognition, spoken_requests
+from blsp_core.toy.grammar import draw_sentence, empathetic_reply, plain_reply
 
 
 def utterance(text="how do i cook the soup today", emotion="sad", id="u1", speaker="voice"):

@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import TrainerControl, TrainerState
 
-from blsp_core.study.keeping import KeepBest
+from blsp_core.training.keeping import KeepBest
 
 
 def _walk(callback, model, states: dict, steps: range, max_steps: int) -> None:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from blsp_core.errors import StudyError
-from blsp_core.model.partial_lora import add_partial_lora
-from blsp_core.study.muon import Muon, groups_of, orthogonalised
+from blsp_core.model.lora import add_partial_lora
+from blsp_core.training.muon import Muon, groups_of, orthogonalised
 
 
 @pytest.mark.parametrize("rows, columns", [(12, 12), (8, 24), (24, 8)])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from blsp_core.study import captions, page
+from blsp_core.report import captions, page
 
 REPLIES = {
     "text+llm": {"happy": "of course.", "sad": "of course."},

@@ -1,6 +1,6 @@
 import pytest
 
-from blsp_core.study.listening import may_be_passed_on
+from blsp_core.report.listening import may_be_passed_on
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 import torch
 
+from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Utterance
-from blsp_core.study import probe
+from blsp_core.evaluation import linear_probe as probe
 
 
 def test_a_fold_learns_from_itself_and_a_corpus_from_all_that_teach():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from blsp_core.study.states import States, encoder_states
+from blsp_core.data.states import States, encoder_states
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from blsp_core.study import statistics
+from blsp_core.evaluation import intervals as statistics
 
 
 def clustered(rng, groups=8, size=30, mean=0.7, spread=0.1):

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from blsp_core.data import prompts
+from blsp_core.data.manifest import Turn, Utterance, write_jsonl
 from blsp_core.errors import StudyError
+from blsp_core.evaluation import systems, tasks
+from blsp_core.inference.transcripts import Transcripts, write_transcripts
 from blsp_core.model import BlspEmoForConditionalGeneration
-from blsp_core.speech import miniature
-from blsp_core.speech.manifest import Turn, Utterance, write_jsonl
-from blsp_core.study import prompts, systems, tasks
-from blsp_core.study.transcripts import Transcripts, write_transcripts
+from blsp_core.toy import corpora as miniature
 
 HISTORY = (Turn("user", "we saw the cat", "a.wav", "sad", 1.0), Turn("assistant", "please go on."))
 LAST = Utterance("b.wav", "what should i do about it", "angry", "d-1", "m1", "en", 1.0, "dialogues", "test", HISTORY)

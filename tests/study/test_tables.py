@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from blsp_core.data.manifest import write_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import write_jsonl
-from blsp_core.study import ablations, claims, controls, pairwise, readme, report, tables
-from blsp_core.study.results import measure_all, read_figures, read_predictions, read_run, read_runs
+from blsp_core.evaluation import ablations, claims, controls, pairwise
+from blsp_core.evaluation.results import measure_all, read_figures, read_predictions, read_run, read_runs
+from blsp_core.report import readme, tables
+from blsp_core.report import summaries as report
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +179,7 @@ def test_the_readme_shows_the_results_on_disk(scale, published):
     if not (page.is_file() and (ROOT / "data" / scale / "results" / "summary.json").is_file()):
         pytest.skip(f"no results of the scale {scale} yet")
     between = page.read_text(encoding="utf-8").split(start)[1].split(end)[0]
-    assert between.strip() == readme.block(scale, ROOT, published), "run python -m blsp_core.study.readme"
+    assert between.strip() == readme.block(scale, ROOT, published), "run python -m blsp_core.report.readme"
 
 
 def test_dialogues_show_who_is_preferred_and_what_the_paper_said(answered, published):

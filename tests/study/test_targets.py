@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from blsp_core.data import prompts
+from blsp_core.data.manifest import EMOTIONS, Utterance, as_row
+from blsp_core.data.targets import make_targets, share_of, shuffle_labels
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import EMOTIONS, Utterance, as_row
-from blsp_core.study import prompts
-from blsp_core.study.targets import make_targets, share_of, shuffle_labels
-from blsp_core.study.tasks import parse_emotion
+from blsp_core.evaluation.tasks import parse_emotion
 
 CLIPS = [
     Utterance(f"{n}.flac", f"sentence {n}", EMOTIONS[n % 5], f"clip-{n}", "m1", "en", 2.0, "acted", "train")

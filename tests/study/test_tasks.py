@@ -3,11 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from blsp_core.data.manifest import Turn, Utterance, write_manifest
+from blsp_core.data.prompts import IDENTIFY, SYSTEM_EMPATHY
 from blsp_core.errors import StudyError
-from blsp_core.speech.manifest import Turn, Utterance, write_manifest
-from blsp_core.study import tasks
-from blsp_core.study.prompts import IDENTIFY, SYSTEM_EMPATHY
-from blsp_core.study.tasks import parse_emotion, task_list
+from blsp_core.evaluation import tasks
+from blsp_core.evaluation.tasks import parse_emotion, task_list
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from blsp_core.errors import StudyError
-from blsp_core.study.training import OfLikeLength, train
+from blsp_core.training.trainer import OfLikeLength, train
 
 
 class Line(nn.Module):

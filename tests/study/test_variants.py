@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 import torch
 
+from blsp_core.data.audio import load_audio
+from blsp_core.data.dataset import Examples, collate
+from blsp_core.data.manifest import EMOTIONS, as_row
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.checkpoint import load_encoder
-from blsp_core.speech.audio import load_audio
-from blsp_core.speech.manifest import EMOTIONS, as_row
-from blsp_core.study.examples import Examples, collate
-from blsp_core.study.objectives import EmotionAlignment, SemanticAlignment
-from blsp_core.study.training import train
-from blsp_core.study.variants import begin
+from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment
+from blsp_core.training.setup import begin
+from blsp_core.training.trainer import train
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_stage_2_goes_on_from_stage_1_with_new_lora(stage1, backbones):
 
 @pytest.mark.parametrize("train_encoder", [True, False])
 def test_on_a_gpu_only_what_is_frozen_is_read_in_half_precision(stage1, backbones, monkeypatch, train_encoder):
-    monkeypatch.setattr("blsp_core.study.variants.precision", lambda: torch.bfloat16)
+    monkeypatch.setattr("blsp_core.training.setup.precision", lambda: torch.bfloat16)
     model, _ = start(stage1, backbones, train_encoder=train_encoder)
     found = {(name.split(".")[0], weight.requires_grad, weight.dtype) for name, weight in model.named_parameters()}
     encoder = {("encoder", train_encoder, torch.float32 if train_encoder else torch.bfloat16)}
@@ -77,7 +77,7 @@ def test_both_stages_learn_as_well_over_backbones_of_half_precision(stage1, back
     for loss in SemanticAlignment(2.0), EmotionAlignment(1.0):
         losses = {}
         for dtype in torch.bfloat16, torch.float32:
-            monkeypatch.setattr("blsp_core.study.variants.precision", lambda dtype=dtype: dtype)
+            monkeypatch.setattr("blsp_core.training.setup.precision", lambda dtype=dtype: dtype)
             torch.manual_seed(1)
             model, processor = start(stage1, backbones)
             data, log = Examples(rows, processor, corpus[0], [("be kind", "say it: ")]), tmp_path / "log.csv"

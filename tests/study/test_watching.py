@@ -4,11 +4,14 @@ import pandas as pd
 import pytest
 import torch
 
-from blsp_core.speech.manifest import EMOTIONS
-from blsp_core.study import examples, objectives, prompts, targets, watching
-from blsp_core.study.keeping import KeepBest
-from blsp_core.study.llm import Answer
-from blsp_core.study.training import train
+from blsp_core.data import dataset as examples
+from blsp_core.data import prompts, targets
+from blsp_core.data.manifest import EMOTIONS
+from blsp_core.inference.llm import Answer
+from blsp_core.training import callbacks as watching
+from blsp_core.training import objectives
+from blsp_core.training.keeping import KeepBest
+from blsp_core.training.trainer import train
 
 
 @pytest.fixture

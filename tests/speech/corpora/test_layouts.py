@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import trees
 
+from blsp_core.data.corpora import CORPORA
+from blsp_core.data.corpora.checks import survey
+from blsp_core.data.corpora.importing import take_corpus
+from blsp_core.data.manifest import EMOTIONS
 from blsp_core.errors import StudyError
-from blsp_core.speech.corpora import CORPORA
-from blsp_core.speech.corpora.survey import survey
-from blsp_core.speech.corpora.taking import take_corpus
-from blsp_core.speech.manifest import EMOTIONS
 
 # corpus -> for each utterance of its tree: emotion, split, speaker, language, the beginning of the text
 WANTED = {

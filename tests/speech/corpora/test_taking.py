@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import trees
 
+from blsp_core.data.audio import load_audio
+from blsp_core.data.corpora import folds
+from blsp_core.data.corpora.importing import plain_words, take_corpus, without_copies
+from blsp_core.data.manifest import Utterance, read_manifest
 from blsp_core.errors import StudyError
-from blsp_core.speech.audio import load_audio
-from blsp_core.speech.corpora import folds
-from blsp_core.speech.corpora.taking import plain_words, take_corpus, without_copies
-from blsp_core.speech.manifest import Utterance, read_manifest
 
 REAL = "BLSP_RAVDESS"  # names the folder of the real corpus, where there is one
 
@@ -183,7 +183,7 @@ def test_sound_that_breaks_off_amid_the_file_is_found_when_it_is_copied(ravdess,
     def decode(path):
         return real(path)[:10] if path == broken else real(path)
 
-    monkeypatch.setattr("blsp_core.speech.corpora.sound.load_audio", decode)
+    monkeypatch.setattr("blsp_core.data.corpora.sound.load_audio", decode)
     with pytest.raises(StudyError, match="03-01-05-01-01-01-01.wav: cut short, clip .* of 864 of ravdess"):
         take(tmp_path)
     taken = take(tmp_path, incomplete=True)

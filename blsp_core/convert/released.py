@@ -1,0 +1,291 @@
+"""The authors' checkpoints -> this model: Qwen-7B-Chat's own code becomes Qwen2, a pickle becomes safetensors.
+
+A released checkpoint is one folder: `config.json` (with `qwen_config` and `whisper_config`), weights, `qwen.tiktoken`,
+`generation_config.json`, `preprocessor_config.json`. A folder of plain Qwen-7B-Chat is read too, as an LLM.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, WhisperConfig, WhisperFeatureExtractor
+
+from blsp_core.convert.shards import ShardWriter, read_tensors, shard_files
+from blsp_core.convert.tokenizer import SPECIAL, fast_tokenizer
+from blsp_core.errors import StudyError
+from blsp_core.model.checkpoint import WEIGHTS
+from blsp_core.model.configuration import BlspEmoConfig
+from blsp_core.model.modeling import BlspEmoForConditionalGeneration
+from blsp_core.model.processing import BlspEmoProcessor
+
+EMOTIONS = ("neutral", "happy", "angry", "sad", "surprise")  # the released head's order, which is not the paper's
+_FUSED = {"c_attn": ("q_proj", "k_proj", "v_proj"), "w1": ("up_proj",), "w2": ("gate_proj",)}
+_PROJECTIONS = {"attn.c_proj": "self_attn.o_proj", "mlp.c_proj": "mlp.down_proj"}
+_TARGETS = {**_FUSED, "c_proj": ("o_proj", "down_proj")}
+_RECOMPUTED = re.compile(r"(rotary_emb\.inv_freq|logn_tensor|attn\.bias|masked_bias|registered_causal_mask)$")
+
+
+@dataclass
+class Report:
+    """What became of every key of the source: its new names, or why it was left out; and which settings changed."""
+
+    source: str
+    used: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None) -> Report:
+    """Write `target`, a folder that `from_pretrained` of model and processor read, out of the released folder `source`.
+
+    Holds about 1 GB at a time. dtype: of the backbones; None keeps the source's. The report is written beside the
+    weights as `conversion.json`. Raises StudyError for anything in the source that is not understood; then nothing is
+    written.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists():
+        raise StudyError(f"{target}: is there already; name a new folder, or remove it")
+    config = _Settings(source, _read_json(source / "config.json", "a released BLSP-Emo or Qwen checkpoint"))
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        if isinstance(config.get("qwen_config"), dict):
+            report = _convert_blsp(source, unfinished, config, dtype)
+        elif config.get("model_type") == "qwen":
+            report = _convert_qwen(source, unfinished, config, dtype)
+        else:
+            raise StudyError(
+                f"{source}/config.json: model_type is {config.get('model_type')}; wanted is a released BLSP-Emo "
+                "checkpoint (with qwen_config) or Qwen-7B-Chat (model_type qwen)"
+            )
+        (unfinished / "conversion.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
+        unfinished.replace(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return report
+
+
+def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype | None) -> Report:
+    report = Report(str(source))
+    _want(source, config, "adapter_type", "subsampler")
+    _want(source, config, "adapter_hidden_layers", 0)
+    lora = config.get("lora_config") or {}
+    if lora:
+        for name, wanted in {"fan_in_fan_out": False, "bias": "none", "peft_type": "LORA"}.items():
+            _want(source, lora, name, wanted)
+        _want(source, config, "lora_scope", "audio")
+    for name in lora.get("target_modules", ()):
+        if name not in _TARGETS:
+            raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
+    llm_config = _qwen2_config(source, _Settings(source, config["qwen_config"]), report)
+    tokenizer = _tokenizer(source, llm_config)
+    extractor = WhisperFeatureExtractor.from_dict(_read_json(source / "preprocessor_config.json", "Whisper's features"))
+    kernels = [int(size) for size in config["conv_kernel_sizes"].split(",")]
+    if config["num_emotions"] != len(EMOTIONS):
+        raise StudyError(f"{source}/config.json: num_emotions is {config['num_emotions']}, wanted {len(EMOTIONS)}")
+    llm, encoder = ShardWriter(target / "llm", dtype), ShardWriter(target / "encoder", dtype)
+    _write_llm_extras(source, target / "llm", llm_config, tokenizer)
+    processor = BlspEmoProcessor(extractor, tokenizer, kernels, real_frames=False)
+    processor.save_pretrained(target)
+    blsp_config = BlspEmoConfig(
+        encoder_config=WhisperConfig(**config["whisper_config"]).to_dict(),
+        llm_config=llm_config.to_dict(),
+        encoder_name="./encoder",
+        llm_name="./llm",
+        adapter_inner_dim=config["adapter_inner_dim"],
+        lora_rank=lora.get("r", 0),
+        lora_alpha=lora.get("lora_alpha", 16),
+        lora_dropout=lora.get("lora_dropout", 0.0),
+        lora_targets=[new for name in lora.get("target_modules", ()) for new in _TARGETS[name]],
+        emotions=EMOTIONS,
+        **processor.model_settings,
+    )
+    blsp_config.architectures = ["BlspEmoForConditionalGeneration"]
+    with torch.device("meta"):
+        wanted = BlspEmoForConditionalGeneration(blsp_config).state_dict()
+    wanted = {name.replace(".base_layer.", "."): value for name, value in wanted.items()}
+    own = {}
+
+    def write(name: str, tensor: torch.Tensor) -> None:
+        part, _, rest = name.partition(".")
+        if part == "encoder":
+            encoder.add(rest, tensor)
+        elif part == "llm" and ".lora_" not in name:
+            llm.add(rest, tensor)
+        else:
+            own[name] = tensor.float().contiguous().clone()
+
+    _move_tensors(source, wanted, write, report)
+    if "emotion_head.weight" not in own:  # the first release had none
+        own["emotion_head.weight"] = torch.zeros(wanted["emotion_head.weight"].shape)
+        report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and tells nothing")
+    llm.close()
+    encoder.close()
+    blsp_config.encoder_config.save_pretrained(target / "encoder")
+    extractor.save_pretrained(target / "encoder")
+    blsp_config.save_pretrained(target)
+    save_file(own, target / WEIGHTS, metadata={"format": "pt"})
+    return report
+
+
+def _convert_qwen(source: Path, target: Path, config: dict, dtype: torch.dtype | None) -> Report:
+    report = Report(str(source))
+    llm_config = _qwen2_config(source, config, report)
+    tokenizer = _tokenizer(source, llm_config)
+    with torch.device("meta"):
+        wanted = {f"llm.{name}": value for name, value in Qwen2ForCausalLM(llm_config).state_dict().items()}
+    llm = ShardWriter(target, dtype)
+    _write_llm_extras(source, target, llm_config, tokenizer)
+    _move_tensors(source, wanted, lambda name, tensor: llm.add(name.removeprefix("llm."), tensor), report)
+    llm.close()
+    return report
+
+
+def _move_tensors(source: Path, wanted: dict[str, torch.Tensor], write: Callable, report: Report) -> None:
+    """Hand every tensor of the source on under its new names; all wanted ones, in their shapes, and none beside."""
+    files = shard_files(source)
+    written = set()
+    for file, key, tensor in read_tensors(files):
+        places = new_places(key, tensor)
+        if not places and _RECOMPUTED.search(key):
+            report.left_out[key] = "computed anew by this model"
+            continue
+        if not places:
+            raise StudyError(f"{file}: {key} is not known; this is no checkpoint of the released code")
+        for name, value in places:
+            if name not in wanted:
+                raise StudyError(f"{file}: {key} has no place in the model that config.json describes")
+            if value.shape != wanted[name].shape:
+                raise StudyError(
+                    f"{file}: {key} gives {name} the shape {tuple(value.shape)}, "
+                    f"config.json wants {tuple(wanted[name].shape)}"
+                )
+            write(name, value)
+            written.add(name)
+        report.used[key] = [name for name, _ in places]
+    missing = sorted(wanted.keys() - written - {"emotion_head.weight"})
+    if missing:
+        where = files[0] if len(files) == 1 else source
+        raise StudyError(f"{where}: nothing gives {missing[0]}, which config.json asks for ({len(missing)} missing)")
+
+
+def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
+    """Where a tensor of the released code belongs in this model: (name, tensor), empty if nowhere.
+
+    The fused c_attn is split into three; its low-rank update keeps one A for all three and splits B. Qwen's MLP is
+    c_proj(w1(x) * silu(w2(x))): w1 is up, w2 is gate.
+    """
+    if key.startswith("whisper_model."):
+        return [(f"encoder.{key.removeprefix('whisper_model.')}", tensor)]
+    if key == "hidden2emotion.weight":
+        return [("emotion_head.weight", tensor)]
+    if key.startswith("adapter."):
+        names = {"subsampler.conv_layers.": "convolutions.", "fc1.": "down.", "fc2.": "up.", "speech_ln.": "norm."}
+        for old, new in names.items():
+            if key.startswith(f"adapter.{old}"):
+                return [(f"adapter.{new}{key.removeprefix(f'adapter.{old}')}", tensor)]
+        return []
+    name = re.sub(r"^(qwen_model\.)?(model\.)?", "", key)
+    top = {"transformer.wte.weight": "model.embed_tokens.weight", "transformer.ln_f.weight": "model.norm.weight"}
+    top["lm_head.weight"] = "lm_head.weight"
+    if name in top:
+        return [(f"llm.{top[name]}", tensor)]
+    layer = re.fullmatch(r"transformer\.h\.(\d+)\.(.+?)\.((?:lora_[AB]\.default\.)?(?:weight|bias))", name)
+    if layer is None:
+        return []
+    number, module, kind = layer.groups()
+    prefix = f"llm.model.layers.{number}"
+    norms = {"ln_1": "input_layernorm", "ln_2": "post_attention_layernorm", **_PROJECTIONS}
+    if module in norms:
+        return [(f"{prefix}.{norms[module]}.{kind}", tensor)]
+    block, _, old = module.rpartition(".")
+    if block not in ("attn", "mlp") or old not in _FUSED:
+        return []
+    new = _FUSED[old]
+    pieces = [tensor] * len(new) if ".lora_A." in f".{kind}" else tensor.chunk(len(new))
+    block = "self_attn" if block == "attn" else "mlp"
+    return [(f"{prefix}.{block}.{target}.{kind}", piece) for target, piece in zip(new, pieces, strict=True)]
+
+
+class _Settings(dict):
+    """A section of the source's config.json, whose missing keys are named."""
+
+    def __init__(self, source: Path, values: dict):
+        super().__init__(values)
+        self.source = source
+
+    def __missing__(self, key):
+        raise StudyError(f"{self.source}/config.json: {key} is missing; this is no config of the released code")
+
+
+def _qwen2_config(source: Path, qwen: dict, report: Report) -> Qwen2Config:
+    for name, wanted in {"rotary_pct": 1.0, "no_bias": True, "scale_attn_weights": True}.items():
+        _want(source, qwen, name, wanted)
+    limit = qwen["seq_length"] if qwen.get("use_dynamic_ntk") or qwen.get("use_logn_attn") else None
+    if limit is not None:
+        report.notes.append(
+            f"sequences are refused beyond {limit} tokens, where the original begins to stretch positions "
+            "(use_dynamic_ntk, use_logn_attn) and this model does not"
+        )
+    return Qwen2Config(
+        vocab_size=qwen["vocab_size"],
+        hidden_size=qwen["hidden_size"],
+        intermediate_size=qwen["intermediate_size"] // 2,
+        num_hidden_layers=qwen["num_hidden_layers"],
+        num_attention_heads=qwen["num_attention_heads"],
+        num_key_value_heads=qwen["num_attention_heads"],
+        head_dim=qwen["kv_channels"],
+        max_position_embeddings=limit or qwen["max_position_embeddings"],
+        rms_norm_eps=qwen["layer_norm_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": float(qwen["rotary_emb_base"])},
+        tie_word_embeddings=qwen.get("tie_word_embeddings", False),
+        bos_token_id=None,
+        max_prompt_length=limit,
+    )
+
+
+def _tokenizer(source: Path, llm_config: Qwen2Config):
+    path = source / "qwen.tiktoken"
+    if not path.is_file():
+        raise StudyError(f"{path}: is not there; a released checkpoint has its vocabulary in this file")
+    tokenizer = fast_tokenizer(path, llm_config.max_position_embeddings)
+    size, rows = len(tokenizer), llm_config.vocab_size
+    if not size <= rows < size + 512:  # Qwen pads its embedding to a round number
+        raise StudyError(
+            f"{path}: {size - len(SPECIAL)} tokens and {len(SPECIAL)} special ones do not match the embedding's {rows} "
+            "rows (vocab_size in config.json); take both from one checkpoint"
+        )
+    llm_config.pad_token_id = tokenizer.pad_token_id
+    llm_config.eos_token_id = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>", "<|endoftext|>"])
+    return tokenizer
+
+
+def _write_llm_extras(source: Path, target: Path, llm_config: Qwen2Config, tokenizer) -> None:
+    llm_config.architectures = ["Qwen2ForCausalLM"]
+    llm_config.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    path = source / "generation_config.json"
+    settings = _read_json(path, "") if path.is_file() else {}
+    kept = {name: settings[name] for name in ("do_sample", "top_p", "top_k", "max_new_tokens") if name in settings}
+    ids = {"eos_token_id": llm_config.eos_token_id, "pad_token_id": llm_config.pad_token_id}
+    GenerationConfig(**kept, **ids).save_pretrained(target)
+
+
+def _read_json(path: Path, wanted: str) -> dict:
+    if not path.is_file():
+        raise StudyError(f"{path}: is not there; wanted is {wanted}")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise StudyError(f"{path}: is not JSON ({error})") from None
+
+
+def _want(source: Path, config: dict, name: str, wanted) -> None:
+    found = config.get(name, wanted)
+    if found != wanted:
+        raise StudyError(f"{source}/config.json: {name} is {found}, this model knows {wanted} only")

@@ -1,0 +1,62 @@
+"""ESD: 350 sentences in five emotions by ten speakers of Mandarin and ten of English (Zhou et al. 2022).
+
+    0011/0011.txt                         id, text, emotion; by tabs or blanks, in one of four encodings
+    0011/Angry/0011_000351.wav            or one folder deeper, in train, evaluation and test
+
+All 35,000 clips are in the five classes. All sentences are spoken by everybody in every emotion, so the words tell
+nothing, and the split is by speaker: a man and a woman of each language apart for validation and for the test.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named
+
+VALIDATION, TEST = {"0007", "0008", "0014", "0018"}, {"0009", "0010", "0019", "0020"}
+LINE = re.compile(r"\s*(\d{4}_\d{6})\s+(.*\S)\s+\S+\s*")
+
+
+def read(folder: Path) -> Iterator[Clip | Fault]:
+    texts = {}
+    for table in sorted(folder.glob("[0-9][0-9][0-9][0-9]/[0-9][0-9][0-9][0-9].txt")):
+        lines = _decode(table.read_bytes(), mandarin=table.stem <= "0010").splitlines()
+        texts |= {line[1]: line[2] for line in map(LINE.fullmatch, lines) if line}
+    for path, name in named(folder, "[0-9][0-9][0-9][0-9]/*/**/*.wav", r"(\d{4})_(\d{6})"):
+        speaker, label = path.relative_to(folder).parts[:2]
+        if name is None or name[1] != speaker:
+            yield Fault(path, UNPARSED)
+        elif path.stem not in texts:
+            yield Fault(path, NO_TEXT)
+        else:
+            language = "zh" if speaker <= "0010" else "en"
+            yield Clip(path, path.stem, label, texts[path.stem], speaker, speaker, language)
+
+
+def _decode(data: bytes, mandarin: bool) -> str:
+    if b"\x00" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-16-le", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        chinese = mandarin or b"\xa1\xaf" in data  # the apostrophe of an English file that a Chinese editor saved
+        return data.decode("gb18030" if chinese else "cp1252", errors="replace")
+
+
+def split(clip: Clip) -> str:
+    """By speaker."""
+    return "test" if clip.speaker in TEST else "validation" if clip.speaker in VALIDATION else "train"
+
+
+ESD = Corpus(
+    name="esd",
+    source="https://github.com/HLTSingapore/Emotional-Speech-Data",
+    licence="by agreement, for research only",
+    language="en",
+    labels={"Neutral": "neutral", "Happy": "happy", "Sad": "sad", "Angry": "angry", "Surprise": "surprise"},
+    expected={f"{speaker:04}": 1750 for speaker in range(1, 21)},
+    kept={"train": 21_000, "validation": 7000, "test": 7000},
+    read=read,
+    split=split,
+    inside="Emotion Speech Dataset",
+)

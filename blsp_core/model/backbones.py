@@ -1,0 +1,124 @@
+"""Backbones from elsewhere: found, checked, and brought to where the study expects them; and the floors of all."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import safe_open
+from transformers import AutoConfig, WhisperFeatureExtractor
+
+from blsp_core.errors import StudyError
+from blsp_core.model.encoder import check_weights
+
+LICENCES = {
+    "openai/whisper": "Apache-2.0",
+    "Qwen/Qwen2.5": "Apache-2.0, some sizes under Qwen's own",
+    "Qwen/Qwen-": "Tongyi Qianwen, to be accepted on its page",
+}
+# What each part consists of: for every entry one of the files.
+FILES = {
+    "encoder": [["config.json"], ["preprocessor_config.json"], ["*.safetensors"]],
+    "llm": [["config.json"], ["*.safetensors"], ["tokenizer.json", "vocab.json", "tokenizer.model"]],
+}
+
+
+def save(folder: Path, *parts) -> None:
+    """Write a model and what belongs to it (tokenizer, feature extractor) into one folder."""
+    for part in parts:
+        part.save_pretrained(folder)
+
+
+def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dict[str, str]:
+    """Copy a backbone into the folder `target`, from the folder `name`, else from the hub under that name.
+
+    part: "encoder" or "llm". The encoder is a Whisper, with its decoder and tokenizer or without. The training `log`
+    stays empty. Returns name and revision. Raises StudyError when the backbone is neither here nor to be fetched,
+    saying where it comes from and under which licence, when a file is missing, and when an encoder's weights, config
+    and feature extractor are not of one size. Nothing ever takes its place.
+    """
+    source = Path(name) if Path(name).is_dir() else _fetched(name, revision, part)
+    for wanted in FILES[part]:
+        if not any(found for pattern in wanted for found in source.glob(pattern)):
+            raise StudyError(f"{name}: holds no {' or '.join(wanted)}; a complete folder of the {part} is wanted there")
+    if json.loads((source / "config.json").read_text(encoding="utf-8")).get("model_type") == "qwen":
+        raise StudyError(
+            f"{name}: a Qwen of the first generation, whose code is not part of transformers; run "
+            f"`blsp-convert {source} FOLDER` and name that folder in params.yaml, foundation.{part}"
+        )
+    if part == "encoder":
+        _check_encoder(source)
+    shutil.copytree(
+        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "*.bin", "*.h5", "*.msgpack")
+    )
+    Path(log).write_text("step,loss\n", encoding="utf-8")
+    return {"name": name, "revision": revision}
+
+
+def _check_encoder(folder: Path) -> None:
+    config = AutoConfig.from_pretrained(folder)
+    if config.model_type != "whisper":
+        raise StudyError(f"{folder}: model_type is {config.model_type}, wanted is a Whisper, or the encoder of one")
+    check_weights(folder, config)
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    frames = extractor.nb_max_frames // 2  # the stride of Whisper's second convolution
+    if (extractor.feature_size, frames) != (config.num_mel_bins, config.max_source_positions):
+        raise StudyError(
+            f"{folder}: preprocessor_config.json makes {extractor.feature_size} mel bands and {frames} frames, the "
+            f"encoder of config.json hears {config.num_mel_bins} and {config.max_source_positions}; fetch both together"
+        )
+
+
+def has_decoder(folder: Path) -> bool:
+    """Whether a Whisper's folder holds what writing words takes, or its encoder alone."""
+    names = [name for path in sorted(Path(folder).glob("*.safetensors")) for name in _weight_names(path)]
+    return any("decoder." in name for name in names)
+
+
+def _weight_names(path: Path) -> list[str]:
+    with safe_open(path, "pt") as file:
+        return list(file.keys())
+
+
+def _fetched(name: str, revision: str, part: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:  # no network, no such name, gated
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        licence = next((known for prefix, known in LICENCES.items() if name.startswith(prefix)), "see its page")
+        raise StudyError(
+            f"params.yaml, foundation.{part}: {name} (revision {revision}) is neither a folder nor in "
+            f"{constants.HF_HUB_CACHE}, and could not be fetched ({reason}); it comes from "
+            f"https://huggingface.co/{name} (licence: {licence}): run `hf download {name} --revision {revision}` where "
+            f"there is a network, or put its folder anywhere and name that folder in foundation.{part}"
+        ) from None
+
+
+def check_llm(exam: Mapping[str, Mapping[str, float]], object_floor: float, tone_floor: float) -> dict[str, float]:
+    """The worst instruction's share of right objects and of right tones. Raises StudyError when one is below its floor.
+
+    exam: as `examination.examine` gives it.
+    """
+    worst = {}
+    for what, floor in (("object", object_floor), ("tone", tone_floor)):
+        task, share = min(((task, row[what]) for task, row in exam.items() if what in row), key=lambda pair: pair[1])
+        if share < floor:
+            raise StudyError(
+                f"the LLM has the right {what} in {share:.3f} of its answers to the instruction {task!r}, "
+                f"foundation.llm_{what}_floor is {floor}: too weak to build on; raise foundation.llm_steps"
+            )
+        worst[what] = share
+    return worst
+
+
+def check_asr(wer: float, ceiling: float) -> None:
+    """Raises StudyError when the word error rate is above the ceiling."""
+    if wer > ceiling:
+        raise StudyError(
+            f"the speech encoder's word error rate is {wer:.3f}, foundation.asr_wer_ceiling is {ceiling}: too weak to "
+            "build on; raise foundation.asr_steps or foundation.asr_utterances"
+        )

@@ -1,1 +1,0 @@
-"""Where speech comes from: audio files, corpora, synthesis and the miniature language."""
