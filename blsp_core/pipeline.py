@@ -1,0 +1,316 @@
+"""The pipeline as a notebook sees it: paths, settings, records; and the command that DVC runs for every stage.
+
+    study = pipeline.start("stage2", run="blsp-emo")
+
+In the pipeline (`python -m blsp_core.pipeline run stage2 --run blsp-emo`) `study.write` gives the places that
+dvc.yaml declares. Interactively, in JupyterLab, the same notebook reads the pipeline's data and writes to
+.scratch/interactive/, so that nothing DVC tracks changes.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+from ruamel.yaml import YAML, YAMLError
+
+from blsp_core import record
+from blsp_core.errors import StudyError
+
+PARAMS = "params.yaml"
+LEVELS = ("core", "full", "extra")  # groups of runs, each with a dvc.yaml: ./, full/ and extra/
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")  # of a run: a file name and a DVC key; DVC reads a dot as a path
+RESERVED = ("stage", "from", "seed", "system", "fold")  # keys of a run that are not settings of its section
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+ENVIRONMENT = {  # of a stage: reproducible hashes and dates, no network reports, no progress bars made of characters
+    "PYTHONHASHSEED": "0",
+    "SOURCE_DATE_EPOCH": "0",
+    "TQDM_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+class Settings(SimpleNamespace):
+    """The settings of one stage as attributes; `vars(settings)` is the dictionary."""
+
+    def __getattr__(self, name: str):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise StudyError(f"{PARAMS}: the section of this stage has no setting {name!r}; add it there with its unit")
+
+
+def find_root() -> Path:
+    """The study's folder: the current one or the nearest above it, else the package's own."""
+    for folder in [Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]]:
+        if (folder / PARAMS).is_file() and (folder / "notebooks").is_dir():
+            return folder.resolve()
+    raise StudyError(f"{Path.cwd()}: no study here; go to a folder that holds {PARAMS} and notebooks/")
+
+
+def read_params(root: Path) -> dict:
+    """params.yaml as DVC reads it (YAML 1.2). Raises StudyError when it is missing, invalid, or a run is misnamed."""
+    path = Path(root) / PARAMS
+    try:
+        params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = path if line is None else f"{path}, line {line + 1}"
+        raise StudyError(f"{where}: cannot be read ({getattr(error, 'problem', None) or error}); correct it") from None
+    if not isinstance(params, dict) or not isinstance(params.get("scale"), str):
+        raise StudyError(f"{path}: `scale` is {(params or {}).get('scale')!r}; wanted is the name of a scale")
+    for name, run in all_runs(params).items():
+        if not NAME.fullmatch(name):
+            raise StudyError(f"{path}: the run {name!r} needs another name: letters, digits, + - _ only, no dot")
+        if not isinstance(run, dict):
+            raise StudyError(f"{path}: runs.{name} is {run!r}; wanted is {{stage: ..., from: ..., seed: ...}}")
+    return params
+
+
+def all_runs(params: Mapping, level: str = LEVELS[-1]) -> dict[str, dict]:
+    """The trained runs of `level` and of the levels below it, by name, in the order of params.yaml."""
+    levels = LEVELS[: LEVELS.index(level) + 1]
+    return {name: run for each in levels for name, run in (params.get("runs", {}).get(each) or {}).items()}
+
+
+def level_of(params: Mapping, name: str) -> str:
+    """The level that lists a run; systems that are not trained belong to `core`."""
+    return next((level for level in LEVELS if name in (params.get("runs", {}).get(level) or {})), LEVELS[0])
+
+
+def resolve(params: Mapping, section: str, run: str | None = None) -> dict:
+    """The settings of a section of params.yaml with those of a run laid over them.
+
+    `{fold}` in a text becomes the run's fold; for what is not trained, an entry of a list becomes one for each of
+    `folds`. Raises StudyError for a section, a run or a setting that is not there.
+    """
+    if not isinstance(params.get(section), Mapping):
+        raise StudyError(f"{PARAMS}: there is no section {section}; it is one of the stages' own")
+    settings, own = dict(params[section]), all_runs(params).get(run, {})
+    if own.get("stage") == section:
+        unknown = [key for key in own if key not in settings and key not in RESERVED]
+        if unknown:
+            raise StudyError(
+                f"{PARAMS}, runs.{run}: {unknown[0]!r} is not a setting of {section}, which has {', '.join(settings)}"
+            )
+        settings |= {key: _merged(settings.get(key), value) for key, value in own.items() if key not in RESERVED}
+    folds = [own["fold"]] if "fold" in own else range(1, params.get("folds", 0) + 1)
+    return _with_folds(settings, list(folds))
+
+
+def _merged(value, own):
+    """A mapping changes the entries that it names; one with a `type` replaces all of them."""
+    both = isinstance(value, Mapping) and isinstance(own, Mapping) and "type" not in own
+    return {**value, **own} if both else own
+
+
+def _with_folds(value, folds: list[int]):
+    if isinstance(value, Mapping):
+        return {key: _with_folds(entry, folds) for key, entry in value.items()}
+    if isinstance(value, list):
+        many = [folds if isinstance(entry, str) and "{fold}" in entry else folds[:1] or [0] for entry in value]
+        return [_with_folds(entry, [fold]) for entry, own in zip(value, many, strict=True) for fold in own]
+    return value.replace("{fold}", str(folds[0])) if isinstance(value, str) and folds else value
+
+
+def start(section: str, run: str | None = None, changes: Mapping | None = None) -> "Study":
+    """Begin a notebook. section: of params.yaml; run: one of `runs` or `systems`; changes: settings to try by hand."""
+    root = find_root()
+    params = read_params(root)
+    settings = resolve(params, section, run)
+    unknown = [key for key in changes or {} if key not in settings]
+    if unknown:
+        raise StudyError(f"changes: {unknown[0]!r} is not a setting of {section}, which has {', '.join(settings)}")
+    settings |= {key: _merged(settings[key], value) for key, value in (changes or {}).items()}
+    return Study(root, section, run, params, Settings(**settings))
+
+
+class Study:
+    """One execution of one notebook: `scale`, `settings` (by attribute), `seed` (of the data), `train_seed`, paths."""
+
+    def __init__(self, root: Path, section: str, run: str | None, params: dict, settings: Settings):
+        self.root, self.section, self.run, self.params, self.settings = root, section, run, params, settings
+        self.scale, self.seed = params["scale"], params["seed"]
+        self.train_seed = all_runs(params).get(run, {}).get("seed", self.seed)
+        self.level = level_of(params, run) if run else LEVELS[0]
+        self.interactive = "BLSP_STAGE" not in os.environ
+        self.folder = root / "data" / self.scale  # what the pipeline has made; sound lies relative to it
+        self._started, self._read = time.perf_counter(), set()
+
+    def __repr__(self) -> str:
+        return f"<{self.section} {self.run or ''} at scale {self.scale}, data seed {self.seed}>"
+
+    def read(self, path: str) -> Path:
+        """data/<scale>/`path`. Raises StudyError when the pipeline has not made it."""
+        place = self.folder / path
+        if not place.exists():
+            raise StudyError(f"{place.relative_to(self.root)} does not exist yet; `dvc repro` makes it")
+        self._read.add(place)
+        return place
+
+    def write(self, path: str) -> Path:
+        """Where to put a product that belongs at data/<scale>/`path`; its parent folder exists."""
+        return self._place(self._interactive / path if self.interactive else self.folder / path)
+
+    def figures(self, path: str) -> Path:
+        """Where to put a figure or table that belongs at figures/<scale>/`path`; its parent folder exists."""
+        home = self._interactive / "figures" if self.interactive else self.root / "figures" / self.scale
+        return self._place(home / path)
+
+    def record(self, path: str, figures: Mapping) -> None:
+        """The last cell of a notebook: a JSON of what was run, on what, at what cost, and the figures."""
+        run = {"section": self.section, "run": self.run, "scale": self.scale, "seed": self.seed}
+        run |= {"train_seed": self.train_seed, "settings": vars(self.settings), "versions": record.versions()}
+        run |= {"hardware": record.hardware(), "seconds": round(time.perf_counter() - self._started, 1)}
+        record.write_json(self.write(path), {"run": run | record.peak_memory(), **figures})
+        record.remove(self._unfinished)
+
+    @property
+    def checkpoints(self) -> Path:
+        """A folder for unfinished work, outside the pipeline; ask for it after every `read`. A later start finds it
+        again with equal settings, seeds, code and inputs (by size and time of change); `record` removes it."""
+        terms = [vars(self.settings), self.seed, self.train_seed]
+        digest = hashlib.sha256(json.dumps(terms, sort_keys=True, default=str).encode())
+        modules = [module for name, module in sys.modules.items() if name.startswith("blsp_core.")]
+        for path in sorted({module.__file__ for module in modules if getattr(module, "__file__", None)}):
+            digest.update(b"" if ".report." in path or path == __file__ else Path(path).read_bytes())
+        for place in sorted(self._read):
+            for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+                state = path.stat()
+                digest.update(f"{path.relative_to(self.root)} {state.st_size} {state.st_mtime_ns}".encode())
+        return self._place(self._unfinished / digest.hexdigest()[:12] / "x").parent
+
+    @property
+    def _interactive(self) -> Path:
+        return self.root / ".scratch/interactive" / self.scale
+
+    @property
+    def _unfinished(self) -> Path:
+        base = self._interactive if self.interactive else self.root / ".scratch" / self.scale
+        return base / "checkpoints" / f"{self.section}-{self.run or 'all'}"
+
+    def _place(self, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def clean(root: Path, in_place: bool = False) -> None:
+    """Write data/notebooks/ from notebooks/: no outputs, no counts, default parameters.
+
+    A stage depends on the clean copy of its notebook, so that running or saving a notebook makes nothing stale. The
+    values of the parameters cell are reset to the defaults that follow `# default:`, which every line there has.
+    """
+    import nbformat
+
+    read_params(root)  # names of runs are checked before anything else is run
+    target = root / ("notebooks" if in_place else "data/notebooks")
+    target.mkdir(parents=True, exist_ok=True)
+    sources = sorted((root / "notebooks").glob("*.ipynb" if in_place else "[0-9][0-9]_*.ipynb"))
+    names = {source: source.name if in_place else source.name[3:] for source in sources}
+    for stale in {path.name for path in target.glob("*.ipynb")} - set(names.values()):
+        (target / stale).unlink()
+    for source, name in names.items():
+        notebook = nbformat.read(source, as_version=4)
+        cells = [cell for cell in notebook.cells if cell.source.strip()]
+        for number, cell in enumerate(cells, start=1):
+            tags = cell.metadata.get("tags", [])
+            cell.id, cell.metadata = f"cell-{number:02d}", {"tags": tags} if tags else {}
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+            if "parameters" in tags:
+                cell.source = re.sub(r"(?ms)^(\w+ = ).*?(  # default: (\S+))", r"\1\3\2", cell.source)
+        notebook.cells, notebook.metadata = cells, {"kernelspec": KERNEL}
+        text = nbformat.writes(notebook) + "\n"
+        if not (target / name).is_file() or (target / name).read_text(encoding="utf-8") != text:
+            (target / name).write_text(text, encoding="utf-8")
+
+
+def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
+    """Execute data/notebooks/`name`.ipynb as a stage of the pipeline; its output appears as it is printed.
+
+    Raises StudyError, one sentence, when a cell fails; the notebook as far as it came is in data/<scale>/executed/.
+    """
+    import papermill
+
+    source, label = root / "data/notebooks" / f"{name}.ipynb", "-".join([name, *parameters.values()])
+    executed = root / "data" / read_params(root)["scale"] / "executed" / f"{label}.ipynb"
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    os.environ |= {"BLSP_STAGE": label, **ENVIRONMENT}
+    begun = time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            str(source), str(executed), parameters=dict(parameters), kernel_name=KERNEL["name"], language="python",
+            log_output=True, progress_bar=False, request_save_on_cell_execute=False, autosave_cell_every=0,
+        )  # fmt: skip
+    except Exception as error:
+        kind, said = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error)).strip()
+        if kind == StudyError.__name__:
+            raise StudyError(said) from None
+        if kind == "DeadKernelError":
+            said = "the notebook's process was killed, most often because memory ran out"
+        where = executed.relative_to(root)
+        raise StudyError(f"notebook {name}: {kind}: {said.splitlines()[0]}; the traceback is in {where}") from None
+    print(f"{label}: {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def set_scale(root: Path, scale: str) -> None:
+    """Lay the values of scales/`scale`.yaml over params.yaml, which is committed at scale mini; the rest stays."""
+    path, yaml = root / "scales" / f"{scale}.yaml", YAML()
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise StudyError(f"{path}: there is no such scale; wanted is {known}, or `git checkout {PARAMS}` for mini")
+    yaml.width = 120
+    params = yaml.load((root / PARAMS).read_text(encoding="utf-8"))
+    if params["scale"] != "mini":
+        raise StudyError(f"{PARAMS}: is at scale {params['scale']}; a scale is laid over mini: `git checkout {PARAMS}`")
+    params["scale"] = scale
+    for section, values in yaml.load(path.read_text(encoding="utf-8")).items():
+        if isinstance(values, Mapping) and section != "runs":
+            params[section].update(values)
+        else:
+            params[section] = values
+    with open(root / PARAMS, "w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; a user's error is one sentence on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m blsp_core.pipeline", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="execute a notebook as a stage of the pipeline")
+    run.add_argument("notebook", help="its name without the number, as stage2")
+    run.add_argument("--run", help="which run of params.yaml")
+    run.add_argument("--level", choices=LEVELS, help="which group of runs a report shows")
+    clean_ = commands.add_parser("clean", help="copy the notebooks without outputs to data/notebooks/")
+    clean_.add_argument("--in-place", action="store_true", help="clean notebooks/ itself, before a commit")
+    commands.add_parser("scale", help="write the values of a scale into params.yaml").add_argument("scale")
+    given = parser.parse_args(arguments)
+    try:
+        root = find_root()
+        if given.command == "clean":
+            clean(root, given.in_place)
+        elif given.command == "scale":
+            set_scale(root, given.scale)
+        else:
+            chosen = {"run": given.run, "level": given.level}
+            run_notebook(root, given.notebook, {name: value for name, value in chosen.items() if value})
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; `dvc repro` resumes from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""`blsp-repro`: `dvc repro` with several stages at a time, each still run by DVC as `dvc repro --single-item`."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blsp_core.pipeline import LEVELS
+
+FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
+MINUTES = {"train": 6, "llm": 5, "whisper": 6}  # about, of a stage at scale mini; others take one
+
+
+def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:
+    """Stage -> the stages it depends on, for all stages of a level and what they need."""
+    from dvc.repo import Repo
+
+    graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
+    needs = {stage.addressing: {other.addressing for other in graph.successors(stage)} for stage in graph}
+    new = {stage.addressing for stage in graph if Path(stage.path_in_repo) == Path(FILES[level])}
+    found: set[str] = set()
+    while new:
+        found |= new
+        new = {need for name in new for need in needs[name]} - found
+    return {name: needs[name] for name in needs if name in found}
+
+
+def path_lengths(needs: dict[str, set[str]]) -> dict[str, float]:
+    """Stage -> minutes from its start to the end of the longest chain of stages that wait for it."""
+    lengths: dict[str, float] = {}
+
+    def length(name: str) -> float:
+        if name not in lengths:
+            after = [length(other) for other, of in needs.items() if name in of]
+            lengths[name] = MINUTES.get(name.split(":")[-1].split("@")[0], 1) + max(after, default=0)
+        return lengths[name]
+
+    return {name: length(name) for name in needs}
+
+
+def start(name: str, threads: int) -> tuple[subprocess.Popen, object]:
+    """Begin a stage in a session of its own, so that it can be interrupted with all that it has started."""
+    output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}
+    options = {"stdout": output, "stderr": subprocess.STDOUT, "env": environment, "start_new_session": True}
+    return subprocess.Popen(command, **options), output
+
+
+def repro(
+    level: Annotated[str, typer.Argument(help="core, full or extra, with all that it needs")] = "core",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 3 GB")] = 0 or (
+        os.cpu_count() or 1
+    ),
+) -> None:
+    """Reproduce the study with several stages at a time, those with the longest path behind them first."""
+    if level not in FILES:
+        raise typer.BadParameter(f"{level!r}; wanted is one of {', '.join(FILES)}")
+    needs = wanted_stages(Path.cwd(), level)
+    lengths, cores = path_lengths(needs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs
+    waiting, running, done, failed, begun = set(needs), {}, set(), [], time.perf_counter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while (waiting and not failed) or running:
+            ready = sorted((n for n in waiting if needs[n] <= done), key=lambda n: -lengths[n])
+            chosen = ready[: 0 if failed else jobs - len(running)]
+            for name in chosen:
+                threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // (len(running) + len(chosen))))
+                running[name] = (*start(name, threads), time.perf_counter())
+                waiting.discard(name)
+            time.sleep(0.1)
+            for name in [name for name, (process, *_) in running.items() if process.poll() is not None]:
+                process, output, since = running.pop(name)
+                output.seek(0)
+                said = output.read()
+                (failed if process.returncode else done).__getattribute__("append" if process.returncode else "add")(name)
+                how = "failed" if process.returncode else "done" if "Running stage" in said else "unchanged"
+                typer.echo(f"{len(done)}/{len(needs)} {name}: {how}, {time.perf_counter() - since:.0f} s")
+                if process.returncode:
+                    typer.echo("\n".join(said.strip().splitlines()[-8:]), err=True)
+    finally:
+        for process, *_ in running.values():
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+    typer.echo(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
+    if failed:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    typer.run(repro)

@@ -1,1 +1,0 @@
-"""The experiment: prompts, foundation, continuations, training, systems, tasks, judging, statistics, figures."""
