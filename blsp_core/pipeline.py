@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -240,16 +241,24 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
     Raises StudyError, one sentence, when a cell fails; the notebook as far as it came is in data/<scale>/executed/.
     """
     import papermill
+    from jupyter_client.manager import AsyncKernelManager
 
     source, label = root / "data/notebooks" / f"{name}.ipynb", "-".join([name, *parameters.values()])
     executed = root / "data" / read_params(root)["scale"] / "executed" / f"{label}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {"BLSP_STAGE": label, **ENVIRONMENT}
     begun = time.perf_counter()
+    sockets = tempfile.TemporaryDirectory(prefix="blsp-")
+
+    class Kernel(AsyncKernelManager):  # sockets of its own: two stages that start at once may draw the same TCP port
+        transport = "tcp" if sys.platform == "win32" else "ipc"
+        ip = "127.0.0.1" if sys.platform == "win32" else f"{sockets.name}/kernel"
+
     try:
         papermill.execute_notebook(
             str(source), str(executed), parameters=dict(parameters), kernel_name=KERNEL["name"], language="python",
-            log_output=True, progress_bar=False, request_save_on_cell_execute=False, autosave_cell_every=0,
+            kernel_manager_class=Kernel, progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
+            request_save_on_cell_execute=False, autosave_cell_every=0,
         )  # fmt: skip
     except Exception as error:
         kind, said = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error)).strip()

@@ -13,7 +13,9 @@ import typer
 
 from blsp_core.pipeline import LEVELS
 
+app = typer.Typer()
 FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 MINUTES = {"train": 6, "llm": 5, "whisper": 6}  # about, of a stage at scale mini; others take one
 
 
@@ -54,25 +56,24 @@ def start(name: str, threads: int) -> tuple[subprocess.Popen, object]:
     return subprocess.Popen(command, **options), output
 
 
+@app.command()
 def repro(
     level: Annotated[str, typer.Argument(help="core, full or extra, with all that it needs")] = "core",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 3 GB")] = 0 or (
-        os.cpu_count() or 1
-    ),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 3 GB")] = CORES,
 ) -> None:
     """Reproduce the study with several stages at a time, those with the longest path behind them first."""
     if level not in FILES:
         raise typer.BadParameter(f"{level!r}; wanted is one of {', '.join(FILES)}")
     needs = wanted_stages(Path.cwd(), level)
-    lengths, cores = path_lengths(needs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs
-    waiting, running, done, failed, begun = set(needs), {}, set(), [], time.perf_counter()
+    lengths = path_lengths(needs)
+    waiting, running, done, failed, begun = set(needs), {}, set(), set(), time.perf_counter()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while (waiting and not failed) or running:
             ready = sorted((n for n in waiting if needs[n] <= done), key=lambda n: -lengths[n])
             chosen = ready[: 0 if failed else jobs - len(running)]
             for name in chosen:
-                threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // (len(running) + len(chosen))))
+                threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, CORES // (len(running) + len(chosen))))
                 running[name] = (*start(name, threads), time.perf_counter())
                 waiting.discard(name)
             time.sleep(0.1)
@@ -80,7 +81,7 @@ def repro(
                 process, output, since = running.pop(name)
                 output.seek(0)
                 said = output.read()
-                (failed if process.returncode else done).__getattribute__("append" if process.returncode else "add")(name)
+                (failed if process.returncode else done).add(name)
                 how = "failed" if process.returncode else "done" if "Running stage" in said else "unchanged"
                 typer.echo(f"{len(done)}/{len(needs)} {name}: {how}, {time.perf_counter() - since:.0f} s")
                 if process.returncode:
@@ -95,4 +96,4 @@ def repro(
 
 
 def main() -> None:
-    typer.run(repro)
+    app()

@@ -1,103 +1,112 @@
-"""Notebooks, dvc.yaml and params.yaml say the same thing."""
+"""Notebooks, dvc.yaml, params.yaml and README.md say the same thing."""
 
-import json
+import ast
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from ruamel.yaml import YAML
 
-from blsp_core.study import runner, settings, sources
-from blsp_core.study.settings import read_params, resolve
+from blsp_core import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
-PARAMS = read_params(ROOT)
-PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
+PARAMS = pipeline.read_params(ROOT)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NUMBERED = [path for path in NOTEBOOKS if re.match(r"\d\d_", path.name)]
-RUNS = [name for name in STAGES if name != "clean"]
+STAGES = {
+    f"{file.parent.name or '.'}:{name}": stage.get("do", stage)
+    for file in (ROOT / "dvc.yaml", ROOT / "full/dvc.yaml", ROOT / "extra/dvc.yaml")
+    for name, stage in YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))["stages"].items()
+}
+LAYERS = [path.name for path in (ROOT / "blsp_core").iterdir() if path.is_dir() and path.name != "__pycache__"]
 
 
-def stem(path: Path) -> str:
-    return path.stem
+def notebooks_of(stage: dict) -> list[str]:
+    """The notebooks that a stage may execute: one, or those of the runs that it trains."""
+    name = re.search(r"pipeline run (\S+)", str(stage["cmd"]))
+    if name is None:
+        return []
+    return ["stage1", "stage2", "classifier"] if name[1] == "${item.stage}" else [name[1]]
 
 
-def section_of(stage: dict) -> str:
-    return re.search(r"notebook run (\w+)", stage["cmd"])[1]
+def modules_of(source: str) -> set[Path]:
+    """The files of blsp_core that a piece of code imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("blsp_core"):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    places = [ROOT / name.replace(".", "/") for name in names]
+    return {place for name in places for place in (name.with_suffix(".py"), name / "__init__.py") if place.is_file()}
 
 
-def notebook_of(stage: dict) -> Path:
-    (copy,) = (path for path in stage["deps"] if path.startswith("data/notebooks/"))
-    return ROOT / "notebooks" / Path(copy).name
+def layers_of(notebook: Path) -> set[str]:
+    """The layers whose code decides what a notebook writes."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    new = set().union(*(modules_of(cell.source) for cell in cells if cell.cell_type == "code"))
+    found: set[Path] = set()
+    while new:
+        found |= new
+        new = set().union(*(modules_of(path.read_text(encoding="utf-8")) for path in new)) - found
+    return {path.relative_to(ROOT / "blsp_core").parts[0] for path in found} & set(LAYERS)
 
 
-@pytest.mark.parametrize("path", NUMBERED, ids=stem)
-def test_a_notebook_takes_its_parameters_as_the_others_do(path):
-    parameters = runner.parameters_of(json.loads(path.read_text(encoding="utf-8")))
-    assert {"scale", "settings", "seed"} <= set(parameters)
-    assert parameters["scale"] is parameters["settings"] is parameters["seed"] is None
-    listed = settings.RUNS.get(path.stem[3:])
-    runs = PARAMS[listed] if listed else [*PARAMS["variants"], *PARAMS["semantic"], *PARAMS["cascades"]]
-    assert parameters.get("system", next(iter(runs))) in runs
-    assert parameters.get("train_seed") is None
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_a_numbered_notebook_has_default_parameters_and_no_outputs(path):
+    cells = nbformat.read(path, as_version=4).cells
+    (parameters,) = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert all("  # default: " in line for line in parameters.splitlines())
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+    assert [cell.source for cell in cells if re.search(r"^(def|class) ", cell.get("source", ""), re.M)] == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=stem)
-def test_a_notebook_is_kept_without_outputs(path):
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    stored = [cell for cell in notebook["cells"] if cell.get("outputs") or cell.get("execution_count")]
-    assert not stored, "run `python -m blsp_core.study.notebook clean --in-place`"
-
-
-@pytest.mark.parametrize("path", NUMBERED, ids=stem)
-def test_the_clean_copy_is_up_to_date(path):
-    copy = ROOT / runner.COPIES / path.name
-    expected = runner.cleaned(json.loads(path.read_text(encoding="utf-8")))
-    assert json.loads(copy.read_text(encoding="utf-8")) == expected, "run `dvc repro clean`"
-
-
-def test_every_numbered_notebook_is_a_stage_and_every_stage_has_its_notebook():
-    assert {path.name for path in NUMBERED} == {notebook_of(STAGES[name]).name for name in RUNS}
-    for name in RUNS:
-        assert re.fullmatch(rf"\d\d_{section_of(STAGES[name])}", notebook_of(STAGES[name]).stem), name
+def test_every_numbered_notebook_is_executed_by_a_stage():
+    assert {name for stage in STAGES.values() for name in notebooks_of(stage)} == {path.stem[3:] for path in NUMBERED}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_says_what_it_does(name):
-    assert len(STAGES[name]["desc"]) > 20
+def test_a_stage_says_what_it_does_and_depends_on_its_section(name):
+    stage = STAGES[name]
+    assert len(stage["desc"]) > 15
+    for notebook in notebooks_of(stage):
+        section = "${item.stage}" if "${item.stage}" in stage["cmd"] else notebook
+        section = "report" if section == "ablations" else section
+        assert {"seed", section} <= set(stage["params"])
+        assert notebook == "ablations" or section.startswith("$") or section in PARAMS
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_stage_depends_on_its_settings_at_its_scale(name):
-    section = section_of(STAGES[name])
-    assert {"scale", "seed", section, f"scales.${{scale}}.{section}"} <= set(STAGES[name]["params"])
-    for scale in PARAMS["scales"]:
-        for system in PARAMS[settings.RUNS[section]] if section in settings.RUNS else [None]:
-            resolve(PARAMS, section, scale, system)  # raises where an override names what is not there
+@pytest.mark.parametrize("name", [name for name in STAGES if notebooks_of(STAGES[name])])
+def test_a_stage_depends_on_the_layers_that_its_notebook_imports(name):
+    declared = {path.split("/")[1] for path in STAGES[name]["deps"] if path.startswith("blsp_core/")}
+    for notebook in notebooks_of(STAGES[name]):
+        (path,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_{notebook}.ipynb")
+        assert layers_of(path) - {"toy"} <= declared
+    assert "convert" not in declared
+    assert "report" in declared or not {"report", "ablations"} & set(notebooks_of(STAGES[name]))
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_stage_depends_on_the_code_its_notebook_uses_and_on_no_file_that_is_not_there(name):
-    declared = STAGES[name]["deps"]
-    assert f"{runner.CODE.as_posix()}/{notebook_of(STAGES[name]).stem}.txt" in declared
-    assert [path for path in declared if path.startswith("blsp_core") and not (ROOT / path).exists()] == []
+def test_every_run_resolves_at_every_scale(tmp_path):
+    for scale in [None, *sorted(path.stem for path in (ROOT / "scales").glob("*.yaml"))]:
+        for name in ("params.yaml", "scales", "notebooks"):
+            (tmp_path / str(scale)).mkdir(exist_ok=True)
+            (tmp_path / str(scale) / name).symlink_to(ROOT / name) if name != "params.yaml" else None
+        (tmp_path / str(scale) / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        if scale:
+            pipeline.set_scale(tmp_path / str(scale), scale)
+        params = pipeline.read_params(tmp_path / str(scale))
+        for run, entry in pipeline.all_runs(params).items():
+            assert pipeline.resolve(params, entry["stage"], run)
 
 
-def test_every_module_that_is_spared_is_there():
-    assert [name for name in sources.RUNNING | sources.SHOWING if not (ROOT / f"blsp_core/{name}.py").is_file()] == []
+def test_the_files_that_people_edit_stay_short():
+    lengths = {
+        name: len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in ("dvc.yaml", "params.yaml")
+    }
+    assert max(lengths.values()) <= 151
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_stage_declares_the_executed_notebook_that_the_runner_writes(name):
-    outs = [out if isinstance(out, str) else next(iter(out)) for out in STAGES[name]["outs"]]
-    seeded = "-${item.system}-${item.seed}" if "matrix" in PIPELINE[name] else ""
-    which = "-${key}-${seed}" if "foreach" in PIPELINE[name] else seeded
-    assert f"data/${{scale}}/executed/{notebook_of(STAGES[name]).stem}{which}.ipynb" in outs
-
-
-def test_whatever_is_trained_is_evaluated():
-    systems = {name: stage["matrix"]["system"] for name, stage in PIPELINE.items() if "matrix" in stage}
-    assert systems["evaluate_again"] == systems["stage1_again"] + systems["stage2_again"] == [*settings.AGAIN]
-    evaluated = {names for name, names in systems.items() if name.startswith("evaluate") and name != "evaluate_again"}
-    assert evaluated == {f"${{{runs}}}" for runs in settings.RUNS.values()}
+def test_the_readme_is_short_and_names_files_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
+    for path in re.findall(r"\]\((?!http|#)([^)]+)\)", text):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,158 @@
+"""Params, paths, clean copies and the execution of one notebook, in a study made of a few strings."""
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from blsp_core import pipeline
+from blsp_core.errors import StudyError
+
+PARAMS = """
+scale: tiny
+seed: 7
+folds: 3
+runs:
+  core:
+    blsp: {stage: stage1, from: llm, seed: 7}
+    emo-f2: {stage: stage1, from: models/blsp, seed: 2, fold: 2, system: emo, rate: 0.5, size: {width: 9}}
+  full:
+    other: {stage: stage1, from: models/blsp, seed: 7, adapter: {type: qformer}}
+  extra: {}
+systems:
+  text+llm: {class: TextLLM, reads: manifests}
+stage1: {steps: 3, rate: 1e-4, size: {width: 4, layers: 2}, adapter: {type: convolution, inner: 2},
+  corpora: [acted, "ravdess.fold{fold}"]}
+"""
+CELLS = [
+    'run = "blsp"  # default: "blsp"   one of runs\nchanges = {}  # default: {}   settings to try',
+    "from blsp_core import pipeline\nstudy = pipeline.start('stage1', run, changes)",
+]
+
+
+def make_study(root: Path, *cells: str, params: str = PARAMS) -> Path:
+    (root / "notebooks").mkdir(parents=True)
+    (root / "params.yaml").write_text(params, encoding="utf-8")
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in [*CELLS, *cells]]
+    notebook.cells[0].metadata = {"tags": ["parameters"]}
+    nbformat.write(notebook, root / "notebooks/04_stage1.ipynb")
+    return root
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.delenv("BLSP_STAGE", raising=False)
+    root = make_study(tmp_path / "study")
+    monkeypatch.chdir(root / "notebooks")  # where JupyterLab starts a kernel
+    return root
+
+
+def test_a_run_lays_its_settings_over_its_section(study):
+    params = pipeline.read_params(study)
+    settings = pipeline.resolve(params, "stage1", "emo-f2")
+    assert settings["rate"] == 0.5 and settings["size"] == {"width": 9, "layers": 2}
+    assert pipeline.resolve(params, "stage1", "other")["adapter"] == {"type": "qformer"}
+    assert pipeline.resolve(params, "stage1", "blsp")["rate"] == 1e-4
+
+
+def test_a_run_has_its_own_fold_and_an_untrained_system_has_all(study):
+    params = pipeline.read_params(study)
+    assert pipeline.resolve(params, "stage1", "emo-f2")["corpora"] == ["acted", "ravdess.fold2"]
+    every = ["acted", "ravdess.fold1", "ravdess.fold2", "ravdess.fold3"]
+    assert pipeline.resolve(params, "stage1", "text+llm")["corpora"] == every
+
+
+def test_levels_add_runs(study):
+    params = pipeline.read_params(study)
+    assert list(pipeline.all_runs(params, "core")) == ["blsp", "emo-f2"]
+    assert list(pipeline.all_runs(params, "full")) == ["blsp", "emo-f2", "other"]
+    assert pipeline.level_of(params, "other") == "full" and pipeline.level_of(params, "text+llm") == "core"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("    blsp:", "    bl.sp:", "the run 'bl.sp' needs another name"),
+        ("    blsp: {stage: stage1, from: llm, seed: 7}", "    blsp: 3", "runs.blsp is 3; wanted is {stage"),
+        ("rate: 0.5", "rat: 0.5", "runs.emo-f2: 'rat' is not a setting of stage1, which has steps, rate"),
+        ("scale: tiny", "scale: [tiny]", "`scale` is \\['tiny'\\]; wanted is the name of a scale"),
+        ("seed: 7\n", "seed: {7\n", "params.yaml, line"),
+    ],
+)
+def test_a_mistake_in_params_is_one_sentence(study, old, new, sentence):
+    (study / "params.yaml").write_text(PARAMS.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(StudyError, match=sentence):
+        pipeline.start("stage1", "emo-f2")
+
+
+def test_an_interactive_notebook_writes_apart(study):
+    begun = pipeline.start("stage1", "blsp", {"steps": 5})
+    assert begun.interactive and begun.settings.steps == 5 and begun.train_seed == 7 and begun.root == study
+    begun.record("models/results.json", {"loss": 1})
+    assert (study / ".scratch/interactive/tiny/models/results.json").is_file() and not (study / "data/tiny").exists()
+    with pytest.raises(StudyError, match="changes: 'stepz' is not a setting of stage1"):
+        pipeline.start("stage1", "blsp", {"stepz": 1})
+    with pytest.raises(StudyError, match="data/tiny/llm does not exist yet; `dvc repro` makes it"):
+        begun.read("llm")
+
+
+def test_unfinished_work_is_found_again_on_equal_terms_only(study):
+    manifest = study / "data/tiny/manifests/a.jsonl"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("1")
+
+    def folder(run="blsp", **changes):
+        begun = pipeline.start("stage1", run, changes)
+        begun.read("manifests")
+        return begun.checkpoints
+
+    first = folder()
+    assert first == folder() and first.is_dir() and first not in (folder("other"), folder(steps=9))
+    os.utime(manifest, ns=(1, 1))
+    assert folder() != first
+    pipeline.start("stage1", "blsp").record("x.json", {})
+    assert not first.exists()
+
+
+def test_the_clean_copy_has_no_outputs_and_default_parameters(study):
+    path = study / "notebooks/04_stage1.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = (
+        notebook.cells[0].source.replace('"blsp"  #', '"other"  #').replace("{}  #", "{\n 1: 2}  #")
+    )
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    notebook.cells[1].execution_count = 4
+    pipeline.clean(study)
+    before = (study / "data/notebooks/stage1.ipynb").read_bytes()
+    nbformat.write(notebook, path)
+    pipeline.clean(study)
+    assert (study / "data/notebooks/stage1.ipynb").read_bytes() == before
+    assert nbformat.reads(before.decode(), as_version=4).cells[0].source == CELLS[0]
+
+
+def test_a_stage_executes_its_notebook_and_shows_what_it_prints(tmp_path, monkeypatch, capfd):
+    root = make_study(tmp_path / "study", "print('step 1')", "study.write('models/x').write_text(study.run)")
+    monkeypatch.chdir(root)
+    pipeline.clean(root)
+    assert pipeline.main(["run", "stage1", "--run", "emo-f2"]) == 0
+    assert (root / "data/tiny/models/x").read_text() == "emo-f2"
+    said = capfd.readouterr()
+    assert "step 1" in said.out + said.err and "stage1-emo-f2: " in said.out
+    executed = json.loads((root / "data/tiny/executed/stage1-emo-f2.ipynb").read_text())
+    assert "models/x" in str(executed["cells"][-1]["source"])
+
+
+def test_a_failing_stage_ends_in_one_sentence(tmp_path, monkeypatch, capfd):
+    root = make_study(tmp_path / "study", "study.read('llm')")
+    monkeypatch.chdir(root)
+    pipeline.clean(root)
+    assert pipeline.main(["run", "stage1"]) == 1
+    assert capfd.readouterr().err.strip().splitlines()[-1].startswith("data/tiny/llm does not exist yet")
+
+
+def test_the_root_is_the_folder_one_is_in(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "parent"))  # what `dvc exp run --temp` sets
+    assert pipeline.find_root() == study
