@@ -131,21 +131,31 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
     os.replace(unfinished, path)
 
 
+def append_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+    """Add lines to a file that is still being written; see `read_jsonl`."""
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.writelines(json_line(row) for row in rows)
+
+
 def json_line(row: dict) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def read_jsonl(path: str | Path) -> list[dict]:
-    """The dictionaries of a JSONL file. Raises StudyError when it is missing or a line is not JSON."""
-    return [row for _, row in _lines(Path(path))]
+def read_jsonl(path: str | Path, unfinished: bool = False) -> list[dict]:
+    """The dictionaries of a JSONL file. Raises StudyError when it is missing or a line is not JSON.
+
+    unfinished: a last line without a line feed, of a process that was killed, is ignored.
+    """
+    return [row for _, row in _lines(Path(path), unfinished)]
 
 
-def _lines(path: Path) -> Iterator[tuple[str, object]]:
+def _lines(path: Path, unfinished: bool = False) -> Iterator[tuple[str, object]]:
     """Place and content of every line. Only a line feed ends one: texts may hold U+2028 and other separators."""
     if not path.is_file():
         raise StudyError(f"{path}: there is no such file; run the pipeline stage that writes it")
+    data = path.read_bytes()
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = data[: data.rfind(b"\n") + 1 if unfinished else None].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise StudyError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):

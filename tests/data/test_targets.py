@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from blsp_core.data import prompts
-from blsp_core.data.manifest import EMOTIONS, Utterance, as_row
+from blsp_core.data.emotions import EMOTIONS, parse_emotion
+from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.targets import make_targets, share_of, shuffle_labels
 from blsp_core.errors import StudyError
-from blsp_core.evaluation.tasks import parse_emotion
 
 CLIPS = [
     Utterance(f"{n}.flac", f"sentence {n}", EMOTIONS[n % 5], f"clip-{n}", "m1", "en", 2.0, "acted", "train")
@@ -45,11 +45,6 @@ def test_the_model_is_not_told_the_tone_that_the_writer_was_told():
     assert kinds_of(rows) == {(empathy, prompts.CONTINUE_CONVEYED): 40, (empathy, prompts.REPEAT): 10}
     assert [row["output"] for row in rows[:40]] == [row["output"] for row in EMOTION[:40]]
     assert all(row["output"] == row["text"] for row in rows[40:])
-
-
-def test_the_wordings_take_turns_where_they_are_mixed():
-    count = kinds_of(make_targets(["continuation"], EMOTION[:40], mixed_prompts=True))
-    assert len(count) == 2 * len(prompts.CONTINUE_CONVEYED_WORDINGS) and set(count.values()) == {10}
 
 
 def test_labels_alone_name_the_tone_of_every_clip_once():
