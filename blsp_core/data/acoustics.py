@@ -1,9 +1,11 @@
 """Acoustic measures of speech, a simple linear classifier of emotions, and tables of what the corpora hold."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from blsp_core.data.audio import SAMPLE_RATE
+from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
@@ -55,6 +57,28 @@ def linear_probe(train: tuple[np.ndarray, list[str]], test: tuple[np.ndarray, li
     present = [emotion for emotion in EMOTIONS if (labels == emotion).any()]
     recall = {emotion: float(np.mean(predicted[labels == emotion] == emotion)) for emotion in present}
     return {**recall, "ua": float(np.mean(list(recall.values())))}
+
+
+def classify(train: list[Utterance], test: list[Utterance], root: Path) -> dict[str, float]:
+    """`linear_probe` on the mel statistics of utterances whose sound is below `root`, 3,000 of each list at most."""
+    from transformers import WhisperFeatureExtractor
+
+    extractor, sides = WhisperFeatureExtractor(), []
+    for utterances in (train[:3000], test[:3000]):
+        sounds = (load_audio(utterance.audio, root) for utterance in utterances)
+        mels = (extractor(sound, sampling_rate=SAMPLE_RATE, padding=False).input_features[0] for sound in sounds)
+        sides.append((np.stack([mel_statistics(mel) for mel in mels]), [utterance.emotion for utterance in utterances]))
+    return linear_probe(*sides)
+
+
+def one_sentence(utterances: list[Utterance]) -> list[Utterance]:
+    """The sentence that one speaker says in the most emotions, once in each."""
+    groups: dict[tuple[str, str], dict[str, Utterance]] = {}
+    for utterance in utterances:
+        if utterance.emotion:
+            groups.setdefault((utterance.speaker, utterance.text), {}).setdefault(utterance.emotion, utterance)
+    most = max(groups.values(), key=len, default={})
+    return [most[emotion] for emotion in EMOTIONS if emotion in most]
 
 
 def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:

@@ -63,8 +63,8 @@ def transcribe(
             inputs = {"encoder_outputs": BaseModelOutput(padded)}
         else:
             chosen = [sounds[i] for i in batch]
-            features = extractor(chosen, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
-            inputs = {"input_features": features.to(whisper.device, whisper.dtype)}
+            inputs = extractor(chosen, sampling_rate=SAMPLE_RATE, return_attention_mask=True, return_tensors="pt")
+            inputs = inputs.to(whisper.device, whisper.dtype)
         limit = whisper.config.max_target_positions
         ids = whisper.generate(**inputs, **GREEDY, **settings, max_length=limit)
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
@@ -107,6 +107,11 @@ def word_errors(utterances: Sequence[Utterance], transcripts: Sequence[str]) -> 
         "empty": sum(not text.strip() for text in transcripts),
         "n": len(transcripts),
     }
+
+
+def differs(text: str, transcript: str) -> bool:
+    """Whether a transcript has a word error."""
+    return plain_words(text) != plain_words(transcript)
 
 
 def check_word_errors(corpus: str, utterances: Sequence[Utterance], transcripts: Sequence[str], max_wer: float) -> None:

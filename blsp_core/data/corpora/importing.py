@@ -103,10 +103,12 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
         if not held:
             raise StudyError(f"{contents.folder}: no utterance of {name} is in {stem}; ask for other splits or parts")
         write_manifest(root / "manifests" / f"{stem}.jsonl", held)
+    pairs = {(row.speaker, row.split) for row in rows}
     report = _report(contents, rows, broken) | {
         "at_other_speeds": sum(map(len, perturbed.values())),
         "folds": options.folds or 0,
         "manifests": {stem: len(held) for stem, held in manifests.items()},
+        "speakers_in_two_splits": 0 if options.folds else len(pairs) - len({speaker for speaker, _ in pairs}),
         "cut": sum(seconds > options.longest for seconds in contents.seconds),
         "same_file": identical,
         "same_file_left_out": left_out,
