@@ -1,27 +1,25 @@
-"""What can be measured of speech without a model: level, pitch, pace; and how far a straight line tells tones apart."""
+"""Acoustic measures of speech, a simple linear classifier of emotions, and tables of what the corpora hold."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from blsp_core.data.audio import SAMPLE_RATE, load_audio
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
-from blsp_core.data.audio import SAMPLE_RATE
-from blsp_core.data.manifest import EMOTIONS, Utterance
 
 FRAME = 640  # samples, 40 ms
 
 
 def prosody(utterances: list[Utterance], sounds: list[np.ndarray]) -> pd.DataFrame:
-    """A row for every utterance: tone, level (dB, full scale = 0), pitch (Hz), pace (words a second)."""
+    """A row for every utterance: emotion, level (dB, full scale = 0), pitch (Hz), rate (words a second)."""
     rows = [
-        {
-            "tone": utterance.emotion,
-            "level, dB": level(sound),
-            "pitch, Hz": pitch(sound),
-            "pace, words/s": len(utterance.text.split()) / utterance.duration,
-        }
-        for utterance, sound in zip(utterances, sounds, strict=True)
+        (row.emotion, level(sound), pitch(sound), len(row.text.split()) / row.duration)
+        for row, sound in zip(utterances, sounds, strict=True)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["emotion", "level, dB", "pitch, Hz", "rate, words/s"])
 
 
 def level(sound: np.ndarray) -> float:
@@ -30,7 +28,7 @@ def level(sound: np.ndarray) -> float:
 
 
 def pitch(sound: np.ndarray, low: float = 60, high: float = 400) -> float:
-    """Median fundamental frequency (Hz) of the louder half of a 16 kHz sound, by autocorrelation; nan without voice."""
+    """Median fundamental frequency (Hz) of the louder half of a 16 kHz sound, by autocorrelation; nan if unvoiced."""
     count = len(sound) // FRAME
     frames = sound[: count * FRAME].reshape(count, FRAME)
     energy = np.square(frames).sum(axis=1)
@@ -43,64 +41,77 @@ def pitch(sound: np.ndarray, low: float = 60, high: float = 400) -> float:
     return float(SAMPLE_RATE / np.median(lags[voiced])) if voiced.any() else float("nan")
 
 
-def outline(log_mel: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of every mel band: (mels, frames) -> (2 x mels,). No order of time is left in it."""
+def mel_statistics(log_mel: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over time of every mel band: (mels, frames) -> (2 x mels,)."""
     return np.concatenate([log_mel.mean(axis=1), log_mel.std(axis=1)])
 
 
 def linear_probe(train: tuple[np.ndarray, list[str]], test: tuple[np.ndarray, list[str]]) -> dict[str, float]:
-    """Recall of each tone, and their mean under "ua", of a ridge classifier on outlines: (rows, features) and tones.
-
-    A lower bound on what a listener can reach: a line drawn through averages.
-    """
+    """Recall of each emotion, and their mean as "ua", of a ridge classifier: (rows, features) and labels each."""
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(-2, 4, 13), class_weight="balanced"))
-    named = probe.fit(*train).predict(test[0])
-    spoken = np.array(test[1])
-    recall = {tone: float(np.mean(named[spoken == tone] == tone)) for tone in EMOTIONS if (spoken == tone).any()}
+    predicted, labels = probe.fit(*train).predict(test[0]), np.array(test[1])
+    present = [emotion for emotion in EMOTIONS if (labels == emotion).any()]
+    recall = {emotion: float(np.mean(predicted[labels == emotion] == emotion)) for emotion in present}
     return {**recall, "ua": float(np.mean(list(recall.values())))}
 
 
+def classify(train: list[Utterance], test: list[Utterance], root: Path) -> dict[str, float]:
+    """`linear_probe` on the mel statistics of utterances whose sound is below `root`, 3,000 of each list at most."""
+    from transformers import WhisperFeatureExtractor
+
+    extractor, sides = WhisperFeatureExtractor(), []
+    for utterances in (train[:3000], test[:3000]):
+        sounds = (load_audio(utterance.audio, root) for utterance in utterances)
+        mels = (extractor(sound, sampling_rate=SAMPLE_RATE, padding=False).input_features[0] for sound in sounds)
+        sides.append((np.stack([mel_statistics(mel) for mel in mels]), [utterance.emotion for utterance in utterances]))
+    return linear_probe(*sides)
+
+
+def one_sentence(utterances: list[Utterance]) -> list[Utterance]:
+    """The sentence that one speaker says in the most emotions, once in each."""
+    groups: dict[tuple[str, str], dict[str, Utterance]] = {}
+    for utterance in utterances:
+        if utterance.emotion:
+            groups.setdefault((utterance.speaker, utterance.text), {}).setdefault(utterance.emotion, utterance)
+    most = max(groups.values(), key=len, default={})
+    return [most[emotion] for emotion in EMOTIONS if emotion in most]
+
+
 def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:
-    """A row for every corpus and split: utterances, hours, speakers, sentences, the share of each tone in per cent.
-    A dialogue counts once, by its last turn, but with the hours of all its turns."""
+    """A row for every corpus and split: utterances, hours, speakers, sentences, the share of each emotion in per cent.
+    A dialogue counts once, by its last turn, with the hours of all its turns."""
     rows = []
     for utterances in manifests:
-        tones = [utterance.emotion for utterance in utterances]
-        rows.append(
-            {
-                "corpus": utterances[0].corpus,
-                "split": utterances[0].split,
-                "utterances": len(utterances),
-                "hours": round(sum(turn.duration for utterance in utterances for turn in utterance.spoken) / 3600, 3),
-                "speakers": len({utterance.speaker for utterance in utterances}),
-                "sentences": len({said(utterance) for utterance in utterances}),
-                **{f"{tone}, %": round(100 * tones.count(tone) / len(tones), 1) for tone in EMOTIONS},
-            }
-        )
+        labels = [utterance.emotion for utterance in utterances]
+        row = {"corpus": utterances[0].corpus, "split": utterances[0].split, "utterances": len(utterances)}
+        row["hours"] = round(sum(turn.duration for utterance in utterances for turn in utterance.spoken) / 3600, 3)
+        row["speakers"] = len({utterance.speaker for utterance in utterances})
+        row["sentences"] = len({_user_text(utterance) for utterance in utterances})
+        rows.append(row | {f"{name}, %": round(100 * labels.count(name) / len(labels), 1) for name in EMOTIONS})
     return pd.DataFrame(rows)
 
 
-def said(utterance: Utterance) -> str:
-    """All that the user says, in all turns of the dialogue: by the whole of it sentences are told apart."""
+def _user_text(utterance: Utterance) -> str:
+    """The text of all turns of the user; sentences of dialogues are compared by it."""
     return " / ".join(turn.text for turn in utterance.spoken)
 
 
 def check_apart(utterances: list[Utterance]) -> pd.DataFrame:
-    """How many speakers and sentences each split has, and how many another split has too: none, or StudyError."""
+    """How many speakers and sentences each split has. Raises StudyError when one of them is in two splits."""
     splits = list(dict.fromkeys(utterance.split for utterance in utterances))
     rows = []
-    for what, of in (("speaker", lambda utterance: utterance.speaker), ("text", said)):
+    for what, of in (("speaker", lambda utterance: utterance.speaker), ("text", _user_text)):
         sets = {split: {of(u) for u in utterances if u.split == split} for split in splits}
         for split, own in sets.items():
             shared = sorted(own & set().union(*(other for name, other in sets.items() if name != split)))
             if shared:
                 raise StudyError(
-                    f"manifests: the {what} {shared[0]!r} is in the split {split} and in another "
-                    f"({len(shared)} such in all); a test must meet nobody and nothing from training: drop those rows"
+                    f"manifests: the {what} {shared[0]!r} is in the split {split} and in another ({len(shared)} such "
+                    "in all); speakers and sentences of a test must not be in training: drop those rows"
                 )
             rows.append({"what": what, "split": split, "different": len(own), "in another split too": len(shared)})
     return pd.DataFrame(rows)

@@ -16,12 +16,12 @@ def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
 
     `audio` is a path (wav, flac, ogg, mp3 at any rate, any number of channels), relative ones below `root`, or
     `path:start:frames` for a slice counted in frames of the file. Raises StudyError when the file is missing, is not
-    audio, or is shorter than the slice asks.
+    audio, is shorter than the slice, or holds a value that is not finite.
     """
-    path, start, frames = _parse(str(audio))
-    path = Path(root) / path
+    name, start, frames = split_slice(str(audio))
+    path = Path(root) / name
     if not path.is_file():
-        raise StudyError(f"{path}: there is no such sound file")
+        raise StudyError(f"{path}: there is no such sound file; check the path in the manifest")
     try:
         sound, rate = soundfile.read(path, frames=frames, start=start, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -30,6 +30,9 @@ def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
         ) from None
     if frames != -1 and len(sound) < frames:
         raise StudyError(f"{path}: {len(sound)} frames from {start} on, but the manifest asks for {frames}")
+    bad = int(np.count_nonzero(~np.isfinite(sound)))
+    if bad:
+        raise StudyError(f"{path}: {bad} of {sound.size} samples are not finite; wanted are numbers, remove the clip")
     mono = sound.mean(axis=1)
     return mono if rate == SAMPLE_RATE else resample(mono, rate)
 
@@ -39,7 +42,7 @@ def resample(sound: np.ndarray, rate: float) -> np.ndarray:
     return soxr.resample(sound, rate, SAMPLE_RATE).astype(np.float32)
 
 
-def _parse(audio: str) -> tuple[str, int, int]:
+def split_slice(audio: str) -> tuple[str, int, int]:
     """`path` or `path:start:frames` as (path, start, frames), frames -1 for all."""
     parts = audio.rsplit(":", 2)
     if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():

@@ -1,10 +1,10 @@
-"""Speech as another voice, or another room, might have given it."""
+"""SpecAugment (Park et al. 2019): parts of a log-mel are masked, anew at every use."""
 
 import torch
 
 
-def disturb(features: torch.Tensor, time_masks: int = 2, mel_masks: int = 2) -> torch.Tensor:
-    """A log-mel (mels, frames) as another voice or room might give it: bins shifted by up to 2, level, masks."""
+def spec_augment(features: torch.Tensor, time_masks: int = 2, mel_masks: int = 2) -> torch.Tensor:
+    """A log-mel (mels, frames) shifted by up to 2 bands and by a level, with masks in time and mel bands."""
     mels, frames = features.shape
     features = torch.roll(features, int(torch.randint(-2, 3, ())), 0) + (torch.rand(()) - 0.5) * 0.2
     low = features.min()

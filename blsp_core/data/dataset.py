@@ -1,38 +1,32 @@
-"""From a row of continuations to a training example: the same response after speech and after the transcript."""
+"""From a row of targets to a training example: the same response after speech and after the transcript."""
 
+import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from accelerate import PartialState
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
-from blsp_core.errors import StudyError
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.model.processing import encoder_length
-from blsp_core.data.audio import load_audio
-from blsp_core.data.manifest import EMOTIONS
 from blsp_core.data import prompts
-from blsp_core.data.augmentation import disturb
-from blsp_core.data.batching import pad, pad_features
-from blsp_core.inference.llm import chat
-from blsp_core.data.states import States
+from blsp_core.data.audio import load_audio
+from blsp_core.data.augmentation import spec_augment
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.data.progress import progress
+from blsp_core.data.prompts import chat, spoken_chat
+from blsp_core.errors import StudyError
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, processing
+from blsp_core.model import encoder as speech_encoder
+from blsp_core.model.processing import encoder_length
 
 IGNORED = -100
 
 
-def spoken_chat(system: str, instruction: str, audio=None) -> list[dict]:
-    """One question whose last part is speech; `audio` is a waveform, or None where only its length matters."""
-    parts = [{"type": "text", "text": instruction}] if instruction else []
-    return [
-        {"role": "system", "content": system},
-        {"role": "user", "content": [*parts, {"type": "audio", "audio": audio}]},
-    ]
-
-
 @dataclass(frozen=True)
 class Sound:
-    """The log-mel of a clip, (mels, frames and perhaps silence), and how many of its frames are real."""
+    """The log-mel of a clip, (mels, frames), perhaps with silence at its end, and how many of its frames are real."""
 
     features: torch.Tensor
     frames: int
@@ -42,31 +36,23 @@ class Examples(Dataset):
     """Rows with a clip and an `output` as model inputs.
 
     An item has `speech_ids` and `speech_labels` (the prompt with placeholders, then the response), `text_ids` and
-    `text_labels` (the same with the transcript: what the teacher reads), `speech_prefix` and `text_prefix` (how much of
-    the prompt may be read once for many rows: all before the sound, all but the last token), `emotion` (an index into
-    EMOTIONS, -100 for none), and `sound`: a `Sound`, or encoder states (frames, width) after `encode_once`. A response
-    that the token limit had cut has no end of turn.
+    `text_labels` (the same with the transcript, for the teacher), `speech_prefix` and `text_prefix` (how much of the
+    prompt a batch may encode once for all rows), `emotion` (an index into EMOTIONS, -100 for none), and `sound`: a
+    `Sound`, or encoder states (frames, width) after `encode_once`. A response cut by the token limit has no end of
+    turn. A row without `system` gets the plain system prompt.
 
-    manners: (system prompt, instruction) pairs that rows are asked with by turns, see `prompts.manners`; a row that
-    repeats its sentence keeps its own instruction. None: each row brings its own `system` and `instruction`, see
-    `targets`. keep: what was made of a clip stays in memory for the next epoch, and for other rows of the same clip.
-    augment: log-mels are disturbed anew every time (`augmentation.disturb`).
+    keep: log-mels stay in memory for the next epoch, and for other rows of the same clip.
+    augment: SpecAugment, anew at every use.
     """
 
     def __init__(
-        self,
-        rows: list[dict],
-        processor: BlspEmoProcessor,
-        root: Path,
-        manners: list[tuple[str, str]] | None = None,
-        keep: bool = True,
-        augment: bool = False,
+        self, rows: list[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True, augment: bool = False
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
-        self.manners, self.keep, self.augment = manners, keep, augment
-        self.written: dict[int, dict] = {}  # row -> its item without the sound
+        self.keep, self.augment = keep, augment
+        self.tokens: dict[int, dict] = {}  # row -> its item without the sound
         self.sounds: dict[str, Sound | torch.Tensor] = {}  # clip -> its sound
 
     def __len__(self) -> int:
@@ -74,40 +60,31 @@ class Examples(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sound = self._sound(self.rows[index]["audio"])
+        tokens = self.tokens.get(index) or self._tokenise(self.rows[index], sound)
+        if self.keep:
+            self.tokens[index] = tokens
         if self.augment and isinstance(sound, Sound):
-            sound = replace(sound, features=disturb(sound.features))
-        if index not in self.written:
-            written = self._written(self.rows[index], *self._manner(index), sound)
-            if not self.keep:
-                return {**written, "sound": sound}
-            self.written[index] = written
-        return {**self.written[index], "sound": sound}
-
-    def _manner(self, index: int) -> tuple[str, str]:
-        row = self.rows[index]
-        if self.manners is None:
-            return row["system"], row["instruction"]
-        system, instruction = self.manners[index % len(self.manners)]
-        return system, prompts.REPEAT if row["instruction"] == prompts.REPEAT else instruction
+            sound = replace(sound, features=spec_augment(sound.features))
+        return {**tokens, "sound": sound}
 
     def _sound(self, audio: str) -> Sound | torch.Tensor:
         if audio in self.sounds:
             return self.sounds[audio]
-        heard = self.processor.features([load_audio(audio, self.root)])
-        sound = Sound(heard["input_features"][0], int(heard["feature_attention_mask"].sum()))
+        batch = self.processor.features([load_audio(audio, self.root)])
+        sound = Sound(batch["input_features"][0], int(batch["feature_attention_mask"].sum()))
         if self.keep:
             self.sounds[audio] = sound
         return sound
 
-    def _written(self, row: dict, system: str, instruction: str, sound: Sound | torch.Tensor) -> dict:
-        tokenizer = self.processor.tokenizer
+    def _tokenise(self, row: dict, sound: Sound | torch.Tensor) -> dict:
+        tokenizer, system = self.processor.tokenizer, row.get("system", prompts.SYSTEM)
         response = tokenizer(row["output"], add_special_tokens=False).input_ids
         if not row["early_stop"]:
             response.append(tokenizer.eos_token_id)
         frames = encoder_length(sound.frames) if isinstance(sound, Sound) else len(sound)
         places = [self.processor.embedding_count(frames)]
-        speech = self.processor.prompt_ids(spoken_chat(system, instruction), places)
-        text = self.processor.prompt_ids(chat(system, instruction + row["text"]))
+        speech = self.processor.prompt_ids(spoken_chat(system, row["instruction"]), places)
+        text = self.processor.prompt_ids(chat(system, row["instruction"] + row["text"]))
         return {
             "speech_prefix": speech.index(self.processor.speech_token_id),
             "text_prefix": len(text) - 1,
@@ -119,23 +96,67 @@ class Examples(Dataset):
         }
 
     def lengths(self) -> list[int]:
-        """About how many speech embeddings every row has, by which rows of like length share a batch."""
+        """About how many speech embeddings every row has, to batch rows of like length."""
         rate = self.processor.feature_extractor.sampling_rate
         return [self.processor.speech_length(round(row["duration"] * rate)) for row in self.rows]
 
     def encode_once(self, model: BlspEmoForConditionalGeneration, folder: Path) -> None:
-        """Run the frozen encoder over every clip now, so that no training step has to; all of it is kept.
+        """Run the frozen encoder over every clip before training; its states stay in memory, and in `folder` for
+        later runs (see `EncoderCache`)."""
+        cache, self.keep = EncoderCache(model, self.processor, folder), True
+        for audio in progress(dict.fromkeys(row["audio"] for row in self.rows), "encoder states"):
+            self.sounds[audio] = cache.states(load_audio(audio, self.root))
 
-        folder: where states lie from run to run, see `States`.
-        """
-        states, self.keep = States(model, self.processor, folder), True
-        for audio in tqdm(dict.fromkeys(row["audio"] for row in self.rows), desc="encoder", unit="clip"):
-            self.sounds[audio] = states.of(load_audio(audio, self.root))
+
+class EncoderCache:
+    """Encoder states by clip, on disk: <folder>/<encoder>/<clip>.npy, float16.
+
+    Both names are digests: of the encoder's weights, settings and code, and of the sound. So a file always holds what
+    would be computed, and the folder may be deleted at any time. Every clip is encoded alone, so that its states do not
+    depend on a batch.
+    """
+
+    def __init__(self, model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, folder: Path):
+        self.model, self.processor = model.to(PartialState().device).eval(), processor
+        self.folder = Path(folder) / _encoder_digest(model, processor)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def states(self, sound: np.ndarray) -> torch.Tensor:
+        """`encoder_states` of one waveform, in half precision."""
+        path = self.folder / f"{hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32]}.npy"
+        if not path.exists():
+            states = encoder_states(self.model, self.processor, [sound])[0]
+            unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part")
+            with open(unfinished, "wb") as file:
+                np.save(file, states.to(torch.float16).cpu().numpy())
+            unfinished.replace(path)
+        return torch.from_numpy(np.load(path))
+
+
+@torch.no_grad()
+def encoder_states(
+    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, sounds: list[np.ndarray]
+) -> list[torch.Tensor]:
+    """(frames, width) of each waveform, or (frames, layers + 1, width) where layers are mixed; real frames only."""
+    batch = processor.features(sounds).to(model.device)
+    states, mask = model.encode(**batch)
+    return [row[real] for row, real in zip(states, mask, strict=True)]
+
+
+def _encoder_digest(model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor) -> str:
+    config = model.config
+    digest = hashlib.sha256(f"{config.real_frames} {config.encoder_layers} {model.device.type}".encode())
+    digest.update(processor.feature_extractor.to_json_string().encode())
+    for module in (processing, speech_encoder):
+        digest.update(Path(module.__file__).read_bytes())
+    for name, weight in sorted(model.encoder.state_dict().items()):
+        digest.update(name.encode() + weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:
-    """A batch of examples: `speech_*` and `text_*` ids, masks and labels, how many tokens at the beginning are the
-    same in every row (`*_prefix`, an int), `emotion_labels`, and the sound."""
+    """A batch of examples: `speech_*` and `text_*` ids, masks and labels, the number of first tokens that all rows
+    share (`*_prefix`, an int), `emotion_labels`, and the sound."""
     batch = {"emotion_labels": torch.tensor([item["emotion"] for item in items])}
     for side in ("speech", "text"):
         ids, mask = pad([torch.tensor(item[f"{side}_ids"]) for item in items], 0)
@@ -155,3 +176,21 @@ def shared_prefix(ids: torch.Tensor, longest: int) -> int:
     """How many of the first tokens are the same in every row of (rows, tokens), `longest` at most."""
     same = (ids[:, :longest] == ids[0, :longest]).all(dim=0)
     return int(same.long().cumprod(dim=0).sum())
+
+
+def pad_features(features: list[torch.Tensor], lengths: list[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-mels (mels, frames) -> (clips, mels, longest) and the mask (clips, longest).
+
+    `lengths`: the real frames of each, where a log-mel ends with silence.
+    """
+    padded, mask = pad([f.T for f in features], 0.0)
+    if lengths is not None:
+        mask = (torch.arange(mask.shape[1])[None] < torch.tensor(lengths)[:, None]).long()
+    return padded.transpose(1, 2).contiguous(), mask
+
+
+def pad(rows: list[torch.Tensor], value: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of different length, right-padded to one tensor, and the mask of what is real, int64."""
+    lengths = torch.tensor([len(row) for row in rows])
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+    return padded, (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()

@@ -1,23 +1,23 @@
-"""The one record of an utterance, and the JSONL file that holds many of them."""
+"""The record of an utterance, and the JSONL files that hold rows."""
 
 import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
-
-EMOTIONS = ("neutral", "happy", "sad", "angry", "surprise")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What was said earlier in a dialogue: spoken by the user, or written by the assistant."""
+    """An earlier turn of a dialogue: spoken by the user, or written by the assistant."""
 
     role: str  # user or assistant
     text: str
-    audio: str = ""  # this and what follows as of an utterance; the user's turns alone have it
+    audio: str = ""  # this and what follows as of an utterance, for the user's turns only
     emotion: str = ""
     duration: float = 0.0
 
@@ -30,74 +30,58 @@ class Utterance:
     """One line of a manifest. The first three names are those of the released code."""
 
     audio: str  # path relative to the scale's data folder, or path:start:frames for a slice (16 kHz frames)
-    text: str  # what is said, as a transcript without tone
+    text: str  # the transcript
     emotion: str  # one of EMOTIONS, or "" where it is unknown
     id: str
     speaker: str
-    language: str
+    language: str  # two letters, ISO 639-1
     duration: float  # seconds
     corpus: str
     split: str  # train, validation or test
-    history: tuple[Turn, ...] = ()  # the earlier turns of a dialogue, the user's first, in alternation
+    history: tuple[Turn, ...] = ()  # the earlier turns of a dialogue, alternating, the user's first
 
     @property
     def turns(self) -> list["Utterance | str"]:
-        """The dialogue up to this utterance, itself the last: the user's turns as utterances of their own with the ids
-        `<id>#0`, `<id>#2` ... by their places, between them the assistant's words."""
-        earlier = [
-            turn.text
-            if turn.role == "assistant"
-            else replace(
-                self,
-                audio=turn.audio,
-                text=turn.text,
-                emotion=turn.emotion,
-                id=f"{self.id}#{place}",
-                duration=turn.duration,
-                history=(),
-            )
-            for place, turn in enumerate(self.history)
-        ]
+        """The dialogue up to this utterance, which is the last: the user's turns as utterances with the ids `<id>#0`,
+        `<id>#2` ... by their positions, the assistant's turns as text."""
+        earlier = []
+        for place, turn in enumerate(self.history):
+            own = {"audio": turn.audio, "text": turn.text, "emotion": turn.emotion, "duration": turn.duration}
+            spoken = turn.role == "user"
+            earlier.append(replace(self, **own, id=f"{self.id}#{place}", history=()) if spoken else turn.text)
         return [*earlier, replace(self, history=())]
 
     @property
     def spoken(self) -> list["Utterance"]:
-        """The user's turns of `turns`: this utterance alone where nothing went before."""
+        """The user's turns of `turns`: this utterance alone where there is no history."""
         return [turn for turn in self.turns if isinstance(turn, Utterance)]
 
 
+FIELDS = {field.name for field in fields(Utterance)}
+
+
 def as_row(utterance: Utterance) -> dict:
-    """The utterance as a line of a manifest has it; without `history` where nothing went before."""
+    """The utterance as a line of a manifest; without `history` where there is none."""
     row = asdict(utterance)
     history = [{name: turn[name] for name in turn if name in TURN_FIELDS[turn["role"]]} for turn in row.pop("history")]
     return row | ({"history": history} if history else {})
 
 
 def of_row(row: dict) -> Utterance:
-    """The utterance of such a line; what else the line holds is left out."""
-    names = [field.name for field in fields(Utterance) if field.name != "history"]
+    """The utterance of such a line; other keys of the line are ignored."""
     history = tuple(Turn(**turn) for turn in row.get("history") or ())
-    return Utterance(**{name: row[name] for name in names}, history=history)
+    return Utterance(**{name: row[name] for name in FIELDS - {"history"}}, history=history)
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
     """The utterances of a JSONL manifest.
 
-    Raises StudyError, naming file and line, when the file is missing or empty, when a line is not JSON, when a field
-    is missing or unknown, when an emotion is outside `EMOTIONS`, or when earlier turns do not alternate.
+    Raises StudyError, with file and line, when the file is missing or empty, a line is not JSON, a field is missing or
+    unknown, an emotion is outside `EMOTIONS`, or earlier turns do not alternate.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise StudyError(f"{path}: there is no such manifest; run the pipeline stage that writes it")
-    names = {field.name for field in fields(Utterance)}
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise StudyError(f"{where}: not a JSON object ({error.msg}); write one utterance a line") from None
-        _check_fields(row, names, names - {"history"}, where)
+    for where, row in _lines(Path(path)):
+        _check_fields(row, FIELDS, FIELDS - {"history"}, where)
         _check_emotion(row, where)
         if "history" in row:
             _check_history(row["history"], where)
@@ -109,7 +93,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
 
 def _check_fields(row, known: set[str], needed: set[str], where: str) -> None:
     if not isinstance(row, dict) or not needed <= set(row) <= known:
-        wrong = sorted((needed - set(row)) | (set(row) - known)) if isinstance(row, dict) else "no object"
+        wrong = sorted((needed - set(row)) | (set(row) - known)) if isinstance(row, dict) else "not an object"
         raise StudyError(f"{where}: fields missing or unknown: {wrong}; wanted are {sorted(needed)}")
 
 
@@ -124,9 +108,7 @@ def _check_history(history, where: str) -> None:
     turns = history if isinstance(history, list) else [history]
     roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns]
     if len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
-        raise StudyError(
-            f"{where}: history has the roles {roles}; wanted is user, assistant and so on by turns, an assistant last"
-        )
+        raise StudyError(f"{where}: history has the roles {roles}; wanted are user and assistant in alternation")
     for place, turn in enumerate(history):
         here = f"{where}, history, turn {place}"
         _check_fields(turn, TURN_FIELDS[turn["role"]], TURN_FIELDS[turn["role"]], here)
@@ -144,21 +126,46 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    with open(unfinished, "w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json_line(row) for row in rows)
     os.replace(unfinished, path)
 
 
-def read_jsonl(path: str | Path) -> list[dict]:
-    """The dictionaries of a JSONL file. Raises StudyError when it is missing or a line is not JSON."""
-    path = Path(path)
+def append_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+    """Add lines to a file that is still being written; see `read_jsonl`."""
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.writelines(json_line(row) for row in rows)
+
+
+def json_line(row: dict) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def read_jsonl(path: str | Path, unfinished: bool = False) -> list[dict]:
+    """The dictionaries of a JSONL file. Raises StudyError when it is missing or a line is not JSON.
+
+    unfinished: a last line without a line feed, of a process that was killed, is ignored.
+    """
+    return [row for _, row in _lines(Path(path), unfinished)]
+
+
+def _lines(path: Path, unfinished: bool = False) -> Iterator[tuple[str, object]]:
+    """Place and content of every line. Only a line feed ends one: texts may hold U+2028 and other separators."""
     if not path.is_file():
         raise StudyError(f"{path}: there is no such file; run the pipeline stage that writes it")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    data = path.read_bytes()
+    try:
+        text = data[: data.rfind(b"\n") + 1 if unfinished else None].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
         try:
-            rows.append(json.loads(line))
+            yield f"{path}, line {number}", json.loads(line)
         except json.JSONDecodeError as error:
-            raise StudyError(f"{path}, line {number}: not a JSON object ({error.msg})") from None
-    return rows
+            raise StudyError(f"{path}, line {number}: not a JSON object ({error.msg}); write one a line") from None
+
+
+def plain_words(text: str) -> str:
+    """Small letters, digits and inner apostrophes, single blanks: the text of the toy corpora, and what error rates
+    compare."""
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("\u2019", "'")))

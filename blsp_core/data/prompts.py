@@ -7,30 +7,35 @@ SYSTEM_EMPATHY = (
 
 # Stage 1: the transcript, or the speech, follows.
 CONTINUE = "Continue the following sentence in a coherent style: "
-# Stage 2, what the LLM is given when it writes the targets: it reads the label and the transcript ...
+# Stage 2: the LLM writes the targets from the label and the transcript, the model learns them from the speech alone.
 CONTINUE_EMOTION = "Continue the following sentence that reflects a '{emotion}' emotion tone in a coherent style: "
-# ... and what the model is given when it learns to write them: the speech alone.
 CONTINUE_CONVEYED = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
-# Emotion recognition, in words. BLSP-Emo's training never meets it together with speech.
+# Emotion recognition. BLSP-Emo is never trained on it.
 IDENTIFY = (
     "Please identify the emotion tone of the speech provided below. "
     "Select from the following options: neutral, sad, angry, happy, or surprise.\n\nSpeech: "
 )
-# The answer that a model learns which is trained to name the tone (BLSP-SER, multi-task, SALMONN). Ours.
+# Ours: the answer to IDENTIFY that variants are trained on (BLSP-SER, multi-task, SALMONN).
 NAMED = "the emotion tone of the speech provided is {emotion}."
-# A cascade whose emotion classifier speaks to the LLM in words. Ours: the paper does not print its own.
+# Ours: how a cascade gives the LLM the emotion; the paper does not print its own.
 TOLD = "(The speaker sounds {emotion}.) "
-# Transcription through the LLM, a check of the semantic alignment. Ours.
+# Ours: transcription through the LLM.
 REPEAT = "Repeat the following sentence: "
 
-# Other wordings of the same, for an LLM that is raised here and for training that mixes them. Ours.
+# Ours: further templates of the same, for the instruction data of the toy LLM.
 CONTINUE_WORDINGS = (CONTINUE, "Please continue this sentence: ", "Go on from here: ")
 CONTINUE_CONVEYED_WORDINGS = (CONTINUE_CONVEYED, "Please continue this sentence in the tone it conveys: ")
 
 
-def manners(system: str, wordings: tuple[str, ...], mixed: bool) -> list[tuple[str, str]]:
-    """The (system prompt, instruction) pairs that a stage trains with: the paper's one, or all wordings under both
-    system prompts."""
-    if not mixed:
-        return [(system, wordings[0])]
-    return [(each, wording) for each in (SYSTEM, SYSTEM_EMPATHY) for wording in wordings]
+def chat(system: str, user: str) -> list[dict]:
+    """One question in chat form."""
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def spoken_chat(system: str, instruction: str, audio=None) -> list[dict]:
+    """One question whose last part is speech; `audio` is a waveform, or None where only its length matters."""
+    parts = [{"type": "text", "text": instruction}] if instruction else []
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": [*parts, {"type": "audio", "audio": audio}]},
+    ]

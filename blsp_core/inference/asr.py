@@ -1,8 +1,10 @@
-"""Speech to words with a Whisper: the ears of the cascades."""
+"""Transcription with a Whisper, its word error rates, and transcripts/<corpus>.<split>.jsonl, rows {id, text}."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import torch
 from transformers import (
@@ -14,46 +16,66 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.data.audio import SAMPLE_RATE, load_audio
-from blsp_core.data.batching import pad_features
-from blsp_core.data.manifest import Utterance
+from blsp_core.data.dataset import pad_features
+from blsp_core.data.manifest import Utterance, plain_words, read_jsonl, write_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.inference.llm import precision, ready
+from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
 from blsp_core.model.backbones import has_decoder
 from blsp_core.model.encoder import encode_speech
 
 
-def load_whisper(asr: Path) -> tuple[WhisperForConditionalGeneration, WhisperFeatureExtractor, PreTrainedTokenizerBase]:
-    """A whole Whisper from its folder, ready to transcribe, with its extractor and tokenizer."""
-    whisper = ready(WhisperForConditionalGeneration.from_pretrained(asr, dtype=precision()))
-    return whisper, WhisperFeatureExtractor.from_pretrained(asr), AutoTokenizer.from_pretrained(asr)
+def load_whisper(
+    folder: Path,
+) -> tuple[WhisperForConditionalGeneration, WhisperFeatureExtractor, PreTrainedTokenizerBase]:
+    """A complete Whisper from its folder, ready for inference, with its extractor and tokenizer. Raises StudyError for
+    an encoder alone."""
+    if not has_decoder(folder):
+        raise StudyError(f"{folder}: a Whisper encoder without a decoder; set whisper.source to a complete Whisper")
+    whisper = ready(WhisperForConditionalGeneration.from_pretrained(folder, dtype=precision()))
+    return whisper, WhisperFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
-class Recognition:
-    """A Whisper from its folder, transcribing utterances below `root`."""
+def transcribe(
+    whisper,
+    extractor,
+    tokenizer,
+    sounds: list[np.ndarray],
+    batch_size: int = 64,
+    language: str | Sequence[str] | None = None,
+) -> list[str]:
+    """Greedy transcripts of 16 kHz waveforms, in their order.
 
-    def __init__(self, asr: Path, root: Path, batch_size: int = 64):
-        if not has_decoder(asr):
-            raise StudyError(
-                f"{asr}: this Whisper has an encoder only, and words need its decoder; set transcripts.source to "
-                "manifest in params.yaml, which gives cascades the true words, or name a whole Whisper in "
-                "foundation.encoder"
-            )
-        self.whisper, self.extractor, self.tokenizer = load_whisper(asr)
-        self.root, self.batch_size = root, batch_size
+    language: two letters, for all sounds or one for each; without it a multilingual Whisper detects it. A checkpoint
+    whose `config.real_frames` is true gets its encoder's output for the real frames, zero-padded to the window; any
+    other gets log-mels of the whole window (30 s), and what is longer is cut.
+    """
+    languages = [language] * len(sounds) if language is None or isinstance(language, str) else list(language)
+    multilingual = getattr(whisper.generation_config, "is_multilingual", False)
 
-    def words(self, utterances: list[Utterance]) -> list[str]:
-        """The transcripts, in order."""
-        sounds = [load_audio(utterance.audio, self.root) for utterance in utterances]
-        return transcribe(self.whisper, self.extractor, self.tokenizer, sounds, self.batch_size)
+    def run(batch: list[int]) -> list[str]:
+        settings = {"task": "transcribe"} if multilingual else {}
+        if multilingual and all(languages[i] for i in batch):
+            settings["language"] = [languages[i] for i in batch]
+        if getattr(whisper.config, "real_frames", False):
+            features, mask = pad_features([torch.from_numpy(log_mel(extractor, sounds[i])) for i in batch])
+            hidden, mask = encode_speech(whisper.model.encoder, features.to(whisper.device), mask.to(whisper.device))
+            padded = pad_to_window(hidden * mask[..., None], whisper.config.max_source_positions)
+            inputs = {"encoder_outputs": BaseModelOutput(padded)}
+        else:
+            chosen = [sounds[i] for i in batch]
+            inputs = extractor(chosen, sampling_rate=SAMPLE_RATE, return_attention_mask=True, return_tensors="pt")
+            inputs = inputs.to(whisper.device, whisper.dtype)
+        limit = whisper.config.max_target_positions
+        ids = whisper.generate(**inputs, **GREEDY, **settings, max_length=limit)
+        return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    return run_in_batches(run, [len(sound) for sound in sounds], batch_size, "transcripts")
 
 
-def source_of_words(source: str, asr: Path, root: Path) -> Callable[[list[Utterance]], list[str]]:
-    """What cascades are to know of utterances: as `heard` by the Whisper in `asr`, or as the `manifest` has them."""
-    if source == "heard":
-        return Recognition(asr, root).words
-    if source == "manifest":
-        return lambda utterances: [utterance.text for utterance in utterances]
-    raise StudyError(f"params.yaml, transcripts.source: {source!r} is unknown; wanted is heard or manifest")
+def transcribe_utterances(whisper: tuple, root: Path, batch_size: int, utterances: list[Utterance]) -> list[str]:
+    """Transcripts of utterances whose sound is below `root`, each in its own language. whisper: of `load_whisper`."""
+    sounds = [load_audio(utterance.audio, root) for utterance in utterances]
+    return transcribe(*whisper, sounds, batch_size, [utterance.language for utterance in utterances])
 
 
 def log_mel(extractor: WhisperFeatureExtractor, sound: np.ndarray) -> np.ndarray:
@@ -62,32 +84,73 @@ def log_mel(extractor: WhisperFeatureExtractor, sound: np.ndarray) -> np.ndarray
 
 
 def pad_to_window(hidden: torch.Tensor, positions: int) -> torch.Tensor:
-    """Encoder output (B, T, D) with zeros up to the encoder's full window: the decoder always sees the same length."""
+    """Encoder output (B, T, D), zero-padded to the encoder's full window, so that the decoder sees one length."""
     return torch.nn.functional.pad(hidden, (0, 0, 0, positions - hidden.shape[1]))
 
 
-@torch.no_grad()
-def transcribe(whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64) -> list[str]:
-    """What was said, greedily decoded. Sounds of like length share a batch."""
-    order, texts = sorted(range(len(sounds)), key=lambda i: len(sounds[i])), [""] * len(sounds)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        features, mask = pad_features([torch.from_numpy(log_mel(extractor, sounds[i])) for i in rows])
-        hidden, mask = encode_speech(whisper.model.encoder, features.to(whisper.device), mask.to(whisper.device))
-        seen = pad_to_window(hidden * mask[..., None], whisper.config.max_source_positions)
-        ids = torch.full((len(seen), 1), whisper.config.decoder_start_token_id, device=seen.device)
-        ended, cache = torch.zeros_like(ids[:, 0], dtype=torch.bool), None
-        while not ended.all() and ids.shape[1] < whisper.config.max_target_positions:
-            output = whisper(
-                encoder_outputs=BaseModelOutput(seen),
-                decoder_input_ids=ids[:, -1:],
-                past_key_values=cache,
-                use_cache=True,
+def word_errors(utterances: Sequence[Utterance], transcripts: Sequence[str]) -> dict:
+    """Word error rate `wer`, and `by_emotion`; `exact`, the share without an error; `empty` transcripts; n.
+
+    Case and punctuation do not count. Utterances without words are left out; without any, rates are None.
+    """
+    pairs = [(u.emotion, plain_words(u.text), plain_words(t)) for u, t in zip(utterances, transcripts, strict=True)]
+    pairs = [pair for pair in pairs if pair[1]]
+
+    def rate(group: list) -> float | None:
+        return float(jiwer.wer([pair[1] for pair in group], [pair[2] for pair in group])) if group else None
+
+    emotions = dict.fromkeys(pair[0] for pair in pairs if pair[0])
+    return {
+        "wer": rate(pairs),
+        "by_emotion": {emotion: rate([pair for pair in pairs if pair[0] == emotion]) for emotion in emotions},
+        "exact": sum(pair[1] == pair[2] for pair in pairs) / len(pairs) if pairs else None,
+        "empty": sum(not text.strip() for text in transcripts),
+        "n": len(transcripts),
+    }
+
+
+def differs(text: str, transcript: str) -> bool:
+    """Whether a transcript has a word error."""
+    return plain_words(text) != plain_words(transcript)
+
+
+def check_word_errors(corpus: str, utterances: Sequence[Utterance], transcripts: Sequence[str], max_wer: float) -> None:
+    """Raises StudyError when the error rate of the English utterances of a corpus is above `max_wer`."""
+    english = [pair for pair in zip(utterances, transcripts, strict=True) if pair[0].language == "en"]
+    found = word_errors(*zip(*english, strict=True)) if english else {"wer": None}
+    if (found["wer"] or 0) > max_wer:
+        raise StudyError(
+            f"transcripts of {corpus}: the word error rate is {found['wer']:.2f}, {found['empty']} of {found['n']} are "
+            f"empty, transcripts.max_wer is {max_wer}; use a better Whisper (whisper.source), or set a higher limit"
+        )
+
+
+def write_transcripts(folder: Path, utterances: list[Utterance], words: Callable[[list[Utterance]], list[str]]) -> Path:
+    """Write what `words` makes of the utterances of one corpus and split; in a dialogue, of every turn of the user."""
+    turns = [turn for utterance in utterances for turn in utterance.spoken]
+    path = _file(Path(folder), turns[0])
+    write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, words(turns), strict=True)))
+    return path
+
+
+def _file(folder: Path, utterance: Utterance) -> Path:
+    return folder / f"{utterance.corpus}.{utterance.split}.jsonl"
+
+
+class Transcripts:
+    """The transcripts in `folder`."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self._read = cache(lambda path: {row["id"]: row["text"] for row in read_jsonl(path)})
+
+    def words(self, utterances: list[Utterance]) -> list[str]:
+        """The transcripts, in order. Raises StudyError when a file, or an utterance in it, is missing."""
+        paths = [_file(self.folder, u) for u in utterances]
+        missing = [(path, u) for path, u in zip(paths, utterances, strict=True) if u.id not in self._read(path)]
+        if missing:
+            raise StudyError(
+                f"{missing[0][0]}: {len(missing)} utterances are missing, the first is {missing[0][1].id}; run the "
+                "pipeline stage that writes the transcripts again"
             )
-            cache = output.past_key_values
-            new = output.logits[:, -1].argmax(-1).masked_fill(ended, tokenizer.pad_token_id)
-            ended |= new == tokenizer.eos_token_id
-            ids = torch.cat([ids, new[:, None]], dim=1)
-        for i, text in zip(rows, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
-            texts[i] = text.strip()
-    return texts
+        return [self._read(path)[u.id] for path, u in zip(paths, utterances, strict=True)]

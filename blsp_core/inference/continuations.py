@@ -1,4 +1,4 @@
-"""The LLM writes its own targets: continuations of what was said, plain for stage 1, in the label's tone for 2."""
+"""The LLM writes the targets: continuations of transcripts, plain for stage 1, with the emotion label for stage 2."""
 
 import re
 from collections import Counter
@@ -6,85 +6,59 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from blsp_core.data import prompts
-from blsp_core.data.manifest import Utterance, as_row, of_row
+from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.errors import StudyError
 from blsp_core.inference.endpoint import Endpoint
-from blsp_core.inference.llm import answer, chat, ready
-from blsp_core.inference.llm import load as load_llm
+from blsp_core.inference.llm import answer, load, ready
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
-# An LLM that declines, or talks about itself, has not continued the sentence (after the released noise filter's idea).
+MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM restates
+# The LLM declines or talks about itself: the idea of the released noise filter, whose list is not ours.
 REFUSAL = re.compile(r"\b(as an ai|language model|i'm sorry, but|i am sorry, but|i cannot|i can't assist)\b", re.I)
 
 
 def write_continuations(
-    llm,
-    tokenizer,
-    utterances: list[Utterance],
-    *,
-    emotional: bool,
-    writer: str,
-    max_new_tokens: int,
-    batch_size: int,
+    llm, tokenizer, utterances: list[Utterance], *, emotional: bool, writer: str, **settings
 ) -> list[dict]:
     """Rows of the manifest with `instruction`, `output`, `early_stop` (the token limit cut it), `writer`.
 
-    `emotional`: the LLM is told the utterance's emotion (paper §3.2); otherwise it continues in a coherent style.
-    Raises StudyError when an utterance has no label that the instruction needs.
+    emotional: the prompt has the utterance's label (paper §3.2); otherwise it asks for a coherent style.
+    settings: of `llm.answer`. Raises StudyError when an utterance has no label that the prompt needs.
     """
     instructions = [_instruction(utterance, emotional) for utterance in utterances]
-    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), max_new_tokens, batch_size)
+    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), **settings)
     return _rows(utterances, instructions, answers, writer)
 
 
-def second_llm(root: Path, name: str) -> Path:
-    """The folder of the LLM that the foundation raised beside the study's own. root: data/<scale>. Raises StudyError
-    when it raised none."""
-    folder = root / name
-    if not folder.is_dir():
-        raise StudyError(
-            f"continuations.other_writer names {name}, which is not in {root}: foundation.other_steps is 0, or none "
-            "is called so; raise one by other_steps (400 at mini), or set other_writer: null"
-        )
-    return folder
+def write_repeats(llm, tokenizer, utterances: list[Utterance], *, writer: str, **settings) -> list[dict]:
+    """Rows as of `write_continuations` in which the LLM repeats the sentence. Ours, not the paper's: with one task
+    only, the adapter encodes the task itself, and the model continues whatever the prompt asks."""
+    instructions = [prompts.REPEAT] * len(utterances)
+    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), **settings)
+    return _rows(utterances, instructions, answers, writer)
 
 
 def write_elsewhere(
-    other: Mapping[str, str], utterances: list[Utterance], *, cache: Path, max_new_tokens: int, batch_size: int
+    other: Mapping[str, str], utterances: list[Utterance], *, root: Path, cache: Path, max_new_tokens: int, **settings
 ) -> list[dict]:
-    """Emotional rows as of `write_continuations`, written by another LLM: `model`, a folder or hub name, or what is
-    called so at `base_url`, an OpenAI-compatible address whose replies are kept in `cache`."""
+    """Emotional rows as of `write_continuations` by another LLM: `model`, a folder below `root` or anywhere, or a hub
+    name; or its name at `base_url`, an OpenAI-compatible address, whose replies are kept in `cache`. `refused`: it
+    declined. Raises StudyError when the folder is empty."""
     if other.get("base_url"):
-        return ask_for_continuations(
-            Endpoint(other["base_url"], other["model"], cache, max_tokens=max_new_tokens), utterances
+        instructions = [_instruction(utterance, True) for utterance in utterances]
+        endpoint = Endpoint(other["base_url"], other["model"], cache, max_tokens=max_new_tokens)
+        answers = endpoint.replies(_chats(instructions, utterances))
+        rows = _rows(utterances, instructions, answers, endpoint.model)
+        return [{**row, "refused": reply.refused} for row, reply in zip(rows, answers, strict=True)]
+    folder = Path(root) / other["model"]
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise StudyError(
+            f"continuations.other_writer: {folder} holds no LLM; set llm.second in params.yaml, which trains one, or "
+            "set other_writer to null"
         )
-    llm, tokenizer = load_llm(other["model"])
-    manner = {"emotional": True, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
-    return write_continuations(llm, tokenizer, utterances, writer="other", **manner)
-
-
-def ask_for_continuations(endpoint: Endpoint, utterances: list[Utterance]) -> list[dict]:
-    """Emotional rows as of `write_continuations`, written by an LLM behind an address that is asked the very same.
-    `refused`: it declined."""
-    instructions = [_instruction(utterance, True) for utterance in utterances]
-    answers = endpoint.replies(_chats(instructions, utterances))
-    rows = _rows(utterances, instructions, answers, endpoint.model)
-    return [{**row, "refused": reply.refused} for row, reply in zip(rows, answers, strict=True)]
-
-
-def write_repeats(
-    llm, tokenizer, utterances: list[Utterance], *, writer: str, max_new_tokens: int, batch_size: int
-) -> list[dict]:
-    """Rows as of `write_continuations` in which the LLM says the sentence again. Ours, not the paper's: a second task
-    keeps the speech embeddings from meaning "continue" by themselves, whatever the instruction asks."""
-    instructions = [prompts.REPEAT] * len(utterances)
-    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), max_new_tokens, batch_size)
-    return _rows(utterances, instructions, answers, writer)
-
-
-def utterances(rows: Iterable[dict]) -> list[Utterance]:
-    """The utterances that rows were written for, one a row."""
-    return [of_row(row) for row in rows]
+    llm = load(folder if folder.is_dir() else other["model"])
+    settings |= {"max_new_tokens": max_new_tokens, "emotional": True, "writer": "other"}
+    return write_continuations(*llm, utterances, **settings)
 
 
 def _instruction(utterance: Utterance, emotional: bool) -> str:
@@ -96,7 +70,7 @@ def _instruction(utterance: Utterance, emotional: bool) -> str:
 
 
 def _chats(instructions: list[str], utterances: list[Utterance]) -> list[list[dict]]:
-    return [chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
+    return [prompts.chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
 
 
 def _rows(utterances: list[Utterance], instructions: list[str], answers: list, writer: str) -> list[dict]:
@@ -106,33 +80,41 @@ def _rows(utterances: list[Utterance], instructions: list[str], answers: list, w
     ]
 
 
+def without_restatement(row: dict) -> dict:
+    """The row, whose output starts after the sentence where the LLM first restates it (then `restated` is true)."""
+    words = re.findall(r"\w+", row["text"])
+    if row["instruction"] == prompts.REPEAT or not words:
+        return row
+    sentence = re.match(r"\W*" + r"\W+".join(words) + r"\b[\s.,;:!?…\-–—\"'”’)]*", row["output"], re.I)
+    return {**row, "output": row["output"][sentence.end() :], "restated": True} if sentence else row
+
+
 def fault(row: dict) -> str | None:
-    """Why a continuation cannot serve as a target; None when it can."""
+    """Why a continuation cannot be a target; None when it can."""
+    output = row["output"].strip()
     if not MIN_SECONDS <= row["duration"] <= MAX_SECONDS:
         return f"duration outside {MIN_SECONDS:.0f}-{MAX_SECONDS:.0f} s"
-    if row.get("refused"):
+    if row.get("refused") or REFUSAL.search(output):
         return "refusal"
-    if not row["output"].strip():
-        return "empty"
-    if REFUSAL.search(row["output"]):
-        return "refusal"
-    repeated = row["output"].strip().lower() == row["text"].strip().lower()
-    if row["instruction"] == prompts.REPEAT:
-        return None if repeated else "does not repeat the sentence"
-    if row["output"].strip().lower().startswith(row["text"].strip().lower()):
+    if row.get("restated") and len(re.findall(r"\w", output)) < MIN_NEW:
         return "repeats the sentence"
+    if not output:
+        return "empty"
+    if row["instruction"] == prompts.REPEAT and output.lower() != row["text"].strip().lower():
+        return "does not repeat the sentence"
     return None
 
 
 def clean(rows: Iterable[dict], check: Callable[[dict], str | None] = fault) -> tuple[list[dict], list[dict]]:
-    """Rows that can serve as targets, and the others with the `reason` they cannot."""
+    """Rows that can be targets, without restatements, and the others as they were written, with the `reason`."""
     kept, rejected = [], []
     for row in rows:
-        reason = check(row)
+        shortened = without_restatement(row)
+        reason = check(shortened)
         if reason:
             rejected.append({**row, "reason": reason})
         else:
-            kept.append(row)
+            kept.append(shortened)
     return kept, rejected
 
 

@@ -1,29 +1,28 @@
-"""A chat LLM behind any OpenAI-compatible address: a service, or one's own vLLM, llama.cpp or Ollama.
+"""A chat LLM behind an OpenAI-compatible address: a service, or a vLLM, llama.cpp or Ollama server of your own.
 
 The key comes from the environment variable OPENAI_API_KEY, where the address wants one, and is never written anywhere.
-Replies are kept on disk by what was asked of whom, so that nothing is paid for twice and a run can be repeated offline.
+Replies are kept on disk by request, so that nothing is paid for twice and a run can be repeated offline.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tqdm.auto import tqdm
-
+from blsp_core.data.manifest import write_jsonl
+from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
-from blsp_core.study.record import write_json
 
 KEY = "OPENAI_API_KEY"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, whether the token limit cut it short, and whether the model or its keeper declined to answer."""
+    """A reply, whether the token limit cut it short, and whether the model or the service declined."""
 
     text: str
     early_stop: bool = False
@@ -31,11 +30,11 @@ class Reply:
 
 
 class Endpoint:
-    """Asks `model` at `base_url` ("https://host/v1"), greedily (temperature 0), several chats at a time.
+    """`model` at `base_url` ("https://host/v1"), with temperature 0, several requests at a time.
 
-    cache: folder of the replies, one JSON file each. max_tokens: longest reply. retries: after a lost connection, a
-    busy server (408, 409, 429) or its failure (5xx), each after a longer wait. `asked` counts the chats that were sent,
-    `refusals` the refused replies, both in this object's life.
+    cache: folder of the replies, one JSON file each. max_tokens: longest reply. retries: of the `openai` client, after
+    a lost connection, a busy server (408, 409, 429) or its failure (5xx). `asked`: chats that this object sent;
+    `refusals`: its refused replies.
     """
 
     def __init__(
@@ -45,7 +44,9 @@ class Endpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise StudyError(f"base_url: {base_url!r} is no address; wanted is one like https://host/v1")
         if parts.username or parts.password or parts.query:
-            raise StudyError(f"base_url: the address of {parts.hostname} holds more than a place; put the key in {KEY}")
+            raise StudyError(
+                f"base_url: the address of {parts.hostname} has a password or a query; put the key in {KEY}"
+            )
         self.base_url, self.model, self.cache = base_url.rstrip("/"), model, Path(cache)
         self.max_tokens, self.retries, self.workers = max_tokens, retries, workers
         self.asked = self.refusals = 0
@@ -55,20 +56,23 @@ class Endpoint:
         return [reply.text for reply in self.replies(chats)]
 
     def replies(self, chats: Sequence[list[dict]]) -> list[Reply]:
-        """The replies to chats, in their order. What is asked twice is sent once.
+        """The replies to chats, in their order. Equal chats are sent once.
 
-        Raises StudyError when the address cannot be reached, wants another key, or does not understand the request;
-        what had been answered until then stays in the cache.
+        Raises StudyError when the address cannot be reached, wants another key, or rejects the request; the
+        replies until then stay in the cache.
         """
         places = [self._place(chat) for chat in chats]
         missing = {place: chat for place, chat in zip(places, chats, strict=True) if not place.is_file()}
         if missing:
-            client = self._connect()
+            import openai
+
+            key = os.environ.get(KEY) or "none"  # a server of your own wants none
+            client = openai.OpenAI(base_url=self.base_url, api_key=key, max_retries=self.retries)
             self.asked += len(missing)
             with ThreadPoolExecutor(self.workers) as pool:
-                waiting = [pool.submit(self._ask_and_keep, client, place, chat) for place, chat in missing.items()]
+                waiting = [pool.submit(self._ask, client, place, chat) for place, chat in missing.items()]
                 try:
-                    for done in tqdm(waiting, unit="reply"):
+                    for done in progress(as_completed(waiting), f"replies of {self.model}", len(waiting)):
                         done.result()
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
@@ -84,21 +88,12 @@ class Endpoint:
         content = json.dumps([self.base_url, self._request(chat)], sort_keys=True, ensure_ascii=False)
         return self.cache / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
 
-    def _connect(self):
+    def _ask(self, client, place: Path, chat: list[dict]) -> None:
+        """Ask once and keep the reply in `place`."""
         import openai
 
-        key = os.environ.get(KEY) or "none"  # one's own server wants none
-        return openai.OpenAI(base_url=self.base_url, api_key=key, max_retries=self.retries)
-
-    def _ask_and_keep(self, client, place: Path, chat: list[dict]) -> None:
-        reply = self._ask(client, self._request(chat))
-        write_json(place, {"base_url": self.base_url, **self._request(chat), "reply": asdict(reply)})
-
-    def _ask(self, client, request: dict) -> Reply:
-        import openai
-
-        where = f"{self.base_url}, {self.model}"
-        # `from None`: what the library says may quote the key, and a notebook would print it
+        where, request = f"{self.base_url}, {self.model}", self._request(chat)
+        # `from None`: the library's message may quote the key, and a notebook would print it
         try:
             answer = client.chat.completions.create(**request)
         except (openai.AuthenticationError, openai.PermissionDeniedError):
@@ -107,15 +102,19 @@ class Endpoint:
             raise StudyError(f"{where}: cannot be reached; is the address right, and the server up?") from None
         except openai.APIStatusError as error:
             said = _without_key(error.response.text)[:200]
-            raise StudyError(f"{where}: status {error.status_code} ({said}); mend the request or try later") from None
+            raise StudyError(
+                f"{where}: status {error.status_code} ({said}); correct the request or try later"
+            ) from None
         except (openai.OpenAIError, ValueError):
             answer = None
         if not getattr(answer, "choices", None):
-            raise StudyError(f"{where}: what came back is no chat completion; is the address an OpenAI-compatible one?")
+            raise StudyError(f"{where}: the reply is no chat completion; is the address OpenAI-compatible?")
         choice = answer.choices[0]
         declined = getattr(choice.message, "refusal", None)
         refused = bool(declined) or choice.finish_reason == "content_filter"
-        return Reply((choice.message.content or declined or "").strip(), choice.finish_reason == "length", refused)
+        text = (choice.message.content or declined or "").strip()
+        reply = asdict(Reply(text, choice.finish_reason == "length", refused))
+        write_jsonl(place, [{"base_url": self.base_url, **request, "reply": reply}])
 
 
 def _without_key(text: str) -> str:

@@ -1,18 +1,23 @@
-"""Asking a BLSP-Emo in speech: utterances in, replies out."""
+"""Inference with a BLSP-Emo: replies to speech, and what its parts make of an utterance."""
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
+from blsp_core.data import prompts
 from blsp_core.data.audio import load_audio
-from blsp_core.data.dataset import spoken_chat
 from blsp_core.data.manifest import Utterance
-from blsp_core.inference.llm import decode
+from blsp_core.data.prompts import spoken_chat
+from blsp_core.inference.batches import run_in_batches
+from blsp_core.inference.llm import generate
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
+DIMENSIONS = 16  # principal axes of `pooled`
+MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
 
-@torch.no_grad()
+
 def reply(
     model: BlspEmoForConditionalGeneration,
     processor: BlspEmoProcessor,
@@ -25,22 +30,19 @@ def reply(
     batch_size: int = 64,
     desc: str | None = None,
 ) -> list[str]:
-    """Greedy replies to utterances whose sound lies below `root`, in their order, each with the turns before it.
-    Rows of like length share a batch."""
-    order = sorted(range(len(utterances)), key=lambda i: sum(turn.duration for turn in utterances[i].spoken))
-    replies = [""] * len(utterances)
-    for start in tqdm(range(0, len(order), batch_size), desc=desc, unit="batch"):
-        rows = order[start : start + batch_size]
-        chats = [spoken_dialogue(system, instruction, utterances[i], root) for i in rows]
-        batch = processor(chats).to(model.device)
-        ids = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
-        for i, new in zip(rows, ids[:, batch["input_ids"].shape[1] :], strict=True):
-            replies[i] = decode(processor.tokenizer, new).text
-    return replies
+    """Greedy replies to utterances whose sound is below `root`, in their order, each with its earlier turns."""
+
+    def run(batch: list[int]) -> list[str]:
+        chats = [spoken_dialogue(system, instruction, utterances[i], root) for i in batch]
+        inputs = processor(chats).to(model.device)
+        return [answer.text for answer in generate(model, processor.tokenizer, inputs, max_new_tokens)]
+
+    lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
+    return run_in_batches(run, lengths, batch_size, desc or "replies to speech")
 
 
 def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: Path) -> list[dict]:
-    """The chat that ends with the utterance: earlier turns of the user in speech as well, the assistant's in text."""
+    """The chat that ends with the utterance: the user's turns in speech, the assistant's in text."""
     first, last = spoken_chat(system, instruction, load_audio(utterance.audio, root))
     earlier = [
         {"role": "assistant", "content": turn}
@@ -51,7 +53,30 @@ def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: P
     return [first, *earlier, last]
 
 
-@torch.no_grad()
+class Conversation:
+    """A dialogue so far: the user's turns as sound, the model's in text."""
+
+    def __init__(
+        self,
+        model: BlspEmoForConditionalGeneration,
+        processor: BlspEmoProcessor,
+        system: str = prompts.SYSTEM_EMPATHY,
+        max_new_tokens: int = 64,
+    ):
+        self.model, self.processor, self.max_new_tokens = model, processor, max_new_tokens
+        self.system, self.turns = system, []
+
+    @torch.no_grad()
+    def say(self, sound: np.ndarray) -> str:
+        """The model's greedy reply to the next turn: a waveform (samples,), mono, 16 kHz, within [-1, 1]."""
+        first, spoken = spoken_chat(self.system, "", sound)
+        self.turns.append(spoken)
+        inputs = self.processor([[first, *self.turns]]).to(self.model.device)
+        text = generate(self.model, self.processor.tokenizer, inputs, self.max_new_tokens)[0].text
+        self.turns.append({"role": "assistant", "content": text})
+        return text
+
+
 def speech_embeddings(
     model: BlspEmoForConditionalGeneration,
     processor: BlspEmoProcessor,
@@ -59,35 +84,56 @@ def speech_embeddings(
     root: Path,
     batch_size: int = 64,
 ) -> list[torch.Tensor]:
-    """What the LLM is given in place of each utterance's words: (speech embeddings, width of the LLM) each."""
-    rows = []
-    for start in range(0, len(utterances), batch_size):
-        sounds = [load_audio(u.audio, root) for u in utterances[start : start + batch_size]]
-        embeddings, mask = model.get_speech_embeddings(**processor.features(sounds).to(model.device))
-        rows += [row[real].float().cpu() for row, real in zip(embeddings, mask, strict=True)]
-    return rows
+    """What the LLM gets in place of each transcript: (speech embeddings, width of the LLM), float32, each."""
+
+    def run(batch: list[int]) -> list[torch.Tensor]:
+        embeddings, mask = _embed(model, processor, [utterances[i] for i in batch], root)
+        return [row[real].float().cpu() for row, real in zip(embeddings, mask, strict=True)]
+
+    return run_in_batches(run, [u.duration for u in utterances], batch_size, "speech embeddings")
 
 
-def named_by_head(
+def predict_emotions(
     model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
 ) -> list[str]:
-    """The emotion that the emotion head reads off each utterance's speech embeddings; the LLM has no part in it."""
-    named = []
-    with torch.no_grad():
-        for start in range(0, len(utterances), 64):
-            sounds = [load_audio(u.audio, root) for u in utterances[start : start + 64]]
-            heard = model.get_speech_embeddings(**processor.features(sounds).to(model.device))
-            named += [model.config.emotions[int(best)] for best in model.get_emotion_logits(*heard).argmax(dim=-1)]
-    return named
+    """The emotion head's prediction for each utterance, from its speech embeddings, without the LLM."""
+
+    def run(batch: list[int]) -> list[str]:
+        embedded = _embed(model, processor, [utterances[i] for i in batch], root)
+        return [model.config.emotions[i] for i in model.get_emotion_logits(*embedded).argmax(dim=-1).tolist()]
+
+    return run_in_batches(run, [u.duration for u in utterances], 64, "emotion head")
 
 
-@torch.no_grad()
-def likeness_to_words(
+def _embed(model, processor, utterances: list[Utterance], root: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    sounds = [load_audio(utterance.audio, root) for utterance in utterances]
+    return model.get_speech_embeddings(**processor.features(sounds).to(model.device))
+
+
+def word_similarity(
     model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterance: Utterance, root: Path
 ) -> tuple[torch.Tensor, list[str]]:
-    """Cosine of every word's embedding with every speech embedding, (words, speech embeddings), and the words."""
+    """Cosine of every token's embedding with every speech embedding, (tokens, speech embeddings), and the tokens."""
     speech = speech_embeddings(model, processor, [utterance], root)[0]
     ids = processor.tokenizer(" " + utterance.text, add_special_tokens=False).input_ids
-    words = model.get_input_embeddings()(torch.tensor(ids, device=model.device)).float().cpu()
+    words = model.get_input_embeddings()(torch.tensor(ids, device=model.device)).detach().float().cpu()
     cosine = torch.nn.functional.normalize(words, dim=-1) @ torch.nn.functional.normalize(speech, dim=-1).T
     return cosine, [processor.tokenizer.decode(token).strip() for token in ids]
+
+
+def pooled(
+    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
+) -> pd.DataFrame:
+    """The mean speech embedding of the first `MOST` utterances on its principal axes.
+
+    Columns: id, emotion, speaker, then d00, d01 ... in falling order of variance. Without utterances the first three.
+    """
+    if not utterances:
+        return pd.DataFrame(columns=["id", "emotion", "speaker"])
+    from sklearn.decomposition import PCA  # slow to import
+
+    chosen = utterances[:MOST]
+    means = np.stack([row.mean(0).numpy() for row in speech_embeddings(model, processor, chosen, root)])
+    axes = PCA(min(DIMENSIONS, *means.shape), svd_solver="full").fit_transform(means)
+    table = pd.DataFrame({"id": u.id, "emotion": u.emotion, "speaker": u.speaker} for u in chosen)
+    return table.join(pd.DataFrame(axes, columns=[f"d{place:02d}" for place in range(axes.shape[1])]).round(5))

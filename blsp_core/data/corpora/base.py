@@ -1,9 +1,14 @@
-"""What a reader has to say about its corpus, and what it finds in a folder."""
+"""What a reader says about its corpus, and what it finds in a folder."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+SPLITS = ("train", "validation", "test")
+UNPARSED = "with a name that does not parse"
+NO_SOUND = "listed in its tables, but without sound"
+NO_TEXT = "without a transcript"
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,7 @@ class Clip:
     path: Path
     id: str  # unique within the corpus
     label: str  # the corpus's own word or code for the emotion
-    text: str  # what is said, as the corpus writes it
+    text: str  # the transcript, as the corpus writes it
     speaker: str
     part: str  # the group whose clips `Corpus.expected` counts
     language: str = ""  # where it is not the corpus's
@@ -21,7 +26,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Fault:
-    """A file of the corpus that cannot serve, and why: "<n> <what>" is how the sentence about it goes."""
+    """A file of the corpus that cannot be used, and why; `what` completes "2 files are ..."."""
 
     path: Path
     what: str
@@ -29,39 +34,37 @@ class Fault:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus: where it comes from, how it is read, what a complete copy holds.
-
-    labels: its own labels -> one of `manifest.EMOTIONS`, "" for speech without a label, None for what is left out.
-    expected: part -> clips in a complete copy, all labels; `kept`: split, or "all" -> utterances after the labels.
-    inside: the folder that its archive unpacks to, when that may lie within the one given.
-    read: from the folder to clips and faults; split: the part of the study that a clip serves.
-    folds: how many by default, 0 for none (see `folds`).
-    """
+    """A corpus: where it comes from, how it is read, what a complete copy holds."""
 
     name: str
     source: str
     licence: str
     language: str
-    labels: Mapping[str, str | None]
-    expected: Mapping[str, int]
-    kept: Mapping[str, int]
-    read: Callable[[Path], Iterable[Clip | Fault]]
-    split: Callable[[Clip], str]
-    folds: int = 0
-    inside: str = ""
+    labels: Mapping[str, str]  # its own labels -> one of EMOTIONS, "" for speech without a label
+    expected: Mapping[str, int]  # part -> clips in a complete copy, all labels
+    kept: Mapping[str, int]  # split, or "all" -> utterances with one of `labels`
+    read: Callable[[Path], Iterable[Clip | Fault]]  # from the folder
+    left_out: Sequence[str] = ()  # further labels of its own
+    splits: Mapping[str, str] = field(default_factory=dict)  # speaker or part -> split; the others are in train
+    folds: int = 0  # by default, 0 for none
+    inside: str = ""  # the folder that its archive unpacks to, when that may lie within the one given
+
+    def split(self, clip: Clip) -> str:
+        return self.splits.get(clip.speaker) or self.splits.get(clip.part, "train")
 
     @property
     def where_to_get_it(self) -> str:
         return f"it comes from {self.source} (licence: {self.licence})"
 
 
-UNPARSED = "with a name that does not parse"
-NO_SOUND = "listed in its tables, but without sound"
-NO_TEXT = "without a transcript"
+def speakers(validation: Iterable[str], test: Iterable[str]) -> dict[str, str]:
+    """`Corpus.splits` by speaker."""
+    return dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
 
 
 def named(folder: Path, glob: str, pattern: str) -> Iterator[tuple[Path, re.Match | None]]:
-    """The files that `glob` finds, in order, and how their names (without suffix) match; `._` files of macOS aside."""
+    """The files that `glob` finds, in order, and the match of their names (without suffix); hidden files are left
+    out, as macOS makes them."""
     compiled = re.compile(pattern)
     for path in sorted(folder.glob(glob)):
         if not path.name.startswith("."):

@@ -2,13 +2,13 @@
 
     wav/03a01Fa.wav    speaker, sentence, emotion (the first letter of the German word), version
 
-Of 535 clips 339 are in the five classes, without any surprise; boredom, disgust and fear are left out.
+Of 535 clips 339 are in the five classes, none in surprise; boredom, disgust and fear are left out.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named
+from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named, speakers
 
 SENTENCE = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
@@ -22,7 +22,6 @@ SENTENCE = {
     "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
-VALIDATION, TEST = {"13", "15"}, {"12", "14", "16"}  # speakers, men and women in both
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
@@ -33,19 +32,15 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
             yield Clip(path, path.stem, name[3], SENTENCE[name[2]], name[1], "wav")
 
 
-def split(clip: Clip) -> str:
-    """By speaker."""
-    return "test" if clip.speaker in TEST else "validation" if clip.speaker in VALIDATION else "train"
-
-
-EMODB = Corpus(
+CORPUS = Corpus(
     name="emodb",
     source="http://emodb.bilderbar.info, the download of all files",
     licence="free of charge, terms on its page",
     language="de",
-    labels={"N": "neutral", "F": "happy", "T": "sad", "W": "angry", "L": None, "E": None, "A": None},
+    labels={"N": "neutral", "F": "happy", "T": "sad", "W": "angry"},
+    left_out=("L", "E", "A"),
     expected={"wav": 535},
     kept={"all": 339},
     read=read,
-    split=split,
+    splits=speakers(validation=("13", "15"), test=("12", "14", "16")),  # women and men in both
 )

@@ -3,17 +3,16 @@
     0011/0011.txt                         id, text, emotion; by tabs or blanks, in one of four encodings
     0011/Angry/0011_000351.wav            or one folder deeper, in train, evaluation and test
 
-All 35,000 clips are in the five classes. All sentences are spoken by everybody in every emotion, so the words tell
-nothing, and the split is by speaker: a man and a woman of each language apart for validation and for the test.
+All 35,000 clips are in the five classes. Everybody speaks all sentences in every emotion, so the splits are by speaker:
+a woman and a man of each language for validation, and as many for the test.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named
+from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named, speakers
 
-VALIDATION, TEST = {"0007", "0008", "0014", "0018"}, {"0009", "0010", "0019", "0020"}
 LINE = re.compile(r"\s*(\d{4}_\d{6})\s+(.*\S)\s+\S+\s*")
 
 
@@ -43,12 +42,7 @@ def _decode(data: bytes, mandarin: bool) -> str:
         return data.decode("gb18030" if chinese else "cp1252", errors="replace")
 
 
-def split(clip: Clip) -> str:
-    """By speaker."""
-    return "test" if clip.speaker in TEST else "validation" if clip.speaker in VALIDATION else "train"
-
-
-ESD = Corpus(
+CORPUS = Corpus(
     name="esd",
     source="https://github.com/HLTSingapore/Emotional-Speech-Data",
     licence="by agreement, for research only",
@@ -57,6 +51,6 @@ ESD = Corpus(
     expected={f"{speaker:04}": 1750 for speaker in range(1, 21)},
     kept={"train": 21_000, "validation": 7000, "test": 7000},
     read=read,
-    split=split,
+    splits=speakers(validation=("0007", "0008", "0014", "0018"), test=("0009", "0010", "0019", "0020")),
     inside="Emotion Speech Dataset",
 )

@@ -5,7 +5,7 @@
     Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav
 
 Excited counts as happy. Of 10,039 turns 5,531 are neutral, happy, sad or angry; the rest (frustrated, surprised,
-without a majority ...) is left out, as in the published protocol. Session 5 is the test, 1,241 turns; 4 validates.
+without a majority ...) is left out, as in the published protocol. Session 5 is the test, 1,241 turns.
 """
 
 import re
@@ -16,14 +16,14 @@ from blsp_core.data.corpora.base import NO_SOUND, NO_TEXT, Clip, Corpus, Fault, 
 
 TURN = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(\S+)\s+([a-z]{3})\s+\[.*")
 LINE = re.compile(r"(Ses\S+)\s+\[[^\]]*\]:\s*(.*)")
-NOISE = re.compile(r"\[[A-Z ]+\]")  # [LAUGHTER] and the like, which would give the tone away
-SPLIT = {"Session4": "validation", "Session5": "test"}
+NOISE = re.compile(r"\[[A-Z ]+\]")  # [LAUGHTER] and the like, which would reveal the emotion
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
     for labels, _ in named(folder, "Session[1-5]/dialog/EmoEvaluation/Ses*.txt", ".*"):
         session = labels.parents[2]
-        texts = _transcripts(session / "dialog/transcriptions" / labels.name)
+        transcripts = filter(None, map(LINE.fullmatch, _lines(session / "dialog/transcriptions" / labels.name)))
+        texts = {line[1]: " ".join(NOISE.sub(" ", line[2]).split()) for line in transcripts}
         for turn in filter(None, map(TURN.fullmatch, _lines(labels))):
             sound = session / "sentences/wav" / labels.stem / f"{turn[1]}.wav"
             if not sound.is_file():
@@ -35,37 +35,21 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
                 yield Clip(sound, turn[1], turn[2], texts[turn[1]], speaker, session.name)
 
 
-def _transcripts(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    found = filter(None, map(LINE.fullmatch, _lines(path)))
-    return {line[1]: " ".join(NOISE.sub(" ", line[2]).split()) for line in found}
-
-
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return [line.strip() for line in text.splitlines()]
 
 
-def split(clip: Clip) -> str:
-    return SPLIT.get(clip.part, "train")
-
-
-IEMOCAP = Corpus(
+CORPUS = Corpus(
     name="iemocap",
     source="https://sail.usc.edu/iemocap/iemocap_release.htm",
     licence="by agreement, for research only",
     language="en",
-    labels={
-        "neu": "neutral",
-        "hap": "happy",
-        "exc": "happy",
-        "sad": "sad",
-        "ang": "angry",
-        **dict.fromkeys(("fru", "sur", "fea", "dis", "oth", "xxx"), None),
-    },
+    labels={"neu": "neutral", "hap": "happy", "exc": "happy", "sad": "sad", "ang": "angry"},
+    left_out=("fru", "sur", "fea", "dis", "oth", "xxx"),
     expected={"Session1": 1819, "Session2": 1811, "Session3": 2136, "Session4": 2103, "Session5": 2170},
     kept={"train": 3259, "validation": 1031, "test": 1241},
     read=read,
-    split=split,
+    splits={"Session4": "validation", "Session5": "test"},
     inside="IEMOCAP_full_release",
 )

@@ -1,147 +1,251 @@
 """From a corpus's folder to the study's own sound and manifests."""
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from blsp_core.errors import StudyError
+import numpy as np
+import soundfile
+
+from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample
 from blsp_core.data.corpora import find
-from blsp_core.data.corpora import folds
-from blsp_core.data.corpora.base import Clip, Corpus
-from blsp_core.data.corpora.options import SPLITS, Reading, reading
-from blsp_core.data.corpora.sound import Sounds, copy_sounds, name_sounds
-from blsp_core.data.corpora.checks import Survey, survey
-from blsp_core.data.manifest import Utterance, write_manifest
+from blsp_core.data.corpora.base import SPLITS
+from blsp_core.data.corpora.checks import CUT_SHORT, UNREADABLE, Contents, check_folder
+from blsp_core.data.manifest import Utterance, plain_words, write_manifest
+from blsp_core.data.progress import progress
+from blsp_core.errors import StudyError
 
 
 @dataclass(frozen=True)
-class Taken:
+class ImportOptions:
+    """An entry of params.yaml, data.corpora, and the defaults."""
+
+    folder: str = ""  # of the corpus, relative to the study; "" for data/corpora/<name>
+    parts: Sequence[str] | None = None  # of the corpus, by its own names; None for all
+    split: str = ""  # everything is in this split; "" for the corpus's own
+    splits: Sequence[str] = SPLITS  # those that are wanted
+    folds: int | None = None  # by speaker, 0 for none; None for the corpus's own
+    validation_speakers: int = 2  # in each fold
+    plain: bool = False  # small letters, without punctuation
+    longest: float = 30.0  # seconds; longer clips are cut
+    trim_below: float | None = None  # dB below a clip's loud parts; quieter starts and ends are cut off; None: kept
+    speeds: Sequence[float] = ()  # speed perturbation of training clips, pitch included (Ko et al. 2015)
+    copy: bool = True  # False: the sound stays where it is, and manifests hold paths of this machine
+    incomplete: bool = False  # True: a faulty folder is used as far as possible
+
+
+def read_options(name: str, settings: Mapping | None) -> ImportOptions:
+    """The options of a corpus. Raises StudyError for an unknown key or split, or options that exclude each other."""
+    settings, where, known = settings or {}, f"params.yaml, data.corpora.{name}", ImportOptions.__dataclass_fields__
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        raise StudyError(f"{where}: {unknown[0]!r} is no import option; there are {', '.join(known)}")
+    options = ImportOptions(**settings)
+    wrong = [split for split in (*options.splits, options.split or "test") if split not in SPLITS]
+    if wrong:
+        raise StudyError(f"{where}: {wrong[0]!r} is no split; there are {', '.join(SPLITS)}")
+    if options.speeds and not options.copy:
+        raise StudyError(f"{where}: speeds need a copy of the sound; set `copy` to true, or leave out `speeds`")
+    if options.folds and options.split:
+        raise StudyError(f"{where}: has both folds and a split for everything; leave one of them out")
+    own_folds = options.folds is None and not options.split
+    return replace(options, folds=find(name).folds) if own_folds else options
+
+
+@dataclass(frozen=True)
+class Imported:
     """manifests: name without .jsonl -> rows, as written; report: counts, for the results file."""
 
     manifests: Mapping[str, list[Utterance]]
     report: dict
 
 
-def take_corpus(name: str, settings: Mapping | None, study: Path, root: Path) -> Taken:
-    """Read the corpus `name` as `settings` say and write it below `root`.
+def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) -> Imported:
+    """Read the corpus `name` with the options in `settings` and write it below `root`.
 
-    Sound: corpora/<name>.flac, 16 kHz mono. Manifests: manifests/<name>.<split>.jsonl; with folds, for each of them
+    Sound: corpora/<name>.flac, 16 kHz mono. Manifests: manifests/<name>.<split>.jsonl; with folds
     manifests/<name>.fold<k>.<split>.jsonl, and manifests/<name>.test.jsonl with everybody, for each is tested once.
-    Clips at other speeds are in train splits alone.
-    `study` is what a relative folder is relative to. A file that two names have is in one split only.
-    Raises StudyError, with counts, when the folder is missing, or is not whole and `incomplete` does not allow that.
+    `study`: base of a relative folder. Copies at other speeds are in train splits only, and byte-identical files in one
+    split only. Raises StudyError, with counts, when the folder is missing, or incomplete without `incomplete`.
     """
-    corpus, asked = find(name), reading(name, settings)
-    found = survey(corpus, Path(study) / (asked.folder or f"data/corpora/{name}"), asked.parts)
-    complaint = found.complaint()
-    if complaint and not asked.incomplete:
-        raise _not_whole(found, complaint)
-    rows, sounds = [], []
-    for clip, seconds in zip(found.clips, found.seconds, strict=True):
-        row = _row(corpus, clip, asked, min(seconds, asked.longest))
-        if corpus.labels[clip.label] is not None and (asked.folds or row.split in asked.splits):
-            rows.append(row)
-            sounds.append(clip.path)
-    heard = copy_sounds(name, rows, sounds, Path(root), asked) if asked.copy else name_sounds(rows, sounds, asked)
-    taken = {row.id for row in heard.rows}
-    twins = [[f"{name}-{clip.id}" for clip in group] for group in found.twins]
-    manifests, left_out = _manifests(name, heard, asked, [set(group) & taken for group in twins])
+    corpus, options, root = find(name), read_options(name, settings), Path(root)
+    contents = check_folder(corpus, Path(study) / (options.folder or f"data/corpora/{name}"), options.parts)
+    complaint = contents.complaint()
+    if complaint and not options.incomplete:
+        raise StudyError(
+            f"{contents.folder}: the corpus {name} is not complete: {complaint}; {corpus.where_to_get_it}; get it "
+            f"again, or set data.corpora.{name}.incomplete to true in params.yaml to go on with what can be used"
+        )
+    planned = []
+    for clip, seconds in zip(contents.clips, contents.seconds, strict=True):
+        if clip.label in corpus.labels:
+            row = Utterance(
+                audio="",
+                text=plain_words(clip.text) if options.plain else clip.text,
+                emotion=corpus.labels[clip.label],
+                id=f"{name}-{clip.id}",
+                speaker=f"{name}-{clip.speaker}",
+                language=clip.language or corpus.language,
+                duration=round(min(seconds, options.longest), 3),
+                corpus=name,
+                split=options.split or corpus.split(clip),
+            )
+            planned += [(row, clip.path)] if options.folds or row.split in options.splits else []
+    broken, perturbed = Counter(), defaultdict(list)
+    if options.copy:
+        rows = _copy_sounds(name, planned, root, options, broken, perturbed)
+    else:
+        rows = [_in_place(row, path, options) for row, path in progress(planned, f"sound of {name}")]
+    identical = [[f"{name}-{clip.id}" for clip in group] for group in contents.identical]
+    manifests, left_out = _manifests(name, rows, options, identical, perturbed)
     for stem, held in manifests.items():
         if not held:
-            raise StudyError(
-                f"{found.folder}: no utterance of {name} is left for {stem}; ask for other splits or parts"
-            )
-        write_manifest(Path(root) / "manifests" / f"{stem}.jsonl", held)
-    same = {"same_file": twins, "same_file_left_out": left_out}
-    return Taken(manifests, _report(found, heard, asked, manifests) | same)
+            raise StudyError(f"{contents.folder}: no utterance of {name} is in {stem}; ask for other splits or parts")
+        write_manifest(root / "manifests" / f"{stem}.jsonl", held)
+    pairs = {(row.speaker, row.split) for row in rows}
+    report = _report(contents, rows, broken) | {
+        "at_other_speeds": sum(map(len, perturbed.values())),
+        "folds": options.folds or 0,
+        "manifests": {stem: len(held) for stem, held in manifests.items()},
+        "speakers_in_two_splits": 0 if options.folds else len(pairs) - len({speaker for speaker, _ in pairs}),
+        "cut": sum(seconds > options.longest for seconds in contents.seconds),
+        "same_file": identical,
+        "same_file_left_out": left_out,
+    }
+    return Imported(manifests, report)
 
 
-def plain_words(text: str) -> str:
-    """Small letters, digits and inner apostrophes, single blanks: as the miniature writes what is said."""
-    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("\u2019", "'")))
+def _copy_sounds(name: str, planned: list, root: Path, options: ImportOptions, broken: Counter, perturbed) -> list:
+    """Write all sound to corpora/<name>.flac, clip by clip; the rows with their place and length. Unreadable files are
+    counted in `broken`, copies at other speeds go to `perturbed`, by id."""
+    path, rows, start = root / "corpora" / f"{name}.flac", [], 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name("part." + path.name)
+    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+
+        def put(row: Utterance, sound: np.ndarray) -> Utterance:
+            nonlocal start
+            file.write(sound)
+            place, start = f"corpora/{path.name}:{start}:{len(sound)}", start + len(sound)
+            return replace(row, audio=place, duration=round(len(sound) / SAMPLE_RATE, 3))
+
+        for row, source in progress(planned, f"sound of {name}"):
+            try:
+                sound = load_audio(source)[: round(options.longest * SAMPLE_RATE)]
+                fault = CUT_SHORT if len(sound) / SAMPLE_RATE < row.duration - 0.01 else ""
+            except StudyError:
+                fault = UNREADABLE
+            if fault and not options.incomplete:
+                raise StudyError(
+                    f"{source}: {fault}; get it again, or set data.corpora.{name}.incomplete to true in params.yaml to "
+                    "go on without such files"
+                )
+            if fault:
+                broken[fault] += 1
+                continue
+            if options.trim_below is not None:
+                sound = sound[slice(*voiced_part(sound, options.trim_below))]
+            rows.append(put(row, sound))
+            for speed in options.speeds if options.folds or row.split == "train" else ():
+                faster = replace(row, id=f"{row.id}-at-{speed:g}")
+                perturbed[row.id].append(put(faster, resample(sound, SAMPLE_RATE * speed)))
+    unfinished.replace(path)
+    return rows
 
 
-def _not_whole(found: Survey, complaint: str) -> StudyError:
-    name = found.corpus.name
-    return StudyError(
-        f"{found.folder}: the corpus {name} is not whole: {complaint}; {found.corpus.where_to_get_it}; get it again, "
-        f"or set data.readers.{name}.incomplete to true in params.yaml to go on with what can be used"
-    )
+def _in_place(row: Utterance, path: Path, options: ImportOptions) -> Utterance:
+    """The row with the place of its sound on this machine, as a slice where the whole file is not wanted."""
+    info = soundfile.info(str(path))
+    start, end = 0, min(info.frames, int(options.longest * info.samplerate))
+    if options.trim_below is not None:
+        voiced = voiced_part(load_audio(f"{path}:0:{end}"), options.trim_below)
+        start, end = (min(end, round(sample * info.samplerate / SAMPLE_RATE)) for sample in voiced)
+    if (start, end) == (0, info.frames):
+        return replace(row, audio=str(path.resolve()))
+    seconds = round((end - start) / info.samplerate, 3)
+    return replace(row, audio=f"{path.resolve()}:{start}:{end - start}", duration=seconds)
 
 
-def _row(corpus: Corpus, clip: Clip, asked: Reading, seconds: float) -> Utterance:
-    return Utterance(
-        audio="",
-        text=plain_words(clip.text) if asked.plain else clip.text,
-        emotion=corpus.labels[clip.label] or "",
-        id=f"{corpus.name}-{clip.id}",
-        speaker=f"{corpus.name}-{clip.speaker}",
-        language=clip.language or corpus.language,
-        duration=round(seconds, 3),
-        corpus=corpus.name,
-        split=asked.split or corpus.split(clip),
-    )
+def voiced_part(sound: np.ndarray, below: float) -> tuple[int, int]:
+    """First sample and the one after the last, of 16 kHz sound (samples,), without a quiet start and end.
+
+    below: dB under the loudest fiftieth of the clip. Quieter frames of 20 ms at both ends are cut off, except for a
+    tenth of a second. A silent clip is kept whole.
+    """
+    hop, margin = SAMPLE_RATE // 50, SAMPLE_RATE // 10
+    count = len(sound) // hop
+    rms = np.sqrt(np.mean(sound[: count * hop].reshape(count, hop).astype(np.float64) ** 2, axis=1))
+    loud = np.flatnonzero(rms > np.quantile(rms, 0.98) * 10 ** (-below / 20)) if count else []
+    if not len(loud):
+        return 0, len(sound)
+    return max(0, int(loud[0]) * hop - margin), min(len(sound), (int(loud[-1]) + 1) * hop + margin)
 
 
-def _manifests(
-    name: str, heard: Sounds, asked: Reading, twins: list[set[str]]
-) -> tuple[dict[str, list[Utterance]], int]:
-    """The manifests by name, and how many rows are left out of one because another split has the same file."""
-    versions = {name: heard.rows}
-    if asked.folds:
-        made = folds.by_speaker(heard.rows, asked.folds, asked.validation_speakers)
-        versions = {f"{name}.fold{number}": version for number, version in enumerate(made, start=1)}
-    manifests, left_out = {}, 0
-    for stem, version in versions.items():
-        kept = without_copies(version, twins)
-        left_out += len(version) - len(kept)
-        manifests |= {f"{stem}.{split}": [row for row in kept if row.split == split] for split in _splits(kept, asked)}
-        if f"{stem}.train" in manifests:
-            manifests[f"{stem}.train"] += [
-                replace(other, split="train") for row in manifests[f"{stem}.train"] for other in heard.at_speeds[row.id]
-            ]
-    if asked.folds:
-        manifests[f"{name}.test"] = [replace(row, split="test") for row in heard.rows]
-    return manifests, left_out
+def folds_by_speaker(rows: Sequence[Utterance], count: int, validation_speakers: int) -> list[list[Utterance]]:
+    """`count` versions of the rows, whose splits differ: fold k tests the k-th run of speakers, in the order of their
+    names; the next `validation_speakers` are for validation; all others for training.
+
+    Raises StudyError when that leaves a split without speakers.
+    """
+    speakers = sorted({row.speaker for row in rows})
+    runs = [list(run) for run in np.array_split(speakers, count)] if 1 < count <= len(speakers) else []
+    if not runs or not 0 < validation_speakers < len(speakers) - max(map(len, runs)):
+        raise StudyError(
+            f"folds: {count} of {len(speakers)} speakers with {validation_speakers} for validation leave a split "
+            "empty; wanted are 2 folds or more, and speakers for test, validation and training in each"
+        )
+    folds = []
+    for run in runs:
+        after = speakers.index(run[-1]) + 1
+        validation = {speakers[(after + i) % len(speakers)] for i in range(validation_speakers)}
+        split_of = dict.fromkeys(validation, "validation") | dict.fromkeys(run, "test")
+        folds.append([replace(row, split=split_of.get(row.speaker, "train")) for row in rows])
+    return folds
 
 
-def _splits(rows: Iterable[Utterance], asked: Reading) -> list[str]:
-    """Those that are asked for by name, else those that there are."""
-    there = {row.split for row in rows}
-    return [split for split in SPLITS if split in asked.splits and (split in there or tuple(asked.splits) != SPLITS)]
-
-
-def without_copies(rows: list[Utterance], twins: Iterable[set[str]]) -> list[Utterance]:
-    """The rows, but of files that are the same to the byte (sets of ids) none that a later split has too."""
+def without_copies(rows: list[Utterance], groups: Iterable[Sequence[str]]) -> list[Utterance]:
+    """The rows without those of byte-identical files (groups of ids) that a later split also has."""
     split_of, out = {row.id: row.split for row in rows}, set()
-    for group in twins:
+    for group in groups:
         last = max((split_of[name] for name in group if name in split_of), key=SPLITS.index, default="")
         out |= {name for name in group if split_of.get(name) != last}
     return [row for row in rows if row.id not in out]
 
 
-def _report(found: Survey, heard: Sounds, asked: Reading, manifests: Mapping[str, list[Utterance]]) -> dict:
-    """What was found and what became of it, in counts; no path of this machine is in it."""
-    corpus, labels, rows = found.corpus, found.labels(), heard.rows
-    pairs = {(row.speaker, row.split) for row in rows}
+def _manifests(name: str, rows: list[Utterance], options: ImportOptions, identical: list, perturbed: Mapping):
+    """The manifests by name, and how many rows are left out because another split has the same file."""
+    versions = {name: rows}
+    if options.folds:
+        made = folds_by_speaker(rows, options.folds, options.validation_speakers)
+        versions = {f"{name}.fold{number}": version for number, version in enumerate(made, start=1)}
+    manifests, left_out = {}, 0
+    for stem, version in versions.items():
+        kept = without_copies(version, identical)
+        left_out += len(version) - len(kept)
+        present = {row.split for row in kept}
+        for split in SPLITS:
+            if split in options.splits and (split in present or tuple(options.splits) != SPLITS):
+                manifests[f"{stem}.{split}"] = [row for row in kept if row.split == split]
+        train = manifests.get(f"{stem}.train", [])
+        train += [replace(other, split="train") for row in list(train) for other in perturbed.get(row.id, ())]
+    if options.folds:
+        manifests[f"{name}.test"] = [replace(row, split="test") for row in rows]
+    return manifests, left_out
+
+
+def _report(contents: Contents, rows: list[Utterance], broken: Counter) -> dict:
+    """What was found and used, in counts; without paths of this machine."""
+    corpus, labels = contents.corpus, Counter(clip.label for clip in contents.clips)
     return {
         "corpus": corpus.name,
         "source": corpus.source,
         "licence": corpus.licence,
-        "clips": len(found.clips),
-        "expected": found.expected,
-        "complaint": found.complaint(),
-        "faults": dict(Counter(fault.what for fault in found.faults) + heard.broken),
-        "left_out_by_label": {
-            label: labels[label] for label, kept in corpus.labels.items() if kept is None and labels[label]
-        },
+        "clips": len(contents.clips),
+        "expected": contents.expected,
+        "complaint": contents.complaint(),
+        "faults": dict(Counter(fault.what for fault in contents.faults) + broken),
+        "left_out_by_label": {label: labels[label] for label in corpus.left_out if labels[label]},
         "utterances": len(rows),
-        "at_other_speeds": sum(map(len, heard.at_speeds.values())),
         "emotions": dict(Counter(row.emotion for row in rows)),
-        "folds": asked.folds or 0,
-        "manifests": {stem: len(held) for stem, held in manifests.items()},
-        "cut": sum(seconds > asked.longest for seconds in found.seconds),
-        "speakers_in_two_splits": 0 if asked.folds else len(pairs) - len({speaker for speaker, _ in pairs}),
     }

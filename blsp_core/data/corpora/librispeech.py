@@ -3,8 +3,7 @@
     train-clean-100/103/1240/103-1240-0000.flac     part/speaker/chapter/speaker-chapter-number
     train-clean-100/103/1240/103-1240.trans.txt     103-1240-0000 CHAPTER ONE ...
 
-Whoever has some of its parts only names them in `parts`. The transcripts are all capitals, which reads like shouting;
-they become small letters.
+The import option `parts` names those that are there. Transcripts are all capitals and become small letters.
 """
 
 from collections.abc import Iterator
@@ -12,8 +11,6 @@ from functools import cache
 from pathlib import Path
 
 from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named
-
-SPLIT = {"train": "train", "dev": "validation", "test": "test"}
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
@@ -30,17 +27,11 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
 
 
 def _transcripts(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    lines = (line.partition(" ") for line in path.read_text(encoding="utf-8").splitlines())
-    return {name: text.strip().capitalize() for name, _, text in lines}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {name: words.strip().capitalize() for name, _, words in (line.partition(" ") for line in text.splitlines())}
 
 
-def split(clip: Clip) -> str:
-    return SPLIT[clip.part.partition("-")[0]]
-
-
-LIBRISPEECH = Corpus(
+CORPUS = Corpus(
     name="librispeech",
     source="https://www.openslr.org/12",
     licence="CC BY 4.0",
@@ -57,6 +48,6 @@ LIBRISPEECH = Corpus(
     },
     kept={"train": 281_241, "validation": 5567, "test": 5559},
     read=read,
-    split=split,
+    splits={"dev-clean": "validation", "dev-other": "validation", "test-clean": "test", "test-other": "test"},
     inside="LibriSpeech",
 )

@@ -3,16 +3,14 @@
     data.tsv                      file_id, emotion, raw_text, normalized_text, speaker_id, gender, age
     samples/WR0_surprised_64.wav  speaker_emotion_sentence
 
-Of 4,481 clips 3,745 are in the five classes; fear is left out.
+Of 4,481 clips 3,745 are in the five classes.
 """
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named
-
-VALIDATION, TEST = {"IC0", "KS0"}, {"EB0", "WR0"}  # speakers, a woman and a man in both
+from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named, speakers
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
@@ -21,9 +19,8 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
         yield Fault(table, "missing table of transcripts")
         return
     with open(table, encoding="utf-8", newline="") as file:
-        texts = {
-            row["file_id"]: row["raw_text"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        }
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        texts = {row["file_id"]: row["raw_text"] for row in rows}
     for path, name in named(folder, "samples/*.wav", r"([A-Z]+\d)_([a-z]+)_(\d+)"):
         if name is None:
             yield Fault(path, UNPARSED)
@@ -33,26 +30,15 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
             yield Clip(path, path.stem, name[2], texts[path.name], name[1], "samples")
 
 
-def split(clip: Clip) -> str:
-    """By speaker."""
-    return "test" if clip.speaker in TEST else "validation" if clip.speaker in VALIDATION else "train"
-
-
-NEMO = Corpus(
+CORPUS = Corpus(
     name="nemo",
     source="https://github.com/amu-cai/nEMO",
     licence="CC BY-NC-SA 4.0",
     language="pl",
-    labels={
-        "neutral": "neutral",
-        "happiness": "happy",
-        "sadness": "sad",
-        "anger": "angry",
-        "surprised": "surprise",
-        "fear": None,
-    },
+    labels={"neutral": "neutral", "happiness": "happy", "sadness": "sad", "anger": "angry", "surprised": "surprise"},
+    left_out=("fear",),
     expected={"samples": 4481},
     kept={"all": 3745},
     read=read,
-    split=split,
+    splits=speakers(validation=("IC0", "KS0"), test=("EB0", "WR0")),  # a woman and a man in both
 )

@@ -2,25 +2,16 @@
 
     Actor_01/03-01-05-01-02-01-01.wav    modality-channel-emotion-intensity-statement-repetition-actor
 
-Of 1,440 spoken clips 864 are in the five classes; calm, fearful and disgust are left out. Odd actors are men, even ones
-women, so any run of actors has both. Both sentences are spoken in every emotion: the words tell nothing.
+Of 1,440 spoken clips 864 are in the five classes. Odd actors are men, even ones women, so any run of actors has both.
+Both sentences are spoken in every emotion: the text does not predict it.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named
+from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named, speakers
 
-EMOTION = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fearful",
-    "07": "disgust",
-    "08": "surprised",
-}
+EMOTION = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")  # 01 to 08
 STATEMENT = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 
 
@@ -29,33 +20,20 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
         if name is None or path.parent.name != f"Actor_{name[5]}":
             yield Fault(path, UNPARSED)
         else:
-            yield Clip(path, path.stem, EMOTION[name[1]], STATEMENT[name[3]], name[5], path.parent.name)
+            yield Clip(path, path.stem, EMOTION[int(name[1]) - 1], STATEMENT[name[3]], name[5], path.parent.name)
 
 
-def split(clip: Clip) -> str:
-    """By actor, where no folds are asked for."""
-    return "test" if clip.speaker > "20" else "validation" if clip.speaker > "16" else "train"
-
-
-RAVDESS = Corpus(
+CORPUS = Corpus(
     name="ravdess",
     source="https://zenodo.org/records/1188976, Audio_Speech_Actors_01-24.zip",
     licence="CC BY-NC-SA 4.0",
     language="en",
-    labels={
-        "neutral": "neutral",
-        "happy": "happy",
-        "sad": "sad",
-        "angry": "angry",
-        "surprised": "surprise",
-        "calm": None,
-        "fearful": None,
-        "disgust": None,
-    },
+    labels={"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry", "surprised": "surprise"},
+    left_out=("calm", "fearful", "disgust"),
     expected={f"Actor_{actor:02}": 60 for actor in range(1, 25)},
     kept={"all": 864},
     read=read,
-    split=split,
+    splits=speakers(validation=("17", "18", "19", "20"), test=("21", "22", "23", "24")),  # where no folds are asked for
     folds=6,
     inside="Audio_Speech_Actors_01-24",
 )

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from blsp_core.data.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
+from blsp_core.data.manifest import (
+    Turn,
+    Utterance,
+    append_jsonl,
+    as_row,
+    of_row,
+    read_jsonl,
+    read_manifest,
+    write_manifest,
+)
 from blsp_core.errors import StudyError
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
@@ -14,7 +23,13 @@ LATER = replace(ROW, history=HISTORY)
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    rows = [ROW, LATER, Utterance("b.wav", "“Ça va ?” — 😀", "", "b-2", "ю", "fr", 2.5, "cafe", "test")]
+    rows = [
+        ROW,
+        LATER,
+        Utterance(
+            "b.wav", "“Ça va ?” — 😀\u2028next\u2029line\x85\x0c\r\nend", "", "b-2", "ю", "fr", 2.5, "cafe", "test"
+        ),
+    ]
     write_manifest(tmp_path / "manifests" / "a.jsonl", rows)
     assert read_manifest(tmp_path / "manifests" / "a.jsonl") == rows
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["a.jsonl"]
@@ -50,10 +65,10 @@ def earlier(*changes: dict) -> str:
         (json.dumps(as_row(ROW) | {"emotion": "bored"}), "line 2: emotion 'bored' is outside the set neutral, happy"),
         (json.dumps({k: v for k, v in as_row(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
         (json.dumps(as_row(ROW) | {"mood": "sad"}), r"line 2: fields missing or unknown: \['mood'\]"),
-        ("[]", "line 2: fields missing or unknown: no object"),
+        ("[]", "line 2: fields missing or unknown: not an object"),
         (earlier({"emotion": "bored"}, {}), "line 2, history, turn 0: emotion 'bored' is outside the set"),
         (earlier({}, {"audio": "b.wav"}), r"line 2, history, turn 1: fields missing or unknown: \['audio'\]"),
-        (earlier({}), r"line 2: history has the roles \['user'\]; wanted is user, assistant and so on"),
+        (earlier({}), r"line 2: history has the roles \['user'\]; wanted are user and assistant"),
         (earlier({}, {"role": "user"}), r"line 2: history has the roles \['user', 'user'\]"),
         (json.dumps(as_row(ROW) | {"history": "we saw"}), r"line 2: history has the roles \[None\]"),
     ],
@@ -66,14 +81,28 @@ def test_a_mistake_is_named_by_its_line(tmp_path, line, sentence):
 
 
 def test_no_manifest_and_an_empty_one_are_errors(tmp_path):
-    with pytest.raises(StudyError, match="there is no such manifest; run the pipeline stage"):
+    with pytest.raises(StudyError, match="there is no such file; run the pipeline stage"):
         read_manifest(tmp_path / "a.jsonl")
     (tmp_path / "a.jsonl").write_text("")
     with pytest.raises(StudyError, match="the manifest is empty"):
         read_manifest(tmp_path / "a.jsonl")
 
 
-def test_a_broken_line_of_any_jsonl_is_named(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n')
-    with pytest.raises(StudyError, match="line 2: not a JSON object"):
-        read_jsonl(tmp_path / "a.jsonl")
+def test_a_file_with_a_byte_order_mark_or_windows_line_ends_is_read(tmp_path):
+    line = json.dumps(as_row(ROW))
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + f"{line}\r\n{line}\r\n".encode())
+    assert read_manifest(tmp_path / "a.jsonl") == [ROW, ROW]
+    (tmp_path / "a.jsonl").write_bytes("é".encode("latin-1"))
+    with pytest.raises(StudyError, match="a.jsonl: not UTF-8"):
+        read_manifest(tmp_path / "a.jsonl")
+
+
+def test_a_broken_line_is_named_and_ignored_only_at_the_end_of_an_unfinished_file(tmp_path):
+    path = tmp_path / "a.jsonl"
+    append_jsonl(path, [{"a": "é"}])
+    path.write_bytes(path.read_bytes() + '{"a": "é'.encode()[:-1])
+    assert read_jsonl(path, unfinished=True) == [{"a": "é"}]
+    path.write_text('{"a": 1}\n{"a": \n')
+    for unfinished in (False, True):
+        with pytest.raises(StudyError, match="line 2: not a JSON object"):
+            read_jsonl(path, unfinished)

@@ -1,4 +1,4 @@
-"""An LLM behind an address: asked once, kept, and its key told to nobody."""
+"""An LLM behind an address: requests, their cache, and the key, which is never written."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ KEY = "sk-very-secret-0123456789"
 
 
 class Server(BaseHTTPRequestHandler):
-    """Says what was said to it in capitals; `trouble` is a list of (status, body) to answer with first."""
+    """Replies with the prompt in capitals; `trouble` is a list of (status, body) to answer with first."""
 
     def do_POST(self):
         server, length = self.server, int(self.headers["Content-Length"])
@@ -123,7 +123,7 @@ def test_an_address_that_is_none_or_answers_otherwise_is_told(server, tmp_path):
         Endpoint("http://127.0.0.1:1/v1", "m", tmp_path, retries=0).chat(ask("a"))
     with pytest.raises(StudyError, match="'localhost' is no address"):
         Endpoint("localhost", "m", tmp_path)
-    with pytest.raises(StudyError, match="holds more than a place; put the key in OPENAI_API_KEY") as error:
+    with pytest.raises(StudyError, match="has a password or a query; put the key in OPENAI_API_KEY") as error:
         Endpoint("https://me:secret@host/v1", "m", tmp_path)
     assert "secret" not in str(error.value)
 
@@ -132,8 +132,8 @@ def test_it_writes_continuations_as_the_llm_does(server, tmp_path):
     said = Utterance("a.flac", "we saw the dog", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
     url = f"http://127.0.0.1:{server.server_port}/v1"
     other = {"base_url": url, "model": "some-llm"}
-    manner = {"cache": tmp_path, "max_new_tokens": 7, "batch_size": 2}
-    (row,) = continuations.write_elsewhere(other, [said], **manner)
+    settings = {"root": tmp_path, "cache": tmp_path, "max_new_tokens": 7, "batch_size": 2}
+    (row,) = continuations.write_elsewhere(other, [said], **settings)
     asked = prompts.CONTINUE_EMOTION.format(emotion="sad")
     assert row["output"] == (asked + said.text).upper().strip() and row["instruction"] == asked
     assert (row["writer"], row["early_stop"], row["refused"]) == ("some-llm", False, False)

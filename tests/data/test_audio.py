@@ -40,9 +40,11 @@ def test_a_corpus_in_one_file_gives_each_sound_back(tmp_path):
 def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "words.wav").write_text("no sound")
     soundfile.write(tmp_path / "short.wav", tone(0.1, SAMPLE_RATE), SAMPLE_RATE)
+    soundfile.write(tmp_path / "broken.wav", np.array([0.5, np.nan, np.inf]), SAMPLE_RATE, subtype="FLOAT")
     for audio, sentence in (
         ("gone.wav", "there is no such sound file"),
         ("words.wav", "not a sound file that can be read"),
+        ("broken.wav", "2 of 3 samples are not finite"),
         ("short.wav:1000:5000", "600 frames from 1000 on, but the manifest asks for 5000"),
     ):
         with pytest.raises(StudyError, match=sentence) as error:

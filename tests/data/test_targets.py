@@ -1,4 +1,4 @@
-"""What stage 2 teaches: rows of the continuations become rows to train on, one way for every variant."""
+"""Rows of continuations become rows to train on."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from blsp_core.data import prompts
-from blsp_core.data.manifest import EMOTIONS, Utterance, as_row
+from blsp_core.data.emotions import EMOTIONS, parse_emotion
+from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.targets import make_targets, share_of, shuffle_labels
 from blsp_core.errors import StudyError
-from blsp_core.evaluation.tasks import parse_emotion
 
 CLIPS = [
     Utterance(f"{n}.flac", f"sentence {n}", EMOTIONS[n % 5], f"clip-{n}", "m1", "en", 2.0, "acted", "train")
@@ -39,7 +39,7 @@ def kinds_of(rows):
     return Counter((row["system"], row["instruction"]) for row in rows)
 
 
-def test_the_model_is_not_told_the_tone_that_the_writer_was_told():
+def test_the_label_in_the_llm_s_prompt_is_not_in_the_model_s():
     rows = make_targets(["continuation"], EMOTION)
     empathy = prompts.SYSTEM_EMPATHY
     assert kinds_of(rows) == {(empathy, prompts.CONTINUE_CONVEYED): 40, (empathy, prompts.REPEAT): 10}
@@ -47,12 +47,7 @@ def test_the_model_is_not_told_the_tone_that_the_writer_was_told():
     assert all(row["output"] == row["text"] for row in rows[40:])
 
 
-def test_the_wordings_take_turns_where_they_are_mixed():
-    count = kinds_of(make_targets(["continuation"], EMOTION[:40], mixed_prompts=True))
-    assert len(count) == 2 * len(prompts.CONTINUE_CONVEYED_WORDINGS) and set(count.values()) == {10}
-
-
-def test_labels_alone_name_the_tone_of_every_clip_once():
+def test_labels_alone_name_the_emotion_of_every_clip_once():
     rows = make_targets(["label"], EMOTION)
     assert kinds_of(rows) == {(prompts.SYSTEM, prompts.IDENTIFY): 40}
     assert [parse_emotion(row["output"]) for row in rows] == [clip.emotion for clip in CLIPS]
@@ -63,24 +58,24 @@ def test_two_tasks_are_two_rows_a_clip():
     assert Counter(row["id"] for row in rows) == {clip.id: 2 for clip in CLIPS}
 
 
-def test_to_repeat_is_to_say_the_transcript_of_every_clip_once():
+def test_repeat_is_the_transcript_of_every_clip_once():
     rows = make_targets(["repeat", "label", "continuation"], EMOTION)
     again = [row for row in rows if row["instruction"] == prompts.REPEAT]
     assert [(row["id"], row["output"]) for row in again] == [(clip.id, clip.text) for clip in CLIPS]
     assert len(rows) == 120
 
 
-def test_another_writer_takes_the_place_of_the_llm():
+def test_targets_of_the_second_llm_replace_the_llm_s():
     other = written(CLIPS[:30] + [replace(CLIPS[0], id="unknown")], "other", early_stop=True)
     rows = make_targets(["other"], EMOTION, other=other)
     continued = [row for row in rows if row["instruction"] == prompts.CONTINUE_CONVEYED]
     assert len(continued) == 30 and all(row["writer"] == "other" and row["early_stop"] for row in continued)
-    assert len(rows) == 40  # with what the LLM said again
-    with pytest.raises(StudyError, match="other.jsonl has no continuations"):
+    assert len(rows) == 40  # with the LLM's repetitions
+    with pytest.raises(StudyError, match="other.jsonl has no rows"):
         make_targets(["other"], EMOTION)
 
 
-def test_clips_of_the_first_stage_are_plainly_continued_and_their_labels_do_not_count():
+def test_clips_of_stage_1_are_continued_plainly_without_their_labels():
     rows = make_targets(["continuation", "repeat", "label"], EMOTION, plain=PLAIN)
     plain = [row for row in rows if row["id"].startswith("plain")]
     assert kinds_of(plain) == {(prompts.SYSTEM, prompts.CONTINUE): 4, (prompts.SYSTEM, prompts.REPEAT): 4}

@@ -7,9 +7,9 @@ import pytest
 import trees
 
 from blsp_core.data.corpora import CORPORA
-from blsp_core.data.corpora.checks import survey
-from blsp_core.data.corpora.importing import take_corpus
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.corpora.checks import check_folder
+from blsp_core.data.corpora.importing import import_corpus
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
 
 # corpus -> for each utterance of its tree: emotion, split, speaker, language, the beginning of the text
@@ -52,13 +52,13 @@ WANTED = {
 
 
 @pytest.fixture
-def whole(tmp_path, monkeypatch):
+def complete(tmp_path, monkeypatch):
     """Makes a corpus's tree; the corpus then expects just what the tree has."""
 
     def make(name):
         folder = trees.TREES[name](tmp_path / "data/corpora" / name)
         corpus = replace(CORPORA[name], expected=dict.fromkeys(CORPORA[name].expected, 0), kept={})
-        parts = Counter(clip.part for clip in survey(corpus, folder).clips)
+        parts = Counter(clip.part for clip in check_folder(corpus, folder).clips)
         monkeypatch.setitem(CORPORA, name, replace(corpus, expected=corpus.expected | parts))
         return folder
 
@@ -66,22 +66,22 @@ def whole(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", WANTED)
-def test_a_reader_knows_who_said_what_in_which_tone(name, whole, tmp_path):
-    whole(name)
-    taken = take_corpus(name, {}, tmp_path, tmp_path / "data/laptop")
-    rows = sorted((row for held in taken.manifests.values() for row in held), key=lambda row: row.id)
+def test_a_reader_finds_speaker_text_and_emotion_of_every_clip(name, complete, tmp_path):
+    complete(name)
+    imported = import_corpus(name, {}, tmp_path, tmp_path / "data/laptop")
+    rows = sorted((row for held in imported.manifests.values() for row in held), key=lambda row: row.id)
     wanted = sorted(WANTED[name], key=str)
     found = [(r.emotion, r.split, r.speaker.removeprefix(f"{name}-"), r.language) for r in rows]
     assert sorted(found, key=str) == [fields[:4] for fields in wanted]
     for row, fields in zip(sorted(rows, key=lambda r: str((r.emotion, r.split))), wanted, strict=True):
         assert row.text.startswith(fields[4])
-    assert taken.report["complaint"] == "" and taken.report["utterances"] == len(wanted)
+    assert imported.report["complaint"] == "" and imported.report["utterances"] == len(wanted)
 
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_an_absent_corpus_is_named_with_source_and_licence(name, tmp_path):
     with pytest.raises(StudyError) as error:
-        take_corpus(name, None, tmp_path, tmp_path)
+        import_corpus(name, None, tmp_path, tmp_path)
     for words in (f"data/corpora/{name} is not there", CORPORA[name].source, CORPORA[name].licence, "symbolic link"):
         assert words in str(error.value)
 
@@ -89,15 +89,16 @@ def test_an_absent_corpus_is_named_with_source_and_licence(name, tmp_path):
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_folder_of_something_else_holds_none_of_its_clips(name, tmp_path):
     trees.put(tmp_path / "music/song.wav")
-    with pytest.raises(StudyError, match=f"holds none of the .* clips of {name}|not whole"):
-        take_corpus(name, {"folder": str(tmp_path)}, tmp_path, tmp_path)
+    with pytest.raises(StudyError, match=f"holds none of the .* clips of {name}|not complete"):
+        import_corpus(name, {"folder": str(tmp_path)}, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_what_a_corpus_says_of_itself_fits_together(name):
     corpus = CORPORA[name]
     assert corpus.name == name
-    assert set(corpus.labels.values()) <= {*EMOTIONS, "", None}
+    assert set(corpus.labels.values()) <= {*EMOTIONS, ""} and not set(corpus.left_out) & set(corpus.labels)
+    assert set(corpus.splits.values()) <= {"validation", "test"}
     assert set(corpus.kept) <= {"all", "train", "validation", "test"}
     assert sum(corpus.kept.values()) <= sum(corpus.expected.values())
 
@@ -108,29 +109,29 @@ def test_the_published_counts_are_those_that_readers_expect():
     assert CORPORA["meld"].kept["test"] == 2492 and CORPORA["meld"].expected["test"] == 2610
 
 
-def test_labels_that_are_not_the_published_ones_are_noticed_by_their_count(whole, tmp_path, monkeypatch):
-    whole("iemocap")
+def test_labels_that_are_not_the_published_ones_are_noticed_by_their_count(complete, tmp_path, monkeypatch):
+    complete("iemocap")
     monkeypatch.setitem(CORPORA, "iemocap", replace(CORPORA["iemocap"], kept={"test": 3}))
     with pytest.raises(StudyError, match="1 utterances with a wanted label in test, expected are 3"):
-        take_corpus("iemocap", {}, tmp_path, tmp_path)
+        import_corpus("iemocap", {}, tmp_path, tmp_path)
 
 
-def test_films_without_their_sound_come_with_the_command_that_makes_it(whole, tmp_path):
-    sound = next(whole("meld").rglob("dia3_utt5.wav"))
+def test_films_without_their_sound_come_with_the_command_that_makes_it(complete, tmp_path):
+    sound = next(complete("meld").rglob("dia3_utt5.wav"))
     sound.rename(sound.with_suffix(".mp4"))
     with pytest.raises(StudyError) as error:
-        take_corpus("meld", {}, tmp_path, tmp_path)
+        import_corpus("meld", {}, tmp_path, tmp_path)
     assert "(test: 1 of 2)" in str(error.value)
     assert "1 file is with a film only (`ffmpeg -i X.mp4 -ac 1 -ar 16000 X.wav`" in str(error.value)
 
 
-def test_parts_of_a_corpus_are_enough_where_they_are_named(whole, tmp_path, monkeypatch):
-    whole("librispeech")
+def test_parts_of_a_corpus_are_enough_where_they_are_named(complete, tmp_path, monkeypatch):
+    complete("librispeech")
     expected = CORPORA["librispeech"].expected | {"train-other-500": 148_688}
     monkeypatch.setitem(CORPORA, "librispeech", replace(CORPORA["librispeech"], expected=expected))
     with pytest.raises(StudyError, match="3 of 148,691 clips can be used .train-other-500: 0 of 148,688"):
-        take_corpus("librispeech", {}, tmp_path, tmp_path)
-    taken = take_corpus("librispeech", {"parts": ["dev-clean"]}, tmp_path, tmp_path / "out")
-    assert list(taken.manifests) == ["librispeech.validation"]
+        import_corpus("librispeech", {}, tmp_path, tmp_path)
+    imported = import_corpus("librispeech", {"parts": ["dev-clean"]}, tmp_path, tmp_path / "out")
+    assert list(imported.manifests) == ["librispeech.validation"]
     with pytest.raises(StudyError, match="parts: no part 'dev-dirty'; there are train-clean-100"):
-        take_corpus("librispeech", {"parts": ["dev-dirty"]}, tmp_path, tmp_path)
+        import_corpus("librispeech", {"parts": ["dev-dirty"]}, tmp_path, tmp_path)

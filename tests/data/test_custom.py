@@ -1,4 +1,4 @@
-"""Corpora that somebody brings: what is missing is named, with its source and licence."""
+"""Corpora with manifests of your own: what is missing is named, with its source and licence."""
 
 from dataclasses import replace
 

@@ -1,0 +1,1 @@
+from fixtures import backbones, corpus, speech_model  # noqa: F401

@@ -1,0 +1,91 @@
+"""Replies to speech, and what the parts of a model make of an utterance."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from blsp_core.data import prompts
+from blsp_core.data.audio import load_audio
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.data.manifest import Turn
+from blsp_core.inference import speech
+
+
+def ask(speech_model, corpus, utterances, batch_size=8):
+    told = {"system": prompts.SYSTEM, "instruction": prompts.CONTINUE, "max_new_tokens": 5}
+    return speech.reply(*speech_model, utterances, corpus[0], **told, batch_size=batch_size)
+
+
+def test_replies_come_in_order_and_do_not_depend_on_their_neighbours(speech_model, corpus):
+    together = ask(speech_model, corpus, corpus[1])
+    assert together == [ask(speech_model, corpus, [utterance])[0] for utterance in corpus[1]]
+    assert together == ask(speech_model, corpus, corpus[1], batch_size=3) and len(set(together)) > 1
+
+
+def test_earlier_turns_count_and_rows_with_and_without_them_share_a_batch(speech_model, corpus):
+    model, processor = speech_model
+    first, second, last = corpus[1][:3]
+    turn = Turn("user", first.text, first.audio, first.emotion, first.duration)
+    dialogue = replace(last, history=(turn, Turn("assistant", "please go on.")))
+    other = replace(dialogue, history=(replace(turn, audio=second.audio), dialogue.history[1]))
+    chat = speech.spoken_dialogue(prompts.SYSTEM, "", dialogue, corpus[0])
+    assert [message["role"] for message in chat] == ["system", "user", "assistant", "user"]
+    batch = processor([chat])
+    places = [processor.speech_length(round(turn.duration * 16_000)) for turn in dialogue.spoken]
+    assert (batch["input_ids"] == processor.speech_token_id).sum() == sum(places) and len(batch["input_features"]) == 2
+    together = ask(speech_model, corpus, [dialogue, last, other])
+    assert together == [ask(speech_model, corpus, [one])[0] for one in (dialogue, last, other)]
+    chats = [speech.spoken_dialogue(prompts.SYSTEM, "", one, corpus[0]) for one in (dialogue, other)]
+    with torch.no_grad():
+        logits = [model(**processor([chat])).logits[0, -1] for chat in chats]
+    assert not torch.allclose(*logits, atol=1e-4)
+
+
+def test_every_utterance_has_its_own_speech_embeddings(speech_model, corpus):
+    model, processor = speech_model
+    rows = speech.speech_embeddings(model, processor, corpus[1], corpus[0], batch_size=3)
+    assert [len(row) for row in rows] == [processor.speech_length(round(u.duration * 16_000)) for u in corpus[1]]
+    assert torch.allclose(rows[2], speech.speech_embeddings(model, processor, [corpus[1][2]], corpus[0])[0], atol=1e-5)
+
+
+def test_the_head_predicts_one_emotion_for_every_utterance(speech_model, corpus):
+    model, processor = speech_model
+    with torch.no_grad():
+        model.emotion_head.weight.zero_()
+        model.emotion_head.weight[3] = speech.speech_embeddings(model, processor, corpus[1], corpus[0])[0].mean(dim=0)
+    predicted = speech.predict_emotions(model, processor, corpus[1], corpus[0])
+    assert len(predicted) == len(corpus[1]) and predicted[0] == EMOTIONS[3] and set(predicted) <= set(EMOTIONS)
+
+
+def test_word_similarity_has_a_row_for_every_token(speech_model, corpus):
+    row = corpus[1][0]
+    cosine, tokens = speech.word_similarity(*speech_model, row, corpus[0])
+    assert len(tokens) == len(cosine) == len(" " + row.text) and tokens[1] == row.text[0]
+    assert cosine.abs().max() <= 1 + 1e-6
+
+
+def test_pooled_embeddings_are_the_principal_axes_of_the_means(speech_model, corpus):
+    table = speech.pooled(*speech_model, corpus[1], corpus[0])
+    assert list(table["id"]) == [row.id for row in corpus[1]] and list(table.columns[:4]) == [
+        "id",
+        "emotion",
+        "speaker",
+        "d00",
+    ]
+    means = np.stack([row.mean(0).numpy() for row in speech.speech_embeddings(*speech_model, corpus[1], corpus[0])])
+    points = table.filter(like="d0").to_numpy()
+    distances = [np.linalg.norm(found[0] - found[1:], axis=1) for found in (points, means)]
+    assert np.allclose(*distances, rtol=1e-3)
+    assert list(speech.pooled(*speech_model, [], corpus[0]).columns) == ["id", "emotion", "speaker"]
+
+
+def test_a_conversation_continues_as_the_dialogue_so_far(speech_model, corpus):
+    folder, (first, last, *_) = corpus
+    talk = speech.Conversation(*speech_model, max_new_tokens=5)
+    replies = [talk.say(load_audio(one.audio, folder)) for one in (first, last)]
+    history = (Turn("user", first.text, first.audio, first.emotion, first.duration), Turn("assistant", replies[0]))
+    settings = {"system": prompts.SYSTEM_EMPATHY, "instruction": "", "max_new_tokens": 5}
+    dialogue = [first, replace(last, history=history)]
+    assert replies == [speech.reply(*speech_model, [one], folder, **settings)[0] for one in dialogue]
+    assert [turn["role"] for turn in talk.turns] == ["user", "assistant"] * 2
