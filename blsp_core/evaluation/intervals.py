@@ -74,8 +74,9 @@ def estimate(
     if freedom < 1 or not np.isfinite(value):
         return Estimate(value, *bounds, error=float("inf"), freedom=1.0, **facts)
     constants = np.repeat(np.eye(len(sets)), [len(clusters) for _, clusters in sets], axis=0)  # (items, sets)
-    judged = np.concatenate([_completed(values).mean(axis=0) for values, _ in sets])
-    fit = OLS(judged, constants).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+    judged = np.concatenate([_completed(values, len(set(clusters))).mean(axis=0) for values, clusters in sets])
+    options = {"groups": groups, "use_correction": False}  # `_completed` corrects each set for its own few clusters
+    fit = OLS(judged, constants).fit(cov_type="cluster", cov_kwds=options, use_t=True)
     between = fit.t_test(np.full(len(sets), 1 / len(sets))).sd.item() ** 2
     if between < 1e-18:
         between = ((1 - ALPHA ** (1 / items)) / stats.t.ppf(1 - ALPHA, freedom)) ** 2
@@ -108,8 +109,9 @@ def _means(values: np.ndarray) -> np.ndarray:
     return np.divide(np.nansum(values, axis=1), count, out=np.full(len(values), np.nan), where=count > 0)
 
 
-def _completed(values: np.ndarray) -> np.ndarray:
+def _completed(values: np.ndarray, clusters: int) -> np.ndarray:
     """The values with the mean of the run where an item was not judged, and the others' distances from it enlarged by
-    as much as they are fewer: mean and standard error over all items are then those of the judged ones."""
+    as much as they are fewer, and for the degree of freedom that the mean takes: g / (g - 1) of their variance."""
     means, known = _means(values)[:, None], np.isfinite(values)
-    return means + np.where(known, values - means, 0) * values.shape[1] / known.sum(axis=1, keepdims=True)
+    enlarged = values.shape[1] / known.sum(axis=1, keepdims=True) * np.sqrt(clusters / (clusters - 1))
+    return means + np.where(known, values - means, 0) * enlarged
