@@ -93,11 +93,6 @@ def share(hits: Sequence, clusters: Sequence[Hashable]) -> Estimate:
     return estimate([(hits, clusters)])
 
 
-def paired_difference(first: Sequence, second: Sequence, clusters: Sequence[Hashable]) -> Estimate:
-    """How much the values of the first system, (items,) or (runs, items), exceed the second's on the same items."""
-    return estimate([(np.asarray(first, float) - np.asarray(second, float), clusters)], bounds=(-1.0, 1.0))
-
-
 def holm(ps: Sequence[float]) -> list[float]:
     """p values adjusted for being several (Holm 1979), in their order."""
     return [float(p) for p in multipletests(ps, method="holm")[1]] if len(ps) > 1 else [float(p) for p in ps]

@@ -88,8 +88,8 @@ class Probes:
             found = []
             for layer in range(rows.shape[1]):
                 for penalty in self.penalties:
-                    probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty)).fit(rows[:, layer], emotions)
-                    named = probe.predict(tested[:, layer])
+                    probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty))
+                    named = probe.fit(rows[:, layer], emotions).predict(tested[:, layer])
                     recall = recall_score(truth, named, labels=sorted(set(truth)), average="macro", zero_division=0.0)
                     found.append({"layer": layer, "penalty": penalty, "recall": float(recall), "probe": probe})
             frame = pd.DataFrame(found)

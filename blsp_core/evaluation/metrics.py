@@ -22,6 +22,7 @@ PREDICTION_FIELDS = ("id", "system", "task", "prompt", "response", "reference")
 NAMING, REPLYING = ("wa", "ua", "f1", "unparsed"), ("quality", "empathy", "well_formed", "unjudged")
 WORTH = {"preference": {WIN: 1.0, TIE: 0.0, LOSS: -1.0}, "unbeaten": {WIN: 0.5, TIE: 0.5, LOSS: -0.5}}
 Rows = list[dict]  # the predictions of one run on one task
+Pairs = list[list[Preference]]  # of every training run, the preference in every dialogue, in one order
 
 
 def judge(
@@ -104,29 +105,9 @@ def values(rows: Rows, metric: str) -> np.ndarray:
 
 
 def figure(rows: Rows, metric: str) -> float:
-    """One of the figures of `score`."""
+    """The mean of `values` over the rows that were judged; nan where none was."""
     known = values(rows, metric)
     return float(np.nanmean(known)) if np.isfinite(known).any() else float("nan")
-
-
-def score(rows: Rows) -> dict:
-    """The figures of one system on one task, shares in 0..1.
-
-    Emotion recognition: wa (accuracy), ua (mean recall of the emotions present), f1 (macro, over the same), unparsed,
-    n, and confusion as {reference: {predicted or "unparsed": count}}. An unparsed answer is an error.
-    Replies: quality, empathy, well_formed (where the judge says it), unjudged (the share without a verdict, which the
-    others leave out), tone_by_tone (empathy for each emotion of the speaker), n.
-    """
-    if not is_scored(rows):
-        raise StudyError("there are no scored predictions; run the evaluation of this system, with a judge for replies")
-    present = [emotion for emotion in EMOTIONS if any(row["reference"] == emotion for row in rows)]
-    if "predicted" in rows[0]:
-        count = Counter((row["reference"], row["predicted"] or UNPARSED) for row in rows)
-        table = {spoken: {named: count[spoken, named] for named in (*EMOTIONS, UNPARSED)} for spoken in present}
-        return {**{name: figure(rows, name) for name in NAMING}, "n": len(rows), "confusion": table}
-    figures = {name: figure(rows, name) for name in REPLYING if name in rows[0] or name == "unjudged"}
-    each = {one: figure([row for row in rows if row["reference"] == one], "empathy") for one in present}
-    return {**figures, "tone_by_tone": each, "n": len(rows)}
 
 
 def folds_as_one(runs: Sequence[Rows]) -> list[Rows]:
@@ -182,23 +163,33 @@ def compare_sets(sets: Sequence[tuple[Sequence[Rows], Sequence[Rows]]], metric: 
 
 
 def measure(runs: Sequence[Rows]) -> dict:
-    """`score` of every training run made one: means, counts of confusions summed. Beside them `intervals` {metric:
-    [low, high]}, `clusters`, `seeds` (how many runs) and, with several, `sd` {metric: spread over the runs}."""
+    """The figures of one system on one task, shares in 0..1, means over its training runs.
+
+    Emotion recognition: wa (accuracy), ua (mean recall of the emotions present), f1 (macro, over the same), unparsed,
+    and confusion as {reference: {predicted or "unparsed": count over all runs}}. An unparsed answer is an error.
+    Replies: quality, empathy, well_formed (where the judge says it), unjudged (the share without a verdict, which the
+    others leave out), tone_by_tone (empathy for each emotion of the speaker).
+    Of both: n, intervals {metric: [low, high]}, clusters, seeds (how many runs) and, with several, sd {metric: standard
+    deviation over the runs}.
+    """
     runs = folds_as_one(runs)
-    scores = [score(rows) for rows in runs]
-    found = {name: estimate(runs, name) for name in (*NAMING, *REPLYING) if name in scores[0]}
-    figures = scores[0] | {name: one.value for name, one in found.items()}
-    if "confusion" in figures:
-        figures["confusion"] = {
-            spoken: {named: sum(one["confusion"][spoken][named] for one in scores) for named in row}
-            for spoken, row in scores[0]["confusion"].items()
-        }
+    rows, answers = runs[0], sum(runs, [])
+    if not is_scored(rows):
+        raise StudyError("there are no scored predictions; run the evaluation of this system, with a judge for replies")
+    naming = "predicted" in rows[0]
+    names = NAMING if naming else [name for name in REPLYING if name in rows[0] or name == "unjudged"]
+    found = {name: estimate(runs, name) for name in names}
+    figures = {name: one.value for name, one in found.items()} | {"n": len(rows)}
+    present = [emotion for emotion in EMOTIONS if any(row["reference"] == emotion for row in rows)]
+    if naming:
+        count = Counter((row["reference"], row["predicted"] or UNPARSED) for row in answers)
+        figures["confusion"] = {one: {named: count[one, named] for named in (*EMOTIONS, UNPARSED)} for one in present}
     else:
-        each = [one["tone_by_tone"] for one in scores]
-        figures["tone_by_tone"] = {name: float(np.mean([run[name] for run in each])) for name in each[0]}
+        each = {one: [row for row in answers if row["reference"] == one] for one in present}
+        figures["tone_by_tone"] = {one: figure(of_emotion, "empathy") for one, of_emotion in each.items()}
     figures["intervals"] = {name: one.interval for name, one in found.items()}
-    figures |= {"clusters": len({cluster_of(row) for row in runs[0]}), "seeds": len(scores)}
-    return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(scores) > 1 else {})
+    figures |= {"clusters": len({cluster_of(row) for row in rows}), "seeds": len(runs)}
+    return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(runs) > 1 else {})
 
 
 def measure_all(tasks: dict[str, Iterable[dict]]) -> dict:
@@ -206,7 +197,7 @@ def measure_all(tasks: dict[str, Iterable[dict]]) -> dict:
     return {name: measure([list(rows)]) for name, rows in tasks.items() if is_scored(list(rows))}
 
 
-def preferences(first: Sequence[Rows], second: Sequence[Rows], judge: Judge) -> tuple[list[list[Preference]], list[str]]:
+def preferences(first: Sequence[Rows], second: Sequence[Rows], judge: Judge) -> tuple[Pairs, list[str]]:
     """What the judge prefers in every dialogue, run by run, and the cluster of every dialogue."""
     ones, others = aligned(first, second)
     found = [judge.prefer(a, b) for a, b in zip(ones, others, strict=True)]
@@ -214,9 +205,7 @@ def preferences(first: Sequence[Rows], second: Sequence[Rows], judge: Judge) -> 
     return pairs, [cluster_of(row) for row in ones[0]]
 
 
-def estimate_preference(
-    pairs: list[list[Preference]], clusters: Sequence[str], metric: str = "preference"
-) -> Estimate:
+def estimate_preference(pairs: Pairs, clusters: Sequence[str], metric: str = "preference") -> Estimate:
     """preference: the share of wins less that of losses, -1..1. unbeaten: the share of wins and ties less a half.
 
     Dialogues without a verdict count on neither side.
@@ -225,7 +214,7 @@ def estimate_preference(
     return intervals.estimate([(worth, clusters)], bounds=(-1.0, 1.0))
 
 
-def preference_rates(pairs: list[list[Preference]]) -> dict:
+def preference_rates(pairs: Pairs) -> dict:
     """Shares of win, tie and loss among the dialogues with a verdict; flips, the share of these whose verdict changed
     with the order; unjudged, the share of all without one; n. Means over training runs, their spread under `sd`."""
     runs = []

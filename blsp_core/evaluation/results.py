@@ -45,7 +45,8 @@ def variants(params: Mapping, level: str) -> list[str]:
 
 
 def read_predictions(folder: str | Path, systems: Mapping[str, Mapping[int, str]]) -> Predictions:
-    """The predictions of `systems`, as of `places`, below <folder>/evaluation. Raises StudyError when some are missing."""
+    """The predictions of `systems`, as of `places`, below <folder>/evaluation. Raises StudyError when some are not
+    there."""
     files = {
         name: {label: Path(folder) / "evaluation" / place / "predictions.jsonl" for label, place in runs.items()}
         for name, runs in systems.items()
@@ -58,7 +59,8 @@ def read_predictions(folder: str | Path, systems: Mapping[str, Mapping[int, str]
             f"{folder}/evaluation: no predictions of {', '.join(path.parts[-2] for path in missing) or 'any system'}; "
             f"`dvc repro{where}` makes them"
         )
-    return {name: {label: metrics.read_predictions(path) for label, path in runs.items()} for name, runs in files.items()}
+    read = metrics.read_predictions
+    return {name: {label: read(path) for label, path in runs.items()} for name, runs in files.items()}
 
 
 def of_task(runs: Runs, task: str) -> list[list[dict]]:

@@ -158,5 +158,5 @@ def load(name: str, study):
     wanted = STAGES.get(run.get("stage")) if run else entry.get("class")
     known = {key: one for key, one in globals().items() if hasattr(one, "answer") and isinstance(one, type)}
     if wanted not in known:
-        raise StudyError(f"params.yaml, {name}: there is no class or stage for {run or entry}; known: {', '.join(known)}")
+        raise StudyError(f"params.yaml, {name}: no class or stage for {run or entry}; known: {', '.join(known)}")
     return known[wanted](study, name)

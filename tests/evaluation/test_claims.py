@@ -133,7 +133,7 @@ def test_an_average_over_languages_needs_every_language(evaluated):
 
 
 def test_always_answering_one_emotion_is_no_recognition(evaluated):
-    """Where neutral is rare, guessing beats always answering neutral; balanced accuracy shows that neither is better."""
+    """Where neutral is rare, guessing beats always answering neutral; by balanced accuracy neither is better."""
     predictions = evaluated({"text+llm": 0.0, "whisper+llm": 0.0, "blsp-emo": 0.0})
     for system in ("text+llm", "whisper+llm"):
         rows = predictions[system]["ser.statements"]

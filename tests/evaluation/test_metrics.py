@@ -22,7 +22,7 @@ def named(pairs):
 
 
 def test_an_unparsed_answer_is_an_error_and_is_counted_apart():
-    figures = metrics.score(named([("sad", "sad"), ("sad", "who knows"), ("happy", "sad"), ("happy", "joyful")]))
+    figures = metrics.measure([named([("sad", "sad"), ("sad", "who knows"), ("happy", "sad"), ("happy", "joyful")])])
     assert (figures["wa"], figures["ua"], figures["unparsed"], figures["n"]) == (0.5, 0.5, 0.25, 4)
     assert figures["confusion"]["sad"] == dict.fromkeys(EMOTIONS, 0) | {"sad": 1, "unparsed": 1}
     assert list(figures["confusion"]) == ["happy", "sad"]
@@ -40,7 +40,7 @@ def test_the_figures_are_those_of_scikit_learn_and_their_intervals_contain_them(
     }
     for metric, value in wanted.items():
         one = metrics.estimate([rows], metric)
-        assert one.value == pytest.approx(value) == metrics.score(rows)[metric]
+        assert one.value == pytest.approx(value) == metrics.measure([rows])[metric]
         assert one.low < one.value < one.high
 
 
@@ -59,7 +59,7 @@ def test_the_standard_error_of_a_figure_that_is_no_mean_is_that_of_the_bootstrap
 
 def test_requests_are_scored_emotion_by_emotion(judge):
     spoken = [utterance(emotion=emotion, id=emotion) for emotion in ("sad", "angry")]
-    figures = metrics.score(metrics.judge(spoken_requests(), "blsp-emo", spoken, ["helpful, sad"] * 2, judge))
+    figures = metrics.measure([metrics.judge(spoken_requests(), "blsp-emo", spoken, ["helpful, sad"] * 2, judge)])
     assert figures["tone_by_tone"] == {"sad": 1.0, "angry": 0.0}
     assert (figures["quality"], figures["empathy"], figures["n"]) == (1.0, 0.5, 2)
 

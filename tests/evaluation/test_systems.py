@@ -111,7 +111,7 @@ def test_a_classifier_is_read_as_a_cascade(study, monkeypatch):
 def test_an_unknown_name_or_class_is_an_error(study):
     with pytest.raises(StudyError, match="no 'blsp-emu' in runs or systems; add it there"):
         systems.load("blsp-emu", study)
-    with pytest.raises(StudyError, match="wrong: there is no class or stage for .*TextLM.*; known: TextLLM, GoldLLM"):
+    with pytest.raises(StudyError, match="wrong: no class or stage for .*TextLM.*; known: TextLLM, GoldLLM"):
         systems.load("wrong", study)
 
 
