@@ -1,11 +1,16 @@
-"""Who judges a reply: the grammar of the miniature, an LLM behind an endpoint, or an LLM on this machine.
+"""Who scores replies: a chat LLM behind an endpoint or on this machine; at toy scales the grammar of the toy language.
 
-Every judge has the same two methods. `mark` gives each reply its marks for quality and empathy, shares in 0..1, or
-None where the judge refused or its verdict could not be read. `prefer` says of pairs of replies which is better, asked
-in both orders. A verdict that is not there is counted as missing, never guessed.
+Every judge has a name and two methods. `mark` gives each reply its marks for quality and empathy, shares in 0..1, or
+None where the judge refused or its verdict could not be read. `prefer` says which of two replies is better; an LLM is
+asked in both orders. A verdict that is missing is counted as missing, never guessed.
+
+The paper's prompts for its GPT-4 judge are not published; these are the study's. Quality and empathy are two separate
+questions, so that a kind answer does not count as a good one. The judge is given the speaker's true emotion, which it
+cannot hear, for empathy and for preferences only.
 """
 
 import hashlib
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -13,26 +18,64 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from blsp_core.data.manifest import Utterance
-from blsp_core.evaluation import judge_prompts
-from blsp_core.study.record import write_json
-from blsp_core.toy.grammar import object_of, parse_reply
+from blsp_core.data.manifest import Utterance, read_jsonl, write_jsonl
 
 WIN, TIE, LOSS = "win", "tie", "loss"
 MARKED, REFUSED, UNPARSED = "marked", "refused", "unparsed"
 Chat = Callable[[list[list[dict]]], list[str]]  # chats in, one reply each
 
+SYSTEM = "You are a careful and impartial judge of replies that a voice assistant gave to what a person said aloud."
+QUALITY = """What was said:
+{conversation}
+
+The assistant's reply:
+{reply}
+
+How good is the reply's content? Consider only whether it understands what was asked, answers it, and is correct, clear
+and complete. Leave its warmth or tone out of account. Neither length nor style earns marks of its own.
+Explain your judgement in one or two sentences. Then give a whole number from 0 (of no use) to 10 (could not be better)
+on the last line, in double brackets: [[number]]"""
+EMPATHY = """What was said:
+{conversation}
+
+The voice of the last turn sounded {emotion}.
+
+The assistant's reply:
+{reply}
+
+How well does the reply meet the emotion of that voice? Consider only whether it takes notice of that emotion and
+answers it as a considerate person would; to a neutral voice, that is without reading an emotion into it. Leave the
+usefulness of its content out of account. Neither length nor style earns marks of its own.
+Explain your judgement in one or two sentences. Then give a whole number from 0 (ignores or misreads the emotion) to 10
+(could not be better) on the last line, in double brackets: [[number]]"""
+PREFERENCE = """What was said:
+{conversation}
+
+The voice of the last turn sounded {emotion}.
+
+Reply A:
+{first}
+
+Reply B:
+{second}
+
+Which reply is better, all in all? A good reply takes up what was said in the earlier turns, helps with it, and meets
+the emotion of the voice. Help that is wrong or misses the point is not made up for by warmth. The order in which the
+replies stand, and their length, mean nothing.
+Explain your judgement in one or two sentences. Then write on the last line [[A]] if reply A is better, [[B]] if reply B
+is better, or [[C]] if neither is."""
+
 
 @dataclass(frozen=True)
 class Asked:
-    """What a reply answers: the turns so far in words, the last one the user's, and the tone of its voice."""
+    """What a reply answers: the turns so far in words, the last one the user's, and the emotion of its voice."""
 
     turns: tuple[tuple[str, str], ...]  # (role, words) each: user or assistant
-    tone: str
+    emotion: str
 
     @classmethod
     def of(cls, utterance: Utterance) -> "Asked":
-        """From an utterance and what went before it in its dialogue."""
+        """From an utterance and the earlier turns of its dialogue."""
         turns = [("assistant", turn) if isinstance(turn, str) else ("user", turn.text) for turn in utterance.turns]
         return cls(tuple(turns), utterance.emotion)
 
@@ -48,7 +91,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Preference:
-    """Of two replies: win where the first is better, loss where the second is, tie; None where nobody could say.
+    """Of two replies: win where the first is better, loss where the second is, tie; None without a verdict.
 
     `flipped`: the two orders gave different verdicts, which counts as a tie.
     """
@@ -63,43 +106,8 @@ class Judge(Protocol):
     def mark(self, asked: list[Asked], replies: list[str]) -> list[dict]:
         """For each reply the fields of its row in a predictions file, `quality` and `empathy` among them."""
 
-    def prefer(self, first: list[dict], second: list[dict]) -> list[Preference]:
+    def prefer(self, first: list[dict], second: list[dict]) -> list[Preference | str]:
         """For each pair of rows, replies of two systems to the same, whether the first is better."""
-
-
-class Grammar:
-    """The judge of the miniature: it parses, and marks with 0 or 1.
-
-    quality 1: a well-formed reply whose advice is about the object asked for, which is named in the first turn. To ask
-    for more instead ("please tell me more about the door") is an answer to a statement, and none to a request.
-    empathy 1: a well-formed reply that opens in the tone of the last turn.
-    Of two replies the one of better quality is preferred; where both are alike in that, the one of more empathy: help
-    with the wrong thing is not made up for by its tone. Being the same in both is a tie. The order means nothing to it.
-    """
-
-    name = "grammar"
-
-    def mark(self, asked: list[Asked], replies: list[str]) -> list[dict]:
-        return [self._mark(one, reply) for one, reply in zip(asked, replies, strict=True)]
-
-    def prefer(self, first: list[dict], second: list[dict]) -> list[Preference]:
-        ranks = [[(row["quality"], row["empathy"]) for row in rows] for rows in (first, second)]
-        return [Preference(WIN if a > b else LOSS if a < b else TIE) for a, b in zip(*ranks, strict=True)]
-
-    def _mark(self, asked: Asked, response: str) -> dict:
-        reply = parse_reply(response)
-        advises = (
-            len(asked.turns) == 1 or reply.topic is not None
-        )  # to ask for more will not do at the end of a dialogue
-        well_formed = reply.well_formed and reply.kind == "reply" and advises
-        wanted = object_of(asked.turns[0][1])
-        return {
-            "well_formed": int(well_formed),
-            "object": reply.object,
-            "tone": reply.tone,
-            "quality": int(well_formed and reply.topic is not None and reply.object == wanted),
-            "empathy": int(well_formed and reply.tone is not None and reply.tone == asked.tone),
-        }
 
 
 class ChatJudge:
@@ -113,36 +121,31 @@ class ChatJudge:
 
     def mark(self, asked: list[Asked], replies: list[str]) -> list[dict]:
         questions = [
-            prompt.format(conversation=one, tone=one.tone, reply=reply)
-            for prompt in (judge_prompts.QUALITY, judge_prompts.EMPATHY)
+            prompt.format(conversation=one, emotion=one.emotion, reply=reply)
+            for prompt in (QUALITY, EMPATHY)
             for one, reply in zip(asked, replies, strict=True)
         ]
-        verdicts = [read_mark(said) for said in self._ask(questions)]
-        pairs = zip(verdicts[: len(asked)], verdicts[len(asked) :], strict=True)
+        verdicts = [read_mark(verdict) for verdict in self._ask(questions)]
         return [
             {"judge": self.name, "quality": q, "quality_verdict": how_q, "empathy": e, "empathy_verdict": how_e}
-            for (q, how_q), (e, how_e) in pairs
+            for (q, how_q), (e, how_e) in zip(verdicts[: len(asked)], verdicts[len(asked) :], strict=True)
         ]
 
     def prefer(self, first: list[dict], second: list[dict]) -> list[Preference]:
-        pairs = list(zip(first, second, strict=True))
-        orders = [[(a, b) for a, b in pairs], [(b, a) for a, b in pairs]]
-        questions = [self._pair(a, b) for order in orders for a, b in order]
-        chosen = [read_choice(said) for said in self._ask(questions)]
-        outcome = {"A": WIN, "B": LOSS, "C": TIE}, {"A": LOSS, "B": WIN, "C": TIE}
-        return [
-            both_orders(outcome[0].get(one), outcome[1].get(other))
-            for one, other in zip(chosen[: len(pairs)], chosen[len(pairs) :], strict=True)
-        ]
+        straight = [self._pair(a, b) for a, b in zip(first, second, strict=True)]
+        swapped = [self._pair(b, a) for a, b in zip(first, second, strict=True)]
+        chosen = [read_choice(verdict) for verdict in self._ask(straight + swapped)]
+        one = [{"A": WIN, "B": LOSS, "C": TIE}.get(choice) for choice in chosen[: len(first)]]
+        other = [{"A": LOSS, "B": WIN, "C": TIE}.get(choice) for choice in chosen[len(first) :]]
+        return [both_orders(*orders) for orders in zip(one, other, strict=True)]
 
     def _pair(self, a: dict, b: dict) -> str:
         asked = Asked.of_row(a)
-        return judge_prompts.PREFERENCE.format(
-            conversation=asked, tone=asked.tone, first=a["response"], second=b["response"]
-        )
+        told = {"conversation": asked, "emotion": asked.emotion, "first": a["response"], "second": b["response"]}
+        return PREFERENCE.format(**told)
 
     def _ask(self, questions: list[str]) -> list[str]:
-        system = {"role": "system", "content": judge_prompts.SYSTEM}
+        system = {"role": "system", "content": SYSTEM}
         return self.chat([[system, {"role": "user", "content": question}] for question in questions])
 
 
@@ -158,27 +161,27 @@ _REFUSAL = re.compile(
 )
 
 
-def read_mark(said: str) -> tuple[float | None, str]:
+def read_mark(verdict: str) -> tuple[float | None, str]:
     """The mark of a verdict as a share in 0..1, and whether it is marked, refused or unparsed; None without a mark.
 
-    A verdict holds one number of 0 to 10 in double brackets; two that differ, or one beyond 10, cannot be read. Silence
-    is a refusal.
+    A verdict holds one number of 0 to 10 in double brackets; two that differ, or one beyond 10, cannot be read. An
+    empty verdict is a refusal.
     """
-    found = {float(number) for number in re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]", said)}
+    found = {float(number) for number in re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]", verdict)}
     if len(found) == 1 and max(found) <= 10:
         return found.pop() / 10, MARKED
-    refused = not found and (not said.strip() or _REFUSAL.search(said.lower().replace("’", "'")))
+    refused = not found and (not verdict.strip() or _REFUSAL.search(verdict.lower().replace("’", "'")))
     return None, REFUSED if refused else UNPARSED
 
 
-def read_choice(said: str) -> str | None:
+def read_choice(verdict: str) -> str | None:
     """A, B or C (neither) of a pairwise verdict; None where it names none, or several."""
-    found = set(re.findall(r"\[\[\s*([ABC])\s*\]\]", said))
+    found = set(re.findall(r"\[\[\s*([ABC])\s*\]\]", verdict))
     return found.pop() if len(found) == 1 else None
 
 
 class LocalChat:
-    """A chat LLM on this machine, greedy. Replies are kept in `cache`, one file each, named by what was asked of whom.
+    """A chat LLM on this machine, greedy. Replies are kept in `cache`, one file each, named by model and chat.
 
     model: a hub name or a folder. It is loaded when the first reply is wanted that is not in the cache.
     """
@@ -192,8 +195,8 @@ class LocalChat:
         missing = {place: chat for place, chat in zip(places, chats, strict=True) if not place.is_file()}
         if missing:
             for (place, chat), reply in zip(missing.items(), self._answer([*missing.values()]), strict=True):
-                write_json(place, {"model": self.model, "chat": chat, "reply": reply})
-        return [json.loads(place.read_text(encoding="utf-8"))["reply"] for place in places]
+                write_jsonl(place, [{"model": self.model, "chat": chat, "reply": reply}])
+        return [read_jsonl(place)[0]["reply"] for place in places]
 
     def _key(self, chat: list[dict]) -> str:
         content = json.dumps([self.model, self.max_new_tokens, chat], sort_keys=True)
@@ -205,13 +208,16 @@ class LocalChat:
         return [one.text for one in llm.answer(*llm.load(self.model), chats, self.max_new_tokens, self.batch_size)]
 
 
-def load(name: str, url: str, cache: Path) -> Judge:
-    """The judge that the settings name: `grammar`; with `url`, the model of that name behind an OpenAI-compatible
-    address; else a chat LLM by its hub name or folder. Replies of LLMs are kept below `cache`."""
-    if name == Grammar.name:
-        return Grammar()
-    if url:
+def load(model: str, base_url: str, cache: Path) -> Judge | None:
+    """The judge that the settings name. "": none, and replies have no scores; "toy": the grammar of the toy language;
+    with `base_url`, the model of that name behind an OpenAI-compatible address; else a chat LLM by its hub name or
+    folder. Replies of LLMs are kept below `cache`."""
+    if not model:
+        return None
+    if model == "toy":
+        return importlib.import_module("blsp_core.toy.judge").ToyJudge()
+    if base_url:
         from blsp_core.inference.endpoint import Endpoint
 
-        return ChatJudge(name, Endpoint(url, name, cache).chat)
-    return ChatJudge(name, LocalChat(name, cache).chat)
+        return ChatJudge(model, Endpoint(base_url, model, cache).chat)
+    return ChatJudge(model, LocalChat(model, cache).chat)

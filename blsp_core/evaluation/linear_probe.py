@@ -1,6 +1,10 @@
-"""A straight line through what the frozen encoder knows: the listener that any other should beat."""
+"""A linear probe of the frozen speech encoder: a baseline without any adapter or LLM.
 
-from collections.abc import Callable, Mapping, Sequence
+A ridge classifier reads the mean and the standard deviation over time of one layer. Layer and penalty are chosen on
+validation splits.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,82 +12,110 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.metrics import recall_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from blsp_core.data.audio import load_audio
+from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import FOLD, whole
+from blsp_core.model.encoder import encode_speech
 
 
-def learners(asked: str, learn: Sequence[str]) -> list[str]:
-    """The corpora of `learn` that a probe of the corpus `asked` learns from: of folds, none but `asked` itself."""
-    found = [corpus for corpus in learn if FOLD not in corpus or corpus == asked]
+def suited(corpus: str, named: Sequence[str], key: str) -> list[str]:
+    """The corpora of a setting `key` that belong to a probe for `corpus`: of folds, none but `corpus` itself."""
+    found = [name for name in named if FOLD not in name or name == corpus]
     if not found:
-        raise StudyError(f"probe.learn: nothing there teaches a probe of {asked}; name a corpus, or this very fold")
+        raise StudyError(f"probe.{key}: nothing there for a probe of {corpus}; name a whole corpus, or this very fold")
     return found
 
 
-def averages(
-    states: Callable[[list[np.ndarray]], list[torch.Tensor]],
-    utterances: Sequence[Utterance],
-    root: Path,
-    known: dict,
-    batch_size: int = 32,
+@torch.no_grad()
+def pooled(
+    encoder, extractor, utterances: Sequence[Utterance], root: Path, known: dict, batch_size: int = 32
 ) -> np.ndarray:
-    """Mean and standard deviation over time of what every layer of the encoder gives, (utterances, layers + 1, twice
-    its width), from what enters the first to what leaves the last.
+    """Mean and standard deviation over time of every layer's output, (utterances, layers + 1, twice the width), from
+    the input of the first layer to the output of the last.
 
-    states: of each of some waveforms its (frames, layers + 1, width). known: what was made of a clip so far, by its
-    place; it grows, so that a clip which several folds have is heard once. Clips of like length share a batch.
+    known: path of a clip -> its row; it grows, so that a clip of several folds is encoded once.
     """
     unknown = {u.audio: u.duration for u in utterances if u.audio not in known}
-    unknown = sorted(unknown, key=unknown.__getitem__)
+    unknown = sorted(unknown, key=unknown.__getitem__)  # clips of similar length share a batch
     for first in tqdm(range(0, len(unknown), batch_size), desc="encoder", unit="batch"):
         batch = unknown[first : first + batch_size]
-        for audio, found in zip(batch, states([load_audio(audio, root) for audio in batch]), strict=True):
-            frames = found.float().cpu().numpy()
-            known[audio] = np.concatenate([frames.mean(axis=0), frames.std(axis=0)], axis=-1)
+        sounds = [load_audio(audio, root) for audio in batch]
+        settings = {"sampling_rate": SAMPLE_RATE, "padding": "longest", "return_tensors": "pt"}
+        mels = [extractor(sound, **settings).input_features[0].T for sound in sounds]  # (frames, mels) each
+        features = torch.nn.utils.rnn.pad_sequence(mels, batch_first=True).transpose(1, 2)
+        mask = torch.arange(features.shape[2])[None] < torch.tensor([len(mel) for mel in mels])[:, None]
+        states, mask = encode_speech(encoder, features.to(encoder.device), mask.to(encoder.device), every_layer=True)
+        for audio, state, real in zip(batch, states.float().cpu().numpy(), mask.cpu().numpy(), strict=True):
+            known[audio] = np.concatenate([state[real].mean(axis=0), state[real].std(axis=0)], axis=-1)
     return np.stack([known[utterance.audio] for utterance in utterances])
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The averages of a corpus and split, as of `averages`, and the emotion of each row."""
+class Clips:
+    """The rows of `pooled` for a corpus and split, and the emotion of each."""
 
-    averages: np.ndarray
+    rows: np.ndarray
     emotions: list[str]
 
 
 class Probes:
-    """Ridge classifiers on standardised averages, each fitted when it is first asked.
+    """Probes for several test corpora, each fitted when it is first asked.
 
-    heard: what is known of each corpus and split. learn: corpora whose train splits teach those probes that they suit
-    (`learners`). penalty: on the weights.
+    clips: by (corpus, split). train, validation: corpora; each probe uses those that suit it, see `suited`.
+    penalties: of the ridge classifier, to choose from.
     """
 
-    def __init__(self, heard: Mapping[tuple[str, str], Heard], learn: Sequence[str], penalty: float):
-        self.heard, self.learn, self.penalty = heard, learn, penalty
-        self.fitted: dict[tuple[tuple[str, ...], int], Pipeline] = {}  # by what taught it, and the layer it reads
+    def __init__(
+        self, clips: Mapping[tuple[str, str], Clips], train: Sequence[str], validation: Sequence[str], penalties
+    ):
+        self.clips, self.train, self.validation, self.penalties = clips, train, validation, penalties
+        self.chosen: dict[tuple[tuple[str, ...], tuple[str, ...]], pd.DataFrame] = {}  # by train and validation corpora
 
-    def answers(self, asked: tuple[str, str], layer: int = -1) -> list[str]:
-        """What a probe of one layer, the last unless said, names the clips of `asked`, a corpus and its split."""
-        key = tuple(learners(asked[0], self.learn)), layer
-        if key not in self.fitted:
-            taught = [self.heard[corpus, "train"] for corpus in key[0]]
-            rows = np.concatenate([one.averages[:, layer] for one in taught])
-            ridge = make_pipeline(StandardScaler(), RidgeClassifier(alpha=self.penalty))
-            self.fitted[key] = ridge.fit(rows, [emotion for one in taught for emotion in one.emotions])
-        return self.fitted[key].predict(self.heard[asked].averages[:, layer]).tolist()
+    def by_layer(self, corpus: str) -> pd.DataFrame:
+        """For each layer the penalty that is best on the validation splits. Columns: layer, penalty, recall (balanced
+        accuracy on these splits), probe."""
+        train, validation = suited(corpus, self.train, "train_corpora"), suited(corpus, self.validation, "validation")
+        key = tuple(train), tuple(validation)
+        if key not in self.chosen:
+            rows, emotions = self._split(train, "train")
+            tested, truth = self._split(validation, "validation")
+            found = []
+            for layer in range(rows.shape[1]):
+                for penalty in self.penalties:
+                    probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty))
+                    named = probe.fit(rows[:, layer], emotions).predict(tested[:, layer])
+                    recall = recall_score(truth, named, labels=sorted(set(truth)), average="macro", zero_division=0.0)
+                    found.append({"layer": layer, "penalty": penalty, "recall": float(recall), "probe": probe})
+            frame = pd.DataFrame(found)
+            self.chosen[key] = frame.loc[frame.groupby("layer")["recall"].idxmax()].reset_index(drop=True)
+        return self.chosen[key]
 
-    def by_layer(self, asked: Sequence[tuple[str, str]]) -> pd.DataFrame:
-        """Accuracy of a probe of each layer on each corpus, its folds together. Columns: corpus, layer (0 is what
-        enters the first), accuracy."""
+    def choice(self, corpus: str) -> dict:
+        """The layer that is best on the validation splits, its penalty and its balanced accuracy there."""
+        layers = self.by_layer(corpus)
+        return layers.drop(columns="probe").loc[layers["recall"].idxmax()].to_dict()
+
+    def answers(self, corpus: str, layer: int | None = None) -> list[str]:
+        """The emotions that the probe names for the test clips of a corpus, by the chosen layer unless one is given."""
+        layer = int(self.choice(corpus)["layer"]) if layer is None else layer
+        return self.by_layer(corpus)["probe"][layer].predict(self.clips[corpus, "test"].rows[:, layer]).tolist()
+
+    def test_accuracy(self, corpora: Sequence[str]) -> pd.DataFrame:
+        """Accuracy of every layer on the test clips, folds of a corpus together: for a figure, nothing is chosen by it.
+        Columns: corpus, layer (0 is the input of the first), accuracy."""
         rows = []
-        for place in asked:
-            for layer in range(self.heard[place].averages.shape[1]):
-                right = np.array(self.answers(place, layer)) == np.array(self.heard[place].emotions)
-                rows += [{"corpus": whole(place[0]), "layer": layer, "accuracy": each} for each in right]
+        for corpus in corpora:
+            for layer in self.by_layer(corpus)["layer"]:
+                right = np.array(self.answers(corpus, layer)) == np.array(self.clips[corpus, "test"].emotions)
+                rows += [{"corpus": whole(corpus), "layer": layer, "accuracy": each} for each in right]
         return pd.DataFrame(rows).groupby(["corpus", "layer"], sort=False)["accuracy"].mean().reset_index()
+
+    def _split(self, corpora: Sequence[str], split: str) -> tuple[np.ndarray, list[str]]:
+        parts = [self.clips[corpus, split] for corpus in corpora]
+        return np.concatenate([one.rows for one in parts]), [emotion for one in parts for emotion in one.emotions]

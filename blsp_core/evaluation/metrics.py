@@ -1,33 +1,37 @@
-"""From responses to figures: a judge reads each response, a scorer counts, over one or several training runs.
+"""From responses to figures: emotions and marks are read from each response, then averaged, and systems are compared.
 
-Who judges replies is said in `judges`: the grammar in the miniature, elsewhere an LLM. Names of emotions are read by
-`tasks.parse_emotion`.
+Replies are scored by a judge, see `judges`; without one they have no marks and no figures.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
+from blsp_core.data.emotions import EMOTIONS, parse_emotion
+from blsp_core.data.manifest import Utterance, read_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.evaluation import intervals as statistics
-from blsp_core.evaluation.judges import Asked, Grammar, Judge
-from blsp_core.evaluation.tasks import Task, parse_emotion
+from blsp_core.evaluation import intervals
+from blsp_core.evaluation.intervals import Estimate
+from blsp_core.evaluation.judges import LOSS, TIE, WIN, Asked, Judge, Preference
+from blsp_core.evaluation.tasks import Task
 
 UNPARSED = "unparsed"
 PREDICTION_FIELDS = ("id", "system", "task", "prompt", "response", "reference")
 NAMING, REPLYING = ("wa", "ua", "f1", "unparsed"), ("quality", "empathy", "well_formed", "unjudged")
+WORTH = {"preference": {WIN: 1.0, TIE: 0.0, LOSS: -1.0}, "unbeaten": {WIN: 0.5, TIE: 0.5, LOSS: -0.5}}
+Rows = list[dict]  # the predictions of one run on one task
+Pairs = list[list[Preference]]  # of every training run, the preference in every dialogue, in one order
 
 
 def judge(
     task: Task, system: str, utterances: list[Utterance], responses: list[str], judge_of_replies: Judge | None = None
-) -> list[dict]:
-    """One row of predictions.jsonl per utterance: what was asked, heard, answered, and what the judge found.
+) -> Rows:
+    """One row of predictions.jsonl per utterance: the prompt, the response, and what was read from it.
 
-    The judge of replies is the grammar where none is given. `text` (what was said, all turns of the user) and
-    `speaker` come along because intervals cluster by them; the row of a dialogue has its `turns`, (role, words) each.
+    `text` (what was said, all turns of the user) and `speaker` are kept because standard errors cluster by them; the
+    row of a dialogue has its `turns`, (role, words) each.
     """
     if len(utterances) != len(responses):
         raise StudyError(
@@ -38,27 +42,20 @@ def judge(
     if task.kind == "ser":
         found = [{"predicted": parse_emotion(response)} for response in responses]
     else:
-        found = (judge_of_replies or Grammar()).mark(asked, responses)
+        found = judge_of_replies.mark(asked, responses) if judge_of_replies else [{}] * len(responses)
     return [
         {
-            "id": utterance.id,
-            "system": system,
-            "task": task.name,
-            "prompt": task.prompt,
-            "response": response,
-            "reference": utterance.emotion,
-            "text": " / ".join(turn.text for turn in utterance.spoken),
-            "speaker": utterance.speaker,
-            **({"turns": said.turns} if utterance.history else {}),
-            **fields,
+            "id": utterance.id, "system": system, "task": task.name, "prompt": task.prompt, "response": response,
+            "reference": utterance.emotion, "text": " / ".join(turn.text for turn in utterance.spoken),
+            "speaker": utterance.speaker, **({"turns": one.turns} if utterance.history else {}), **fields,
         }
-        for utterance, said, response, fields in zip(utterances, asked, responses, found, strict=True)
-    ]
+        for utterance, one, response, fields in zip(utterances, asked, responses, found, strict=True)
+    ]  # fmt: skip
 
 
-def read_predictions(path: str | Path) -> dict[str, list[dict]]:
+def read_predictions(path: str | Path) -> dict[str, Rows]:
     """The rows of a predictions file by task, in the file's order. Raises StudyError on a row without its fields."""
-    tasks: dict[str, list[dict]] = {}
+    tasks: dict[str, Rows] = {}
     for number, row in enumerate(read_jsonl(path), start=1):
         missing = [field for field in PREDICTION_FIELDS if field not in row]
         if missing:
@@ -67,197 +64,168 @@ def read_predictions(path: str | Path) -> dict[str, list[dict]]:
     return tasks
 
 
-def score(rows: list[dict]) -> dict:
-    """The figures of one system on one task, shares in 0..1.
-
-    Emotion recognition: wa (accuracy), ua (mean recall of the emotions present), f1 (macro, over the same), unparsed,
-    n, and confusion as {reference: {predicted or "unparsed": count}}. An unparsed answer is an error.
-    Replies: quality, empathy, well_formed (by the grammar), unjudged (the share without a verdict, which the others
-    leave out), tone_by_tone (empathy for each tone of the speaker), n.
-    """
-    if not rows:
-        raise StudyError("there are no predictions to score; run the evaluation of this system first")
-    return _score_names(rows) if "predicted" in rows[0] else _score_replies(rows)
-
-
-def _score_names(rows: list[dict]) -> dict:
-    reference, predicted = [row["reference"] for row in rows], [row["predicted"] or UNPARSED for row in rows]
-    present = [emotion for emotion in EMOTIONS if emotion in reference]
-    columns = [*EMOTIONS, UNPARSED]
-    matrix = confusion_matrix(reference, predicted, labels=columns)
-    macro = {"labels": present, "average": "macro", "zero_division": 0.0}
-    return {
-        "wa": accuracy_score(reference, predicted),
-        "ua": float(recall_score(reference, predicted, **macro)),
-        "f1": float(f1_score(reference, predicted, **macro)),
-        "unparsed": predicted.count(UNPARSED) / len(rows),
-        "n": len(rows),
-        "confusion": {
-            emotion: dict(zip(columns, matrix[columns.index(emotion)].tolist(), strict=True)) for emotion in present
-        },
-    }
-
-
-def _score_replies(rows: list[dict]) -> dict:
-    present = [emotion for emotion in EMOTIONS if any(row["reference"] == emotion for row in rows)]
-    figures = {name: figure(rows, name) for name in REPLYING if name in rows[0] or name == "unjudged"}
-    by_tone = {e: figure([row for row in rows if row["reference"] == e], "empathy") for e in present}
-    return {**figures, "tone_by_tone": by_tone, "n": len(rows)}
+def is_scored(rows: Rows) -> bool:
+    """Whether there is anything to count: an emotion was asked for, or a judge has marked the replies."""
+    return bool(rows) and ("predicted" in rows[0] or "quality" in rows[0])
 
 
 def is_right(row: dict) -> bool:
     """Whether an answer is right: the emotion named, or at least half of the marks for quality and for empathy."""
     if "predicted" in row:
         return row["predicted"] == row["reference"]
-    return all((row[metric] or 0) >= 0.5 for metric in ("quality", "empathy"))
+    return all((row.get(metric) or 0) >= 0.5 for metric in ("quality", "empathy"))
 
 
 def cluster_of(row: dict) -> str:
-    """What an answer shares with others: the voice in emotion recognition, else the words of sentence or dialogue."""
+    """What an answer shares with others: the speaker in emotion recognition, else the words of sentence or dialogue."""
     return row["speaker"] if "predicted" in row else row["text"]
 
 
-def counts(rows: list[dict], metric: str) -> tuple[np.ndarray, Callable]:
-    """What each row adds to the totals, and the statistic that turns totals into the metric; for the bootstrap.
+def values(rows: Rows, metric: str) -> np.ndarray:
+    """One value for each row, whose mean is the metric; nan where the judge gave no mark.
 
-    A mark that the judge did not give adds nothing, to the sum or to what it counts.
+    Balanced accuracy and F1 are no means over rows: the value is the figure plus the row's influence on it (delta
+    method), so that its spread gives the standard error of the figure.
     """
-    if metric in ("ua", "f1"):
-        return _confusions(rows), {"ua": _mean_recall, "f1": _macro_f1}[metric]
-    worth = {
-        "wa": lambda row: row["predicted"] == row["reference"],
-        "unparsed": lambda row: row["predicted"] is None,
-        "unjudged": lambda row: row["quality"] is None or row["empathy"] is None,
-    }.get(metric, lambda row: row[metric])
-    values = [worth(row) for row in rows]
-    return np.array([(0.0, 0.0) if value is None else (value, 1.0) for value in values], dtype=float), statistics.ratio
+    if metric in REPLYING:
+        if metric == "unjudged":
+            return np.array([row["quality"] is None or row["empathy"] is None for row in rows], dtype=float)
+        return np.array([row[metric] for row in rows], dtype=float)  # None becomes nan
+    reference, predicted = (np.array([row[key] or UNPARSED for row in rows]) for key in ("reference", "predicted"))
+    right = reference == predicted
+    if metric in ("wa", "unparsed"):
+        return (right if metric == "wa" else predicted == UNPARSED).astype(float)
+    present, found = np.unique(reference), 0.0
+    for emotion in present:
+        spoken, named = reference == emotion, predicted == emotion
+        counted = spoken.astype(float) if metric == "ua" else (spoken + named.astype(float)) / 2
+        ratio = (right & spoken).sum() / counted.sum()
+        found += (ratio + len(rows) * ((right & spoken) - ratio * counted) / counted.sum()) / len(present)
+    return found
 
 
-def figure(rows: list[dict], metric: str) -> float:
-    """One of the figures of `score`."""
-    items, statistic = counts(rows, metric)
-    return float(statistic(items.sum(axis=0)))
+def figure(rows: Rows, metric: str) -> float:
+    """The mean of `values` over the rows that were judged; nan where none was."""
+    known = values(rows, metric)
+    return float(np.nanmean(known)) if np.isfinite(known).any() else float("nan")
 
 
-def _confusions(rows: list[dict]) -> np.ndarray:
-    """(rows, references, predictions + unparsed), a single one in each row."""
-    columns = [*EMOTIONS, UNPARSED]
-    cells = np.zeros((len(rows), len(EMOTIONS), len(columns)))
-    for cell, row in zip(cells, rows, strict=True):
-        cell[EMOTIONS.index(row["reference"]), columns.index(row["predicted"] or UNPARSED)] = 1
-    return cells
+def folds_as_one(runs: Sequence[Rows]) -> list[Rows]:
+    """Runs of which no two answered the same utterance, as one run on all; others as they are."""
+    answered = [row["id"] for run in runs for row in run]
+    return [sum(runs, [])] if len(set(answered)) == len(answered) else list(runs)
 
 
-def _mean_recall(totals: np.ndarray) -> np.ndarray:
-    hits = np.diagonal(totals, axis1=-2, axis2=-1)  # (..., emotions)
-    return _mean_over_present(hits, totals.sum(-1), totals)
-
-
-def _macro_f1(totals: np.ndarray) -> np.ndarray:
-    hits = np.diagonal(totals, axis1=-2, axis2=-1)
-    both = totals.sum(-1) + totals.sum(-2)[..., : hits.shape[-1]]
-    return _mean_over_present(2 * hits, both, totals)
-
-
-def _mean_over_present(above: np.ndarray, below: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    present = totals.sum(-1) > 0
-    ratios = np.divide(above, below, out=np.zeros_like(above), where=(below > 0) & present)
-    return ratios.sum(-1) / present.sum(-1)
-
-
-def aligned(first: Sequence[list[dict]], second: Sequence[list[dict]]) -> tuple[list[list[dict]], list[list[dict]]]:
+def aligned(first: Sequence[Rows], second: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
     """The runs of two systems on one task, run for run and row for row, in the order of the first.
 
-    A system with a single run meets every run of the other; runs that were tested on folds of one test set are one run.
-    Raises StudyError when the runs differ in number, or their
-    rows in what was answered.
+    A system with a single run is compared with every run of the other; runs that were tested on folds of one test set
+    are one run. Raises StudyError when the runs differ in number, or in the utterances that were answered.
     """
-    ones, others = (folds_as_one(list(runs)) for runs in (first, second))
+    ones, others = folds_as_one(first), folds_as_one(second)
+    names, task = (ones[0][0]["system"], others[0][0]["system"]), ones[0][0]["task"]
     ones, others = ones * (len(others) if len(ones) == 1 else 1), others * (len(ones) if len(others) == 1 else 1)
     if len(ones) != len(others):
         raise StudyError(
-            f"{ones[0][0]['system']} has {len(ones)} runs of {ones[0][0]['task']}, {others[0][0]['system']} has "
-            f"{len(others)}; evaluate both at the same seeds"
+            f"{names[0]} has {len(ones)} runs of {task}, {names[1]} has {len(others)}; evaluate both at the same seeds"
         )
     order = [row["id"] for row in ones[0]]
     both = [[{row["id"]: row for row in run} for run in runs] for runs in (ones, others)]
-    for run in [*both[0], *both[1]]:
-        if set(run) != set(order):
-            raise StudyError(
-                f"{ones[0][0]['system']} and {others[0][0]['system']} did not answer the same utterances of "
-                f"{ones[0][0]['task']}; evaluate both again on the same manifest"
-            )
+    if any(set(run) != set(order) for runs in both for run in runs):
+        raise StudyError(
+            f"{names[0]} and {names[1]} did not answer the same utterances of {task}; evaluate both again on the same "
+            "manifest"
+        )
     one, other = ([[run[name] for name in order] for run in runs] for runs in both)
     return one, other
 
 
-def folds_as_one(runs: list[list[dict]]) -> list[list[dict]]:
-    """Runs of which no two answered the same utterance, as one run on all; others as they are."""
-    answered = [row["id"] for run in runs for row in run]
-    return [sum(runs, [])] if len(set(answered)) == len(answered) else runs
-
-
-def estimate(
-    runs: Sequence[list[dict]], metric: str, draws: int = statistics.DRAWS, seed: int = 0
-) -> statistics.Estimate:
+def estimate(runs: Sequence[Rows], metric: str) -> Estimate:
     """One metric of one system on one task, the mean over its training runs, with its interval."""
     runs, _ = aligned(runs, runs)
-    of_runs = np.stack([counts(run, metric)[0] for run in runs])
-    statistic = counts(runs[0][:1], metric)[1]
-    return statistics.bootstrap([(of_runs, [cluster_of(row) for row in runs[0]])], statistic, draws=draws, seed=seed)
+    return intervals.share([values(run, metric) for run in runs], [cluster_of(row) for row in runs[0]])
 
 
-def compare(
-    first: Sequence[list[dict]],
-    second: Sequence[list[dict]],
-    metric: str,
-    draws: int = statistics.DRAWS,
-    seed: int = 0,
-) -> statistics.Estimate:
+def compare(first: Sequence[Rows], second: Sequence[Rows], metric: str) -> Estimate:
     """How much the first system exceeds the second on one task, paired by utterance and by training run."""
-    return compare_sets([(first, second)], metric, draws, seed)
+    return compare_sets([(first, second)], metric)
 
 
-def compare_sets(
-    sets: Sequence[tuple[Sequence[list[dict]], Sequence[list[dict]]]],
-    metric: str,
-    draws: int = statistics.DRAWS,
-    seed: int = 0,
-) -> statistics.Estimate:
-    """`compare`, averaged over several test sets, each with the same weight."""
+def compare_sets(sets: Sequence[tuple[Sequence[Rows], Sequence[Rows]]], metric: str) -> Estimate:
+    """`compare`, averaged over several test sets, each with the same weight. An utterance counts where both systems
+    were judged."""
     samples = []
     for first, second in sets:
-        ones, others = aligned(first, second)
-        both = np.stack([[counts(run, metric)[0] for run in runs] for runs in (ones, others)], axis=2)
-        if metric not in ("ua", "f1"):  # an utterance counts where both were judged
-            both = both * (both[..., 1].min(axis=2) > 0)[..., None, None]
-        samples.append((both, [cluster_of(row) for row in ones[0]]))
-    statistic = counts(ones[0][:1], metric)[1]
-    gain = statistics.gain(statistic, depth=both.ndim - 3)
-    return statistics.bootstrap(samples, gain, bounds=(-1.0, 1.0), draws=draws, seed=seed)
+        pairs = list(zip(*aligned(first, second), strict=True))
+        differences = [values(one, metric) - values(other, metric) for one, other in pairs]
+        samples.append((differences, [cluster_of(row) for row in pairs[0][0]]))
+    return intervals.estimate(samples, bounds=(-1.0, 1.0))
 
 
-def measure(runs: Sequence[list[dict]], draws: int = statistics.DRAWS, seed: int = 0) -> dict:
-    """`score` of every training run made one: means, counts of confusions summed. Beside them `intervals` {metric:
-    [low, high]}, `clusters`, `seeds` (how many runs) and, with several, `sd` {metric: spread over the runs}."""
-    runs = folds_as_one(list(runs))
-    scores = [score(rows) for rows in runs]
-    found = {name: estimate(runs, name, draws, seed) for name in (*NAMING, *REPLYING) if name in scores[0]}
-    figures = scores[0] | {name: one.value for name, one in found.items()}
-    if "confusion" in figures:
-        tables = [one["confusion"] for one in scores]
-        figures["confusion"] = {
-            said: {named: sum(table[said][named] for table in tables) for named in row}
-            for said, row in tables[0].items()
-        }
+def measure(runs: Sequence[Rows]) -> dict:
+    """The figures of one system on one task, shares in 0..1, means over its training runs.
+
+    Emotion recognition: wa (accuracy), ua (mean recall of the emotions present), f1 (macro, over the same), unparsed,
+    and confusion as {reference: {predicted or "unparsed": count over all runs}}. An unparsed answer is an error.
+    Replies: quality, empathy, well_formed (where the judge says it), unjudged (the share without a verdict, which the
+    others leave out), tone_by_tone (empathy for each emotion of the speaker).
+    Of both: n, intervals {metric: [low, high]}, clusters, seeds (how many runs) and, with several, sd {metric: standard
+    deviation over the runs}.
+    """
+    runs = folds_as_one(runs)
+    rows, answers = runs[0], sum(runs, [])
+    if not is_scored(rows):
+        raise StudyError("there are no scored predictions; run the evaluation of this system, with a judge for replies")
+    naming = "predicted" in rows[0]
+    names = NAMING if naming else [name for name in REPLYING if name in rows[0] or name == "unjudged"]
+    found = {name: estimate(runs, name) for name in names}
+    figures = {name: one.value for name, one in found.items()} | {"n": len(rows)}
+    present = [emotion for emotion in EMOTIONS if any(row["reference"] == emotion for row in rows)]
+    if naming:
+        count = Counter((row["reference"], row["predicted"] or UNPARSED) for row in answers)
+        figures["confusion"] = {one: {named: count[one, named] for named in (*EMOTIONS, UNPARSED)} for one in present}
     else:
-        tones = [one["tone_by_tone"] for one in scores]
-        figures["tone_by_tone"] = {tone: float(np.mean([run[tone] for run in tones])) for tone in tones[0]}
+        each = {one: [row for row in answers if row["reference"] == one] for one in present}
+        figures["tone_by_tone"] = {one: figure(of_emotion, "empathy") for one, of_emotion in each.items()}
     figures["intervals"] = {name: one.interval for name, one in found.items()}
-    figures |= {"clusters": len({cluster_of(row) for row in runs[0]}), "seeds": len(scores)}
-    return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(scores) > 1 else {})
+    figures |= {"clusters": len({cluster_of(row) for row in rows}), "seeds": len(runs)}
+    return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(runs) > 1 else {})
 
 
-def measure_all(tasks: dict[str, Iterable[dict]], draws: int = statistics.DRAWS, seed: int = 0) -> dict:
-    """`measure` for every task of one run of a system, by the task's name."""
-    return {name: measure([list(rows)], draws, seed) for name, rows in tasks.items()}
+def measure_all(tasks: dict[str, Iterable[dict]]) -> dict:
+    """`measure` for every task of one run of a system that can be scored, by the task's name."""
+    return {name: measure([list(rows)]) for name, rows in tasks.items() if is_scored(list(rows))}
+
+
+def preferences(first: Sequence[Rows], second: Sequence[Rows], judge: Judge) -> tuple[Pairs, list[str]]:
+    """What the judge prefers in every dialogue, run by run, and the cluster of every dialogue."""
+    ones, others = aligned(first, second)
+    found = [judge.prefer(a, b) for a, b in zip(ones, others, strict=True)]
+    pairs = [[one if isinstance(one, Preference) else Preference(one) for one in run] for run in found]
+    return pairs, [cluster_of(row) for row in ones[0]]
+
+
+def estimate_preference(pairs: Pairs, clusters: Sequence[str], metric: str = "preference") -> Estimate:
+    """preference: the share of wins less that of losses, -1..1. unbeaten: the share of wins and ties less a half.
+
+    Dialogues without a verdict count on neither side.
+    """
+    worth = [[WORTH[metric].get(one.outcome, np.nan) for one in run] for run in pairs]
+    return intervals.estimate([(worth, clusters)], bounds=(-1.0, 1.0))
+
+
+def preference_rates(pairs: Pairs) -> dict:
+    """Shares of win, tie and loss among the dialogues with a verdict; flips, the share of these whose verdict changed
+    with the order; unjudged, the share of all without one; n. Means over training runs, their spread under `sd`."""
+    runs = []
+    for run in pairs:
+        known = [one for one in run if one.outcome is not None]
+        shares = {name: sum(one.outcome == name for one in known) for name in (WIN, TIE, LOSS)}
+        shares["flips"] = sum(one.flipped for one in known)
+        runs.append({name: count / len(known) if known else np.nan for name, count in shares.items()})
+        runs[-1]["unjudged"] = 1 - len(known) / len(run)
+    figures = {name: float(np.nanmean([run[name] for run in runs])) for name in runs[0]}
+    figures |= {"n": len(pairs[0]), "seeds": len(runs)}
+    if len(runs) > 1:
+        figures["sd"] = {name: round(float(np.std([run[name] for run in runs], ddof=1)), 9) for name in runs[0]}
+    return figures

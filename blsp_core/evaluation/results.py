@@ -1,123 +1,178 @@
-"""The products of the pipeline as the analyses read them: predictions and results by system, training seed and task."""
+"""The predictions of all systems by system, training seed and task, and the tables that are computed from them."""
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from blsp_core.errors import StudyError
-from blsp_core.evaluation import intervals as statistics
-from blsp_core.evaluation import metrics as judging
-from blsp_core.report.style import in_order
+from blsp_core.evaluation import intervals, metrics
+from blsp_core.evaluation.judges import Judge
 
-Runs = dict[int, dict[str, list[dict]]]  # training seed -> task -> rows of a predictions file
+MAIN, CONTROL = "blsp-emo", "control"  # the system in question; the corpus whose emotions are drawn at random
+DIALOGUE = "dialogue"  # the task of the paper's figure 3
+OTHERS = (MAIN, "salmonn")  # trained by stage 2, but no variant that changes BLSP-Emo in one point
+Runs = dict[int, dict[str, list[dict]]]  # training seed, or fold -> task -> rows of a predictions file
 Predictions = dict[str, Runs]  # by system
-SeedsOf = Callable[[str], Iterable[int]]  # of a system's name, see `notebook.Study.seeds_of`
-Metrics = dict[str, dict[str, dict]]  # system -> task -> the figures of judging.measure
+Metrics = dict[str, dict[str, dict]]  # system -> task -> the figures of metrics.measure
 
 
-def seed_files(folder: str | Path, seeds: Iterable[int], suffix: str) -> dict[int, Path]:
-    """The files seed<n>`suffix` of a folder that are there, of these seeds; others are what an earlier study left."""
-    places = {seed: Path(folder) / f"seed{seed}{suffix}" for seed in seeds}
-    return {seed: place for seed, place in places.items() if place.is_file()}
+def places(params: Mapping, level: str) -> dict[str, dict[int, str]]:
+    """system -> training seed, or fold where there are folds -> "<level>/<run>", of all levels up to `level`: the
+    folder of a run below evaluation/ and training/. What is not trained has the data seed and is of level core."""
+    from blsp_core import pipeline
 
-
-def read_predictions(folder: str | Path, seeds_of: SeedsOf, systems: Iterable[str] | None = None) -> Predictions:
-    """The answers of systems, from <folder>/<system>/seed<n>.jsonl, in the order of every table.
-
-    systems: None for all that are there. A system that is not trained has only the first seed. Raises StudyError when
-    a system has no predictions, or there is none at all.
-    """
-    folder = Path(folder)
-    there = [place.name for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
-    names = in_order(there if systems is None else systems)
-    found = {name: seed_files(folder / name, seeds_of(name), ".jsonl") for name in names}
-    if systems is None:
-        found = {name: files for name, files in found.items() if files}  # what an earlier study has left
-    missing = [name for name, files in found.items() if not files]
-    if missing or not found:
-        wanted = ", ".join(f"{name} at any of the seeds {[*seeds_of(name)]}" for name in missing) or "any system"
-        raise StudyError(f"{folder}: no predictions of {wanted}; run `dvc repro` up to evaluate")
-    return {
-        name: {seed: judging.read_predictions(file) for seed, file in files.items()} for name, files in found.items()
-    }
-
-
-def of_task(runs: Runs, task: str) -> list[list[dict]]:
-    """The rows of one task, run by run; empty where a run has none."""
-    return [tasks[task] for _, tasks in sorted(runs.items()) if tasks.get(task)]
-
-
-def paired(first: Runs, second: Runs, task: str) -> tuple[list[list[dict]], list[list[dict]]] | None:
-    """The runs of two systems on a task that are to be compared, None when either lacks it.
-
-    A system with a single run meets every run of the other; else those at the same seeds meet.
-    """
-    sides = [{seed: tasks[task] for seed, tasks in runs.items() if tasks.get(task)} for runs in (first, second)]
-    if not all(sides):
-        return None
-    if min(len(side) for side in sides) > 1:
-        common = sorted(set(sides[0]) & set(sides[1]))
-        sides = [{seed: side[seed] for seed in common} for side in sides]
-        if not common:
-            raise StudyError(f"{task}: two systems were trained at seeds of which none is common; train both at one")
-    return judging.aligned(*([side[seed] for seed in sorted(side)] for side in sides))
-
-
-def tasks_of(runs: Runs) -> list[str]:
-    """The tasks that every run of a system has answered, in order."""
-    first, *others = runs.values()
-    return [task for task in first if all(task in tasks for tasks in others)]
-
-
-def rows_of(predictions: Predictions) -> dict[str, dict[str, list[dict]]]:
-    """system -> task -> rows of all runs in turn, each with its `seed`: for pictures, which count and do not test."""
-    found: dict[str, dict[str, list[dict]]] = {}
-    for system, runs in predictions.items():
-        tasks = found.setdefault(system, {})
-        for seed, of_run in sorted(runs.items()):
-            for task, rows in of_run.items():
-                tasks.setdefault(task, []).extend(row | {"seed": seed} for row in rows)
+    untrained = [*(params.get("systems") or {}), "probe"]
+    found = {name: {params["seed"]: f"{pipeline.LEVELS[0]}/{name}"} for name in untrained}
+    for name, run in pipeline.all_runs(params, level).items():
+        system, label = run.get("system", name), run.get("fold", run.get("seed", params["seed"]))
+        taken = found.setdefault(system, {})
+        if label in taken:
+            raise StudyError(
+                f"params.yaml: {name} and {taken[label]} are both seed or fold {label} of {system}; give each its own"
+            )
+        taken[label] = f"{pipeline.level_of(params, name)}/{name}"
     return found
 
 
-def measure_all(predictions: Predictions, draws: int = statistics.DRAWS, seed: int = 0) -> Metrics:
-    """The figures of every system on every task over its training runs; the showcase is for people, and left out."""
+def variants(params: Mapping, level: str) -> list[str]:
+    """The systems of `places` that change BLSP-Emo in one point: the rows of Tables 4 and 5."""
+    from blsp_core import pipeline
+
+    runs = pipeline.all_runs(params, level)
+    names = dict.fromkeys(run.get("system", name) for name, run in runs.items() if run["stage"] == "stage2")
+    return [name for name in names if name not in OTHERS and not name.startswith("share-")]
+
+
+def read_predictions(folder: str | Path, systems: Mapping[str, Mapping[int, str]]) -> Predictions:
+    """The predictions of `systems`, as of `places`, below <folder>/evaluation. Raises StudyError when some are not
+    there."""
+    files = {
+        name: {label: Path(folder) / "evaluation" / place / "predictions.jsonl" for label, place in runs.items()}
+        for name, runs in systems.items()
+    }
+    missing = [path for runs in files.values() for path in runs.values() if not path.is_file()]
+    if missing or not files:
+        level = missing[0].parts[-3] if missing else "core"
+        where = "" if level == "core" else f" {level}/dvc.yaml"
+        raise StudyError(
+            f"{folder}/evaluation: no predictions of {', '.join(path.parts[-2] for path in missing) or 'any system'}; "
+            f"`dvc repro{where}` makes them"
+        )
+    read = metrics.read_predictions
+    return {name: {label: read(path) for label, path in runs.items()} for name, runs in files.items()}
+
+
+def of_task(runs: Runs, task: str) -> list[list[dict]]:
+    """The rows of one task, run by run; a run that lacks it is left out."""
+    return [tasks[task] for _, tasks in sorted(runs.items()) if tasks.get(task)]
+
+
+def tasks_of(runs: Runs) -> list[str]:
+    """The tasks that every run of a system has answered and that are scored, in order."""
+    first, *others = runs.values()
+    return [task for task in first if metrics.is_scored(first[task]) and all(task in tasks for tasks in others)]
+
+
+def paired(first: Runs, second: Runs, task: str) -> tuple[list[list[dict]], list[list[dict]]] | None:
+    """The runs of two systems on a task that are compared, None when either lacks it or has no scores for it.
+
+    A system with a single run is compared with every run of the other; else runs of equal seeds are.
+    """
+    sides = [
+        {seed: tasks[task] for seed, tasks in sorted(runs.items()) if metrics.is_scored(tasks.get(task, []))}
+        for runs in (first, second)
+    ]
+    if not all(sides):
+        return None
+    if min(len(metrics.folds_as_one([*side.values()])) for side in sides) > 1:
+        common = [seed for seed in sides[0] if seed in sides[1]]
+        if not common:
+            raise StudyError(f"{task}: two systems were trained at seeds of which none is common; train both at one")
+        sides = [{seed: side[seed] for seed in common} for side in sides]
+    return metrics.aligned(*([*side.values()] for side in sides))
+
+
+def measure_all(predictions: Predictions) -> Metrics:
+    """The figures of every system on every scored task over its training runs; the showcase is for people to read."""
     return {
-        system: {
-            task: judging.measure(of_task(runs, task), draws, seed) for task in tasks_of(runs) if task != "showcase"
-        }
+        system: {task: metrics.measure(of_task(runs, task)) for task in tasks_of(runs) if task != "showcase"}
         for system, runs in predictions.items()
     }
 
 
-def read_figures(path: str | Path) -> dict:
-    """The figures of one results file, without the record of its run."""
-    return {name: figures for name, figures in _read(path).items() if name != "run"}
+def against_all(predictions: Predictions, system: str = MAIN, judge: Judge | None = None) -> dict[str, dict]:
+    """Preference rates of one system against every other in the dialogues that both answered, by
+    "<system>.vs.<baseline>"; beside them `preference`, wins less losses, its `interval` and `clusters`. Empty where the
+    system answered none, or without a judge."""
+    found = {}
+    for baseline in predictions if judge and system in predictions else ():
+        sets = paired(predictions[system], predictions[baseline], DIALOGUE)
+        if baseline != system and sets:
+            pairs, clusters = metrics.preferences(*sets, judge)
+            net = metrics.estimate_preference(pairs, clusters)
+            rates = metrics.preference_rates(pairs)
+            rates |= {"preference": net.value, "interval": net.interval, "clusters": net.clusters}
+            found[f"{system}.vs.{baseline}"] = rates
+    return found
 
 
-def read_run(path: str | Path) -> dict:
-    """How a results file was made: stage, settings, versions, hardware, seconds, peak memory."""
-    return _read(path)["run"]
+def measures(predictions: Predictions) -> list[tuple[str, str]]:
+    """What variants are compared by, as (task, metric): accuracy on each corpus, quality and empathy of replies."""
+    tasks = [task for task in tasks_of(predictions[MAIN]) if task not in (f"ser.{CONTROL}", "showcase", DIALOGUE)]
+    return [(t, metric) for t in tasks for metric in (("wa",) if t.startswith("ser.") else ("quality", "empathy"))]
 
 
-def read_runs(folder: str | Path, seeds_of: SeedsOf, names: Iterable[str]) -> list[dict]:
-    """The record of every run of a stage below results/, but for the paper's own.
+def differences(predictions: Predictions, variants: Iterable[str]) -> pd.DataFrame:
+    """Every variant less BLSP-Emo by every measure, at each training seed that both have and over all of them ("all").
+    A variant that was trained once is compared with each run of BLSP-Emo.
 
-    names: the systems and models whose results count; others, and other seeds, are what an earlier study has left.
+    Columns: seed, variant, task, metric, measure (the two for a reader), value (the variant's figure), whole
+    (BLSP-Emo's), difference with low and high (paired, 95 %), p (two-sided), runs, n, clusters and p_holm (adjusted
+    over all comparisons at that seed, variants and measures together). What a variant was not asked is left out.
     """
-    folder, stages = Path(folder), [path for path in Path(folder).glob("*.json") if path.name != "paper.json"]
-    places = [folder / kind / name for kind in ("training", "systems") for name in names]
-    files = sorted(stages) + [
-        file for place in places for file in seed_files(place, seeds_of(place.name), ".json").values()
-    ]
-    contents = [_read(file) for file in files]
-    return [content["run"] for content in contents if isinstance(content, dict) and "run" in content]
+    rows = []
+    for variant in variants:
+        for task, metric in measures(predictions):
+            both = [predictions[name] for name in (variant, MAIN)]
+            sides = paired(*both, task)
+            if sides is None:
+                continue
+            single = min(both, key=len) if min(map(len, both)) == 1 else {}
+            seeds = sorted(set(max(both, key=len)) if single else set(both[0]) & set(both[1]))
+            each = [(str(seed), [[own.get(seed, *single.values())[task]] for own in both]) for seed in seeds]
+            for at, (ones, others) in [("all", sides), *each]:
+                found = metrics.compare(ones, others, metric)
+                value, whole = (sum(metrics.figure(run, metric) for run in runs) / len(runs) for runs in (ones, others))
+                rows.append(
+                    {"seed": at, "variant": variant, "task": task, "metric": metric, "measure": _title(task, metric)}
+                    | {"value": value, "whole": whole, "difference": found.value, "low": found.low, "high": found.high}
+                    | {"p": found.p, "runs": len(found.runs), "n": found.n, "clusters": found.clusters}
+                )
+    columns = "seed variant task metric measure value whole difference low high p runs n clusters".split()
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(p_holm=frame.groupby("seed")["p"].transform(lambda ps: intervals.holm(list(ps))))
 
 
-def read_training(folder: str | Path, seeds: Iterable[int]) -> dict[int, dict]:
-    """The results of one system's training, results/training/<name>/seed<n>.json, by seed."""
-    return {seed: _read(path) for seed, path in seed_files(folder, seeds, ".json").items()}
+def learning_curve(predictions: Predictions) -> pd.DataFrame:
+    """BLSP-Emo and the runs `share-<per cent>`, trained on that share of the labelled clips, by every measure.
+
+    Columns: share, task, metric, measure, value, low, high, sd (over training runs), runs. Empty without such a run.
+    """
+    shares = {name: int(part) / 100 for name in predictions if (part := name.removeprefix("share-")).isdigit()}
+    rows = []
+    for name, share in {**shares, MAIN: 1.0}.items() if shares else []:
+        for task, metric in measures(predictions):
+            runs = of_task(predictions[name], task)
+            if runs:
+                found = metrics.estimate(runs, metric)
+                rows.append(
+                    {"share": share, "task": task, "metric": metric, "measure": _title(task, metric)}
+                    | {name: getattr(found, name) for name in ("value", "low", "high", "sd")}
+                    | {"runs": len(found.runs)}
+                )
+    return pd.DataFrame(rows, columns="share task metric measure value low high sd runs".split())
 
 
-def _read(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def _title(task: str, metric: str) -> str:
+    return task.removeprefix("ser.") if metric == "wa" else metric

@@ -1,109 +1,134 @@
-"""The systems that are compared: each answers utterances under a task."""
+"""The systems that are compared. Each is a class `(study, name)` with one method, `answer(utterances, task)`: one reply
+to each utterance, in order, greedily decoded.
+
+A new baseline is a class here and a line in `systems` of params.yaml.
+"""
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from itertools import cycle
-from pathlib import Path
-from typing import Protocol
 
 from blsp_core.data import prompts
 from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import Task
-from blsp_core.inference.llm import answer, chat, precision, ready
-from blsp_core.inference.llm import load as load_llm
-from blsp_core.inference.speech import named_by_head, reply
+from blsp_core.inference import llm, speech
 from blsp_core.inference.transcripts import Transcripts
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.study.settings import RUNS, resolve
+
+STAGES = {"stage1": "BlspEmo", "stage2": "BlspEmo", "classifier": "ClassifierLLM"}  # the class of what a stage trains
 
 
-class System(Protocol):
-    """Whatever answers speech."""
+class TextLLM:
+    """The LLM reads the true transcripts. Other cascades read other words, or the emotion as well: of every turn of the
+    user, in a dialogue."""
 
-    def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
-        """One reply to each utterance, in order, greedily decoded."""
+    def __init__(self, study, name: str):
+        self.llm, self.tokenizer = llm.load(study.read("llm"))
+        self.batch_size = study.settings.batch_size
 
+    def words(self, turns: list[Utterance]) -> list[str]:
+        """The text of each turn."""
+        return [turn.text for turn in turns]
 
-class Cascade:
-    """An LLM that is given words, and perhaps told the speaker's emotion.
-
-    `words` and `emotion` turn utterances into what the LLM is told; without `emotion` it is told the words only. In a
-    dialogue every turn of the user is such an utterance.
-    """
-
-    def __init__(
-        self,
-        llm: Path,
-        words: Callable[[list[Utterance]], list[str]],
-        emotion: Callable[[list[Utterance]], list[str]] | None = None,
-        batch_size: int = 64,
-    ):
-        self.llm, self.tokenizer = load_llm(llm)
-        self.words, self.emotion, self.batch_size = words, emotion, batch_size
+    def emotions(self, turns: list[Utterance]) -> list[str] | None:
+        """The emotion of each turn, which the LLM reads before the text; None: the text alone."""
+        return None
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         spoken = [turn for utterance in utterances for turn in utterance.spoken]
-        told = self.words(spoken)
-        if self.emotion is not None:
-            told = [prompts.TOLD.format(emotion=e) + w for e, w in zip(self.emotion(spoken), told, strict=True)]
-        said = iter(told)
-        texts = [[turn if isinstance(turn, str) else next(said) for turn in u.turns] for u in utterances]
+        words, emotions = self.words(spoken), self.emotions(spoken)
+        if emotions is not None:
+            words = [prompts.TOLD.format(emotion=e) + text for e, text in zip(emotions, words, strict=True)]
+        left = iter(words)
+        texts = [[turn if isinstance(turn, str) else next(left) for turn in u.turns] for u in utterances]
         chats = [_written_dialogue(task, turns) for turns in texts]
-        return [a.text for a in answer(self.llm, self.tokenizer, chats, task.max_new_tokens, self.batch_size)]
+        answers = llm.answer(self.llm, self.tokenizer, chats, task.max_new_tokens, self.batch_size)
+        return [one.text for one in answers]
 
 
 def _written_dialogue(task: Task, turns: list[str]) -> list[dict]:
     """The chat of these turns, the user's first and last; the task's instruction stands before the last."""
-    first, last = chat(task.system, task.instruction + turns[-1])
+    first, last = llm.chat(task.system, task.instruction + turns[-1])
     earlier = [{"role": role, "content": turn} for role, turn in zip(cycle(("user", "assistant")), turns[:-1])]
     return [first, *earlier, last]
 
 
-class Hearing:
+class GoldLLM(TextLLM):
+    """The LLM reads the true transcript and the true emotion: the upper limit of a cascade."""
+
+    def emotions(self, turns: list[Utterance]) -> list[str]:
+        return [turn.emotion for turn in turns]
+
+
+class RandomLLM(TextLLM):
+    """The LLM reads the true transcript and a random emotion, the same for an utterance in every task."""
+
+    def __init__(self, study, name: str):
+        super().__init__(study, name)
+        self.seed = study.seed
+
+    def emotions(self, turns: list[Utterance]) -> list[str]:
+        return [random.Random(f"{self.seed} {turn.id}").choice(EMOTIONS) for turn in turns]
+
+
+class WhisperLLM(TextLLM):
+    """The LLM reads Whisper's transcripts."""
+
+    def __init__(self, study, name: str):
+        super().__init__(study, name)
+        self.words = Transcripts(study.read("transcripts")).words
+
+
+class ClassifierLLM(WhisperLLM):
+    """The LLM reads Whisper's transcripts and the emotion that a trained classifier names."""
+
+    def __init__(self, study, name: str):
+        from blsp_core.training.ser_classifier import Classifier
+
+        super().__init__(study, name)
+        self.emotions = Classifier(study.read(f"models/{name}"), study.folder).emotions
+
+
+class BlspEmo:
     """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained."""
 
-    def __init__(self, model: Path, root: Path, batch_size: int = 64, has_head: bool = False):
-        self.model = ready(BlspEmoForConditionalGeneration.from_pretrained(model, dtype=precision()))
-        self.processor, self.root, self.batch_size = BlspEmoProcessor.from_pretrained(model), root, batch_size
-        self.has_head = has_head
+    def __init__(self, study, name: str):
+        from blsp_core import pipeline
+
+        folder, own = study.read(f"models/{name}"), pipeline.all_runs(study.params)[name]
+        self.model = BlspEmoForConditionalGeneration.from_pretrained(folder, dtype=llm.precision())
+        self.model, self.processor = llm.ready(self.model), BlspEmoProcessor.from_pretrained(folder)
+        self.root, self.batch_size = study.folder, study.settings.batch_size
+        self.has_head = pipeline.resolve(study.params, own["stage"], name).get("emotion_weight", 0) > 0
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
-        return reply(
-            self.model,
-            self.processor,
-            utterances,
-            self.root,
-            system=task.system,
-            instruction=task.instruction,
-            max_new_tokens=task.max_new_tokens,
-            batch_size=self.batch_size,
-            desc=task.name,
-        )
+        settings = {name: getattr(task, name) for name in ("system", "instruction", "max_new_tokens")}
+        settings |= {"batch_size": self.batch_size, "desc": task.name}
+        return speech.reply(self.model, self.processor, utterances, self.root, **settings)
 
     def by_head(self, utterances: list[Utterance]) -> list[str]:
-        """What the emotion head alone would name."""
-        return named_by_head(self.model, self.processor, utterances, self.root)
+        """The emotions that the emotion head alone names."""
+        return speech.named_by_head(self.model, self.processor, utterances, self.root)
 
 
 class External:
-    """Any other program: its answers stand in a file of JSON lines, {id, task, response}, what else they hold aside."""
+    """Another program: its answers are a file of JSON lines, {id, task, response}; other fields are ignored."""
 
-    def __init__(self, path: Path):
-        self.path, self.responses = path, {}
-        for number, row in enumerate(read_jsonl(path), start=1):
+    def __init__(self, study, name: str):
+        self.path, self.responses = study.read(study.params["systems"][name]["reads"]), {}
+        for number, row in enumerate(read_jsonl(self.path), start=1):
             fields = row if isinstance(row, dict) else {}
             missing = [field for field in ("id", "task", "response") if not isinstance(fields.get(field), str)]
             if missing:
                 raise StudyError(
-                    f"{path}, line {number}: no text in {', '.join(missing)}; a row has id, task, response"
+                    f"{self.path}, line {number}: no text in {', '.join(missing)}; a row has id, task, response"
                 )
             self.responses.setdefault(row["task"], []).append((row["id"], row["response"]))
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         """Raises StudyError when utterances are missing, unknown or answered twice; a task that is not measured may be
-        left out altogether. Of a corpus in folds, the rows of the other folds are passed over."""
+        left out altogether. Of a corpus in folds, the rows of the other folds are ignored."""
         if not task.measured and task.name not in self.responses:
             return [""] * len(utterances)
         rows, wanted = self.responses.get(task.name, []), [utterance.id for utterance in utterances]
@@ -123,48 +148,15 @@ class External:
         return [responses[name] for name in wanted]
 
 
-def transcripts(utterances: list[Utterance]) -> list[str]:
-    """The true words."""
-    return [utterance.text for utterance in utterances]
+def load(name: str, study):
+    """The system of that name: a run of params.yaml, read from models/<name>, or an entry of its `systems`."""
+    from blsp_core import pipeline
 
-
-def labels(utterances: list[Utterance]) -> list[str]:
-    """The true emotions."""
-    return [utterance.emotion for utterance in utterances]
-
-
-def random_emotions(seed: int) -> Callable[[list[Utterance]], list[str]]:
-    """Emotions that have nothing to do with the speech, the same for an utterance in every task."""
-    return lambda utterances: [random.Random(f"{seed} {u.id}").choice(EMOTIONS) for u in utterances]
-
-
-def load(name: str, study) -> System:
-    """The system of that name, from the products of the pipeline and for the training seed of the study.
-
-    Beside the cascades named here there are those of `classifiers`, what is trained as one of `semantic` or
-    `variants`, and what `external` names with its file, all in params.yaml.
-    """
-    llm, root = study.read("foundation/llm"), study.read("manifests").parent
-    size = {"batch_size": study.settings.batch_size}
-    match name:
-        case "text+llm":
-            return Cascade(llm, transcripts, **size)
-        case "whisper+llm":
-            return Cascade(llm, Transcripts(study.read("transcripts")).words, **size)
-        case "gold+llm":
-            return Cascade(llm, transcripts, labels, **size)
-        case "random+llm":
-            return Cascade(llm, transcripts, random_emotions(study.seed), **size)
-    named = {kind: study.params.get(kind) or {} for kind in (*RUNS.values(), "external")}
-    if name in named["external"]:
-        return External(study.root / named["external"][name])
-    kind = next((kind for kind in named if name in named[kind]), None)
-    if kind is None:
-        raise StudyError(f"params.yaml: no {name!r} in {', '.join(named)}; add it there, or ask for another system")
-    model = study.read(f"models/seed{study.train_seed}/{name}")
-    if kind == RUNS["classifier"]:
-        from blsp_core.training.ser_classifier import Classifier
-
-        return Cascade(llm, Transcripts(study.read("transcripts")).words, Classifier(model, root).emotions, **size)
-    trained_by = resolve(study.params, "stage2", study.scale, name) if kind == RUNS["stage2"] else {}
-    return Hearing(model, root, **size, has_head=trained_by.get("emotion_weight", 0) > 0)
+    run, entry = pipeline.all_runs(study.params).get(name), (study.params.get("systems") or {}).get(name)
+    if run is None and entry is None:
+        raise StudyError(f"params.yaml: no {name!r} in runs or systems; add it there, or ask for another system")
+    wanted = STAGES.get(run.get("stage")) if run else entry.get("class")
+    known = {key: one for key, one in globals().items() if hasattr(one, "answer") and isinstance(one, type)}
+    if wanted not in known:
+        raise StudyError(f"params.yaml, {name}: no class or stage for {run or entry}; known: {', '.join(known)}")
+    return known[wanted](study, name)

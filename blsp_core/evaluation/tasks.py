@@ -1,6 +1,5 @@
-"""What a system is asked in the evaluation, and how the name of an emotion is read from a free answer."""
+"""The tasks of the evaluation: which prompt is put to which corpus."""
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from blsp_core.data.manifest import Utterance, read_manifest
 from blsp_core.data.prompts import IDENTIFY, SYSTEM, SYSTEM_EMPATHY
 from blsp_core.errors import StudyError
 
-FOLD = ".fold"  # what parts a corpus from the number of its fold
+FOLD = ".fold"  # between the name of a corpus and the number of its fold
 
 
 def whole(corpus: str) -> str:
@@ -18,18 +17,16 @@ def whole(corpus: str) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """One question put to every utterance of one manifest."""
+    """One prompt for every utterance of one manifest."""
 
     name: str  # the head of its results' names: ser.<corpus>, requests or dialogue
     corpus: str
-    split: str
-    kind: (
-        str  # ser: name the speaker's emotion; requests: answer the spoken request; dialogue: the last of several turns
-    )
-    prompt: str  # a short key for the wording: identify or empathy
+    kind: str  # ser: name the emotion; requests: answer the spoken request; dialogue: answer the last of several turns
+    prompt: str  # a short key for the prompt: identify or empathy
     system: str  # the system prompt
     instruction: str  # stands before the speech in the user's turn; may be empty
     max_new_tokens: int
+    split: str = "test"
     measured: bool = True  # False: for people to read
 
     @property
@@ -39,11 +36,11 @@ class Task:
 
     @property
     def manifest(self) -> str:
-        """Where the utterances lie, relative to the scale's data folder."""
+        """The manifest's path, relative to the scale's data folder."""
         return f"manifests/{self.corpus}.{self.split}.jsonl" if self.split else f"manifests/{self.corpus}.jsonl"
 
     def utterances(self, manifest: Path) -> list[Utterance]:
-        """Those of the manifest, each with the turns before it in a dialogue and alone in every other task."""
+        """Those of the manifest, each with the earlier turns in a dialogue and without them in every other task."""
         rows = read_manifest(manifest)
         unlabelled = [row.id for row in rows if not row.emotion] if self.measured else []
         if unlabelled:
@@ -54,66 +51,34 @@ class Task:
         return rows if self.kind == "dialogue" else [replace(row, history=()) for row in rows]
 
 
-def recognition(corpus: str, split: str = "test", max_new_tokens: int = 32) -> Task:
+def recognition(corpus: str, max_new_tokens: int = 32) -> Task:
     """Emotion recognition with the paper's test prompt, under the plain system prompt. All folds of a corpus are parts
     of one task."""
-    return Task(f"ser.{whole(corpus)}", corpus, split, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
+    return Task(f"ser.{whole(corpus)}", corpus, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
 
 
-def spoken_requests(corpus: str = "requests", split: str = "test", max_new_tokens: int = 64) -> Task:
+def spoken_requests(corpus: str = "requests", max_new_tokens: int = 64) -> Task:
     """Spoken requests as in the paper: no instruction, a system prompt that asks for empathy."""
-    return Task("requests", corpus, split, "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+    return Task("requests", corpus, "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
 
 
-def dialogue(corpus: str = "dialogues", split: str = "test", max_new_tokens: int = 64) -> Task:
-    """Several turns as in the paper's figure 3, the last of which is to be answered, under the prompt for empathy."""
-    return Task("dialogue", corpus, split, "dialogue", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+def dialogue(corpus: str = "dialogues", max_new_tokens: int = 64) -> Task:
+    """Several turns as in the paper's figure 3, the last of which is answered, under the prompt for empathy."""
+    return Task("dialogue", corpus, "dialogue", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
 
 
 def showcase(max_new_tokens: int = 64) -> Task:
-    """One sentence in every tone by one voice, answered like a request: for people to read, never measured."""
-    return Task("showcase", "showcase", "", "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens, measured=False)
+    """One sentence in every emotion by one speaker, answered like a request: for people to read, never measured."""
+    return replace(spoken_requests("showcase", max_new_tokens), name="showcase", split="", measured=False)
 
 
 def task_list(settings) -> list[Task]:
-    """Every task of a scale, from the settings `ser` (corpora), `requests` and `dialogues` (a corpus each, or empty),
-    `split`, `ser_tokens` and `reply_tokens` (longest answers, in tokens)."""
-    tasks = [recognition(corpus, settings.split, settings.ser_tokens) for corpus in settings.ser]
+    """Every measured task of a scale, from the settings `ser` (corpora), `requests` and `dialogues` (a corpus each, or
+    empty) and `max_new_tokens` ({ser, reply})."""
+    longest = settings.max_new_tokens
+    tasks = [recognition(corpus, longest["ser"]) for corpus in settings.ser]
     if settings.requests:
-        tasks.append(spoken_requests(settings.requests, settings.split, settings.reply_tokens))
+        tasks.append(spoken_requests(settings.requests, longest["reply"]))
     if settings.dialogues:
-        tasks.append(dialogue(settings.dialogues, settings.split, settings.reply_tokens))
+        tasks.append(dialogue(settings.dialogues, longest["reply"]))
     return tasks
-
-
-_SYNONYMS = {
-    "neutral": "neutral neutrality neutrally emotionless unemotional calm",
-    "happy": "happy happiness happily joy joyful joyous cheerful cheerfulness cheery glad delighted excited excitement",
-    "sad": "sad sadness sadly unhappy unhappiness sorrow sorrowful melancholy depressed",
-    "angry": "angry anger angrily mad furious fury outraged rage irate",
-    "surprise": "surprise surprised surprising surprisingly astonished astonishment amazed amazement shocked",
-}
-_EMOTION_OF = {word: emotion for emotion, words in _SYNONYMS.items() for word in words.split()}
-_DENIALS = {"not", "no", "never", "neither", "nor", "without", "cannot"}
-_PAIRED_DENIALS = {("rather", "than"), ("instead", "of"), ("lack", "of")}
-_REACH = 3  # words that a negation reaches over: "does not sound very happy"
-
-
-def parse_emotion(text: str) -> str | None:
-    """The one emotion of `EMOTIONS` that an answer names, or None.
-
-    Reads free sentences ("The speaker sounds cheerful."). A denied emotion ("not sad", "rather than sad") is not
-    named. An answer that names none, or more than one, is None: an unparsed answer is an error, never a guess.
-    """
-    named = set()
-    for clause in re.split(r"[.,;:!?\n]|\bbut\b", text.lower().replace("’", "'")):
-        words = re.findall(r"[a-z]+(?:'[a-z]+)?", clause.replace("not only", "").replace("n't", " not"))
-        for place, word in enumerate(words):
-            if word in _EMOTION_OF and not _denied(words[max(0, place - _REACH) : place]):
-                named.add(_EMOTION_OF[word])
-    return named.pop() if len(named) == 1 else None
-
-
-def _denied(before: list[str]) -> bool:
-    """Whether the words before an emotion deny it."""
-    return bool(_DENIALS & set(before) or _PAIRED_DENIALS & set(zip(before, before[1:], strict=False)))

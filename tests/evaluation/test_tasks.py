@@ -7,45 +7,12 @@ from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.prompts import IDENTIFY, SYSTEM_EMPATHY
 from blsp_core.errors import StudyError
 from blsp_core.evaluation import tasks
-from blsp_core.evaluation.tasks import parse_emotion, task_list
-
-
-@pytest.mark.parametrize(
-    "answer, emotion",
-    [
-        ("The emotion tone of the speech provided is neutral.", "neutral"),
-        ("The speaker sounds rather cheerful!", "happy"),
-        ("Sadness.", "sad"),
-        ("furious, plainly angry", "angry"),
-        ("She is surprised", "surprise"),
-        ("The tone is sad, not angry.", "sad"),
-        ("not sad but happy", "happy"),
-        ("rather than angry, the speaker is surprised", "surprise"),
-        ("They don’t sound sad; they sound joyful", "happy"),
-    ],
-)
-def test_a_free_sentence_that_names_one_emotion_is_read(answer, emotion):
-    assert parse_emotion(answer) == emotion
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "",
-        "I cannot tell.",
-        "happy or sad",
-        "The speaker does not sound very happy",
-        "The options are neutral, sad, angry, happy, or surprise.",
-        "The meeting was unhelpful",
-        "neither angry nor sad",
-    ],
-)
-def test_an_answer_without_exactly_one_emotion_is_never_a_guess(answer):
-    assert parse_emotion(answer) is None
+from blsp_core.evaluation.tasks import task_list
 
 
 def settings(ser: list[str], requests: str, dialogues: str) -> SimpleNamespace:
-    return SimpleNamespace(ser=ser, requests=requests, dialogues=dialogues, split="test", ser_tokens=8, reply_tokens=16)
+    longest = {"ser": 8, "reply": 16}
+    return SimpleNamespace(ser=ser, requests=requests, dialogues=dialogues, max_new_tokens=longest)
 
 
 def test_the_tasks_of_a_scale_are_its_corpora_under_the_papers_prompts():
@@ -61,7 +28,16 @@ def test_a_scale_without_spoken_requests_has_recognition_only():
     assert [task.name for task in task_list(settings(["ravdess"], "", ""))] == ["ser.ravdess"]
 
 
-def test_only_a_dialogue_is_asked_with_the_turns_before(tmp_path):
+def test_folds_of_a_corpus_are_parts_of_one_task_and_the_showcase_is_not_measured():
+    first, second = task_list(settings(["ravdess.fold1", "ravdess.fold2"], "", ""))
+    assert first.name == second.name == "ser.ravdess" and first.in_folds
+    show = tasks.showcase()
+    assert (show.name, show.kind, show.manifest, show.measured) == (
+        "showcase", "requests", "manifests/showcase.jsonl", False
+    )  # fmt: skip
+
+
+def test_only_a_dialogue_has_the_earlier_turns(tmp_path):
     history = (Turn("user", "we saw the cat", "a.wav", "sad", 1.0), Turn("assistant", "please go on."))
     row = Utterance("b.wav", "what should i do about it", "angry", "d-1", "m1", "en", 1.0, "d", "test", history)
     write_manifest(tmp_path / "d.jsonl", [row])

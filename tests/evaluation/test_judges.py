@@ -1,0 +1,100 @@
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from blsp_core.evaluation import judges, metrics
+from blsp_core.evaluation.judges import LOSS, TIE, WIN, Asked, ChatJudge, LocalChat, Preference
+
+ASKED = Asked((("user", "how do i cook the soup"),), "sad")
+
+
+def row(response):
+    return {"id": "d0", "task": "dialogue", "text": "text", "reference": "sad", "response": response}
+
+
+class Scripted:
+    """A chat LLM with given replies, which remembers the questions."""
+
+    def __init__(self, *replies):
+        self.replies, self.asked = list(replies), []
+
+    def __call__(self, chats):
+        self.asked += [chat[-1]["content"] for chat in chats]
+        return [self.replies.pop(0) for _ in chats]
+
+
+def test_quality_and_empathy_are_asked_for_apart_and_marks_become_shares():
+    chat = Scripted("Clear. [[8]]", "Cold. [[0]]")
+    (found,) = ChatJudge("a-judge", chat).mark([ASKED], ["boil it"])
+    assert (found["quality"], found["empathy"], found["judge"]) == (0.8, 0.0, "a-judge")
+    quality, empathy = chat.asked
+    assert "sounded sad" in empathy and "sad" not in quality
+    assert all("boil it" in question and "user: how do i cook the soup" in question for question in chat.asked)
+
+
+@pytest.mark.parametrize(
+    "verdict, mark, how",
+    [
+        ("[[7]]", 0.7, judges.MARKED),
+        ("first [[7]], and again [[7]]", 0.7, judges.MARKED),
+        ("[[7]] or [[8]]", None, judges.UNPARSED),
+        ("[[11]]", None, judges.UNPARSED),
+        ("about 7 of 10", None, judges.UNPARSED),
+        (" ", None, judges.REFUSED),
+        ("I'm sorry, but I can't judge this.", None, judges.REFUSED),
+        ("I’m unable to judge.", None, judges.REFUSED),
+        ("I cannot say that it is bad. [[6]]", 0.6, judges.MARKED),
+    ],
+)
+def test_a_verdict_without_one_clear_mark_is_not_guessed(verdict, mark, how):
+    assert judges.read_mark(verdict) == (mark, how)
+
+
+@pytest.mark.parametrize(
+    "straight, swapped, outcome, flipped",
+    [
+        ("[[A]]", "[[B]]", WIN, False),
+        ("[[B]]", "[[A]]", LOSS, False),
+        ("[[C]]", "[[C]]", TIE, False),
+        ("[[A]]", "[[A]]", TIE, True),
+        ("[[A]]", "[[C]]", TIE, True),
+        ("[[A]]", "As an AI I do not judge.", None, False),
+        ("[[A]] or [[B]]", "[[B]]", None, False),
+    ],
+)
+def test_a_win_needs_both_orders(straight, swapped, outcome, flipped):
+    chat = Scripted(straight, swapped)
+    found = ChatJudge("a-judge", chat).prefer([row("mine")], [row("theirs")])
+    assert found == [Preference(outcome, flipped)]
+    assert [question.index("mine") < question.index("theirs") for question in chat.asked] == [True, False]
+
+
+def test_rates_leave_out_what_was_not_judged_and_say_how_much_that_is():
+    run = [Preference(WIN), Preference(TIE, flipped=True), Preference(LOSS), Preference(WIN), Preference(None)]
+    found = metrics.preference_rates([run])
+    wanted = {"win": 0.5, "tie": 0.25, "loss": 0.25, "flips": 0.25, "unjudged": 0.2, "n": 5}
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
+    for metric in ("preference", "unbeaten"):
+        assert metrics.estimate_preference([run], range(5), metric).value == pytest.approx(0.25)
+
+
+def test_a_local_judge_answers_the_same_question_once(tmp_path, monkeypatch):
+    question = [[{"role": "system", "content": "judge"}, {"role": "user", "content": "the soup"}]]
+    monkeypatch.setattr(LocalChat, "_answer", lambda self, chats: ["[[3]]"] * len(chats))
+    assert LocalChat("a-model", tmp_path).chat(question) == ["[[3]]"]
+    (kept,) = tmp_path.glob("*.json")
+    assert json.loads(kept.read_text())["reply"] == "[[3]]"
+    monkeypatch.setattr(LocalChat, "_answer", lambda *_: pytest.fail("asked again"))
+    assert LocalChat("a-model", tmp_path).chat(question) == ["[[3]]"]
+
+
+def test_the_settings_name_the_judge(tmp_path, monkeypatch):
+    assert judges.load("", "", tmp_path) is None
+    assert judges.load("some/chat-model", "", tmp_path).name == "some/chat-model"
+    endpoint = SimpleNamespace(Endpoint=lambda url, model, cache: SimpleNamespace(chat=(url, model, cache)))
+    monkeypatch.setitem(sys.modules, "blsp_core.inference.endpoint", endpoint)
+    assert judges.load("a-model", "https://host/v1", tmp_path).chat == ("https://host/v1", "a-model", tmp_path)
+    monkeypatch.setitem(sys.modules, "blsp_core.toy.judge", SimpleNamespace(ToyJudge=lambda: "the toy judge"))
+    assert judges.load("toy", "", tmp_path) == "the toy judge"
