@@ -173,6 +173,7 @@ class _Trainer(Trainer):
     def evaluate(self, *_, **__):
         metrics = {"eval_score": self.score(self.model)}
         self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def create_optimizer(self, model=None):

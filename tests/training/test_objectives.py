@@ -79,5 +79,7 @@ def test_clips_without_a_label_do_not_count():
     batch = {"emotion_labels": torch.tensor([2, -100, -100])}
     first = emotion_loss(output, batch)["emotion_ce"]
     torch.testing.assert_close(first, torch.nn.functional.cross_entropy(output.emotion_logits[:1], torch.tensor([2])))
-    assert count(batch, "emotion_labels") == 1 and count({"emotion_labels": torch.tensor([-100])}, "emotion_labels") == 1
+    assert (
+        count(batch, "emotion_labels") == 1 and count({"emotion_labels": torch.tensor([-100])}, "emotion_labels") == 1
+    )
     assert emotion_loss(output, {"emotion_labels": torch.full((3,), -100)})["emotion_ce"] == 0
