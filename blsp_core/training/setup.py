@@ -1,73 +1,82 @@
-"""What a variant of stage 2 starts from: the model of stage 1, or the bare backbones with an adapter of its own."""
+"""The model and the schedule of a run, from the settings of its section in params.yaml (by attribute)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
 from blsp_core.inference.llm import precision, ready
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.model.adapters import QFORMER
 
-ADDED = ("emotion_pooling", "lora_rank", "lora_alpha", "lora_dropout", "lora_scope")
-_FROM_STAGE1 = ("adapter_kernel_sizes", "adapter_inner_dim", "encoder_layers", "real_frames")
+SCHEDULE = (
+    "steps", "batch_size", "gradient_accumulation", "learning_rate", "learning_rates", "optimizer", "warmup_share",
+    "save_steps",
+)  # fmt: skip
 
 
-def begin(settings, stage1: Path, asr: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
-    """Model and processor before the first step, where they will be trained; what the settings say of learning is set.
+def schedule(settings) -> dict:
+    """The settings that `trainer.train` takes."""
+    return {name: value for name, value in vars(settings).items() if name in SCHEDULE}
 
-    settings: the section stage2 of params.yaml, by attribute. stage1: its model, from which a convolutional adapter
-    takes its sizes even where it starts afresh. asr, llm: folders of the backbones.
-    Raises StudyError when the adapter of stage 1 is to be gone on with as one of another type.
+
+def begin_stage1(settings, whisper: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
+    """A model around the frozen backbones, with a new adapter, which is what stage 1 trains; and its processor."""
+    return _from_parts(settings, settings.adapter, whisper, llm, dtype=precision())
+
+
+def begin_stage2(
+    settings, start: Path, whisper: Path, llm: Path
+) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
+    """The model before the first update of stage 2, with its parts frozen or not, and its processor.
+
+    start: a model of stage 1. Without `from_stage1` only its settings are used, and the adapter is new; `adapter`
+    replaces its settings too. Raises StudyError when the adapter is to be another and yet to continue from stage 1.
     """
-    added = {name: getattr(settings, name) for name in ADDED}
-    read = {"dtype": precision()} | ({"encoder_dtype": torch.float32} if settings.train_encoder else {})
-    before = BlspEmoConfig.from_pretrained(stage1)
-    if settings.from_stage1:
-        if settings.adapter != before.adapter_type:
-            raise StudyError(
-                f"adapter: {settings.adapter} cannot go on from {stage1}, which has a {before.adapter_type}; "
-                "set from_stage1: false, or take the adapter of stage 1"
-            )
-        processor = BlspEmoProcessor.from_pretrained(stage1)
-        model = BlspEmoForConditionalGeneration.from_pretrained(stage1, **read, **added)
+    before = BlspEmoConfig.from_pretrained(start)
+    adapter = settings.adapter or before.adapter
+    options = {name: getattr(settings, name) for name in ("lora_rank", "lora_alpha", "lora_dropout", "lora_scope")}
+    options |= {"dtype": precision()} | ({"encoder_dtype": torch.float32} if settings.train_encoder else {})
+    trained = {"adapter": True, "encoder": settings.train_encoder, "lora": settings.lora_rank > 0}
+    trained["head"] = settings.emotion_weight > 0 and settings.head["train"]
+    if not settings.from_stage1:
+        model, processor = _from_parts(before, adapter, whisper, llm, **options)
+    elif adapter != before.adapter:
+        raise StudyError(
+            f"adapter: {adapter} cannot continue from {start}, which has {before.adapter}; set from_stage1: false, "
+            "or adapter: null"
+        )
     else:
-        sizes = {name: getattr(before, name) for name in _FROM_STAGE1}
-        inner = {name: sizes.pop(name) for name in ("adapter_inner_dim", "encoder_layers")} | {"emotions": EMOTIONS}
-        processor = BlspEmoProcessor.from_parts(asr, llm, adapter_type=settings.adapter, **sizes)
-        if settings.adapter == QFORMER:
-            processor.qformer_window = max(1, round(settings.qformer_seconds * processor.frame_rate))
-            inner |= {"qformer_width": settings.qformer_width, "qformer_layers": settings.qformer_layers}
-        model = BlspEmoForConditionalGeneration.from_parts(asr, llm, processor, **read, **inner, **added)
-    if settings.head_words:
-        head_from_words(model, processor.tokenizer, settings.head_words, settings.head_scale)
-    model.set_trainable(
-        adapter=True,
-        head=settings.emotion_weight > 0 and settings.head_learns,
-        encoder=settings.train_encoder,
-        lora=settings.lora_rank > 0,
-    )
-    if model.emotion_pooling is not None:
-        model.emotion_pooling.requires_grad_(settings.emotion_weight > 0)  # before a head that does not learn, too
+        processor = BlspEmoProcessor.from_pretrained(start)
+        model = BlspEmoForConditionalGeneration.from_pretrained(start, **options)
+    if settings.head["init"]:
+        init_head(model, processor.tokenizer, settings.head["init"], settings.head["norm"])
+    model.set_trainable(**trained)
+    return ready(model), processor
+
+
+def _from_parts(shape, adapter: dict, whisper: Path, llm: Path, **options):
+    processor = BlspEmoProcessor.from_parts(whisper, llm, adapter=adapter, real_frames=shape.real_frames)
+    options |= {"encoder_layers": shape.encoder_layers, "emotions": EMOTIONS}
+    model = BlspEmoForConditionalGeneration.from_parts(whisper, llm, processor, **options)
+    model.set_trainable(adapter=True)
     return ready(model), processor
 
 
 @torch.no_grad()
-def head_from_words(model: BlspEmoForConditionalGeneration, tokenizer, words: Sequence[str], scale: float) -> None:
-    """The emotion head becomes the LLM's own embeddings of `words`, one for each emotion in the order of the config:
-    less what they have in common, and each of the length `scale`.
+def init_head(model: BlspEmoForConditionalGeneration, tokenizer, words: Sequence[str], norm: float) -> None:
+    """Set each row of the emotion head to the LLM's own embedding of a word, less the mean over the words, with length
+    `norm`. words: one for each emotion, in the order of the config.
 
-    A head that begins at random may read a tone off any direction, one that means nothing to the LLM as well. From
-    here, the emotion loss draws speech to where the LLM has its words for the tone. Ours, not the paper's.
+    With a random head, the emotion loss may be met in directions of the embeddings that have no meaning to the LLM.
+    This initialisation is ours, not the paper's.
     """
     if len(words) != len(model.config.emotions):
         raise StudyError(
-            f"head_words: {len(words)} are given, wanted is one for each of {', '.join(model.config.emotions)}"
+            f"head.init: {len(words)} words, wanted is one for each of {', '.join(model.config.emotions)}, or []"
         )
     table = model.get_input_embeddings().weight
     ids = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in words]
-    rows = torch.stack([table[own].float().mean(0) for own in ids])  # (emotions, width of the LLM)
-    apart = torch.nn.functional.normalize(rows - rows.mean(0), dim=1)
-    model.emotion_head.weight.copy_(scale * apart)
+    rows = torch.stack([table[of_word].float().mean(0) for of_word in ids])  # (emotions, width of the LLM)
+    model.emotion_head.weight.copy_(norm * torch.nn.functional.normalize(rows - rows.mean(0), dim=1))

@@ -1,8 +1,6 @@
-"""One way to train everything in the study: transformers' Trainer, with a log a person can plot and runs that resume.
+"""transformers' Trainer with objectives that name their parts, a CSV log, and small checkpoints to resume from.
 
-The Trainer (accelerate under it) finds the device, one GPU where there are any, and takes bf16 there. This file adds
-what the study needs: a loss given as a function that names its parts, a CSV log, and checkpoints that hold only what
-is trained.
+accelerate chooses the device, one GPU where there is any, and bf16 there.
 """
 
 import csv
@@ -17,20 +15,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from blsp_core.errors import StudyError
-from blsp_core.training.muon import Muon, groups_of
+from blsp_core.training.optimizer import Muon, parameter_groups
 
-# (model, batch) -> the parts of the loss by name; their sum is minimised, what starts with "share_" is only logged.
-LossFunction = Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]]
+PRINT_EVERY = 10  # seconds between lines of progress, where there is no bar
 
 
 def train(
     model: torch.nn.Module,
     dataset: Dataset,
     collate: Callable,
-    loss: LossFunction,
+    objective: Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]],
     *,
     steps: int,
     batch_size: int,
@@ -38,79 +34,77 @@ def train(
     seed: int,
     checkpoints: Path,
     log: Path,
+    gradient_accumulation: int = 1,
+    learning_rates: Mapping[str, float] | None = None,
+    optimizer: str = "adamw",
     warmup_share: float = 0.1,
     weight_decay: float = 0.05,
     max_grad_norm: float = 1.0,
     schedule: str = "cosine",
     save_steps: int = 0,
     log_steps: int = 10,
-    learning_rates: Mapping[str, float] | None = None,
     shuffle: bool = True,
-    workers: int = 0,
-    gradient_accumulation: int = 1,
-    stop_after: int | None = None,
     lengths: Sequence[int] | None = None,
+    workers: int = 0,
     callbacks: Sequence[TrainerCallback] = (),
-    muon: bool = False,
-) -> dict[str, float]:
-    """Train what `requires_grad` in the model for `steps` updates of `batch_size` rows; returns the cost of the run.
+    score: Callable[[torch.nn.Module], float] | None = None,
+    validations: int = 1,
+    stop_after: int | None = None,
+) -> dict:
+    """Train what `requires_grad` for `steps` updates, each of `gradient_accumulation` batches of `batch_size` rows.
 
-    The log gets a CSV row every `log_steps`: step, loss, its parts, learning_rate, padding_share, samples_per_second.
-    When `checkpoints` holds an unfinished run it goes on from there; the folder is removed when the run is done.
-    `learning_rates` gives parameters whose name begins with a key a rate of their own; `lengths` (of every row) lets
-    rows of like length share a batch, see `OfLikeLength`; `callbacks` look on; `stop_after` ends early, as an
-    interruption would (for tests). With `muon`, the matrices of layers and adapter learn by it, see `muon.groups_of`.
+    objective: see objectives.py. log: a CSV, a row every `log_steps`: step, loss, its parts, shares, grad_norm,
+    learning_rate, samples_per_second. checkpoints: a folder whose unfinished run is resumed, removed at the end.
+    optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `BucketSampler`.
+    score: of the model, higher is better, measured `validations` times; the model is left with its best weights.
+    stop_after: interrupt after so many updates, for tests.
+    Returns `seconds` and `steps`, and with a score `scores` (step -> score) and `best`, a step.
+    Raises StudyError when the loss is not finite, and for a checkpoint of another model.
     """
     on_gpu = torch.cuda.is_available()
+    saving = {"save_strategy": "steps" if save_steps else "no", "save_steps": save_steps or steps}
+    if score:
+        saving = {"save_strategy": "best", "load_best_model_at_end": True, "metric_for_best_model": "score"}
+        saving |= {"greater_is_better": True, "eval_strategy": "steps", "eval_steps": max(1, steps // validations)}
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        max_steps=steps,
-        per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=gradient_accumulation,
-        learning_rate=learning_rate,
-        lr_scheduler_type=schedule,
-        warmup_steps=int(warmup_share * steps),
-        weight_decay=weight_decay,
-        max_grad_norm=max_grad_norm,
-        seed=seed,
-        data_seed=seed,
-        bf16=on_gpu,
-        logging_steps=min(log_steps, steps),
-        logging_nan_inf_filter=False,
-        save_strategy="steps" if save_steps else "no",
-        save_steps=save_steps or steps,
-        save_total_limit=1,
-        report_to="none",
-        disable_tqdm=bool(os.environ.get("TQDM_DISABLE")),  # the pipeline is quiet, a person sees bars
-        remove_unused_columns=False,
-        dataloader_num_workers=workers,
-        label_names=["labels"],
-        train_sampling_strategy="random" if shuffle else "sequential",
-        dataloader_pin_memory=on_gpu,
-    )
-    arguments._n_gpu = min(
-        arguments.n_gpu, 1
-    )  # or the Trainer would split batches by nn.DataParallel: never tried here
-    csv_log = _Log(log, batch_size * gradient_accumulation, stop_after)
-    trainer = _StudyTrainer(
-        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[csv_log, *callbacks]
-    )
+        output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=gradient_accumulation, learning_rate=learning_rate, lr_scheduler_type=schedule,
+        warmup_steps=int(warmup_share * steps), weight_decay=weight_decay, max_grad_norm=max_grad_norm, seed=seed,
+        data_seed=seed, bf16=on_gpu, logging_steps=min(log_steps, steps), logging_nan_inf_filter=False,
+        save_total_limit=1, report_to="none", disable_tqdm=bool(os.environ.get("TQDM_DISABLE")),
+        remove_unused_columns=False, dataloader_num_workers=workers, label_names=["labels"],
+        train_sampling_strategy="random" if shuffle else "sequential", dataloader_pin_memory=on_gpu, **saving,
+    )  # fmt: skip
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # nn.DataParallel splits tensors only, and a batch holds more
+    progress = _Progress(Path(log), batch_size * gradient_accumulation, save_steps if score else 0, stop_after)
+    trainer = _Trainer(
+        model=model, args=arguments, train_dataset=dataset, eval_dataset=dataset if score else None,
+        data_collator=collate, callbacks=[progress, *callbacks],
+    )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    trainer.loss_parts, trainer.own_rates, trainer.row_lengths = loss, learning_rates or {}, lengths
-    trainer.muon = muon
+    trainer.objective, trainer.score, trainer.lengths, trainer.progress = objective, score, lengths, progress
+    trainer.optimizer_terms = learning_rate, learning_rates or {}, weight_decay, optimizer == "muon"
     started = time.perf_counter()
-    last = get_last_checkpoint(str(checkpoints)) if Path(checkpoints).is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last_complete(Path(checkpoints)))
     if stop_after is None:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return {"seconds": time.perf_counter() - started, "steps": trainer.state.global_step}
+    cost = {"seconds": time.perf_counter() - started, "steps": trainer.state.global_step}
+    scores = {row["step"]: row["eval_score"] for row in trainer.state.log_history if "eval_score" in row}
+    return cost | ({"scores": scores, "best": trainer.state.best_global_step} if score else {})
 
 
-class OfLikeLength(Sampler):
+def _last_complete(checkpoints: Path) -> str | None:
+    """The newest checkpoint that is whole: the Trainer writes trainer_state.json last."""
+    states = [path for path in checkpoints.glob("checkpoint-*/trainer_state.json")]
+    whole = [path.parent for path in states if path.read_text(encoding="utf-8").endswith("\n}\n")]
+    return str(max(whole, key=lambda folder: int(folder.name.split("-")[1]))) if whole else None
+
+
+class BucketSampler(Sampler):
     """Rows in an order in which those of a batch are of like length, every epoch anew, by the seed.
 
-    Pools of 16 batches are drawn and sorted, then all batches change places: else long clips would come before short
-    ones again and again, and as tempo is part of the tone, the sad before the angry.
+    Pools of 16 batches are drawn and sorted, then all batches are shuffled: in sorted order, long clips would always
+    precede short ones, and as tempo depends on the emotion, sad clips angry ones.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
@@ -132,21 +126,37 @@ class OfLikeLength(Sampler):
         return iter([row for at in generator.permutation(len(batches)) for row in batches[at]] + sum(last, []))
 
 
-class _StudyTrainer(Trainer):
-    """The Trainer with a loss that names its parts, rates by part of the model, and checkpoints of what is trained."""
+class _Trainer(Trainer):
+    loss_is_scaled_for_ga = True  # objectives divide by the labels of all accumulated batches
+    updates = 0  # since the last row of the log
 
-    loss_is_scaled_for_ga = False  # a mean over its batch: to be divided by the number of accumulated batches
-    loss_parts: LossFunction
-    own_rates: Mapping[str, float]
-    row_lengths: Sequence[int] | None
-    muon: bool
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The batches of one update, each with `num_items`: the labels of every kind in all of them, at least 1, as a
+        mean over processes, since these average their gradients."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        totals = {
+            name: sum((batch[name] != -100).sum() for batch in batches)
+            for name in (batches or [{}])[0]
+            if name.endswith("labels")
+        }
+        totals = {name: self.accelerator.reduce(n.float(), "mean").clamp(min=1) for name, n in totals.items()}
+        self.updates += 1
+        return [{**batch, "num_items": totals} for batch in batches], None
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        parts = self.loss_parts(model, inputs)
-        for name, value in parts.items():
-            total, count = self.sums.get(name, (0.0, 0))
-            self.sums[name] = (total + value.detach(), count + 1)
+        parts = self.objective(model, inputs)
         loss = sum(value for name, value in parts.items() if not name.startswith("share_"))
+        if not torch.isfinite(loss):
+            found = ", ".join(f"{name} {float(value):g}" for name, value in parts.items())
+            clips = f"; the batch holds {', '.join(inputs['ids'])}" if "ids" in inputs else ""
+            raise StudyError(
+                f"training stopped in update {self.state.global_step + 1}: the loss is not finite ({found}){clips}; "
+                "use a lower learning_rate, or look at the data of this batch"
+            )
+        for name, value in parts.items():
+            among = self.current_gradient_accumulation_steps if name.startswith("share_") else 1
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach() / among
+        self.progress.loss = loss.detach()
         return (loss, parts) if return_outputs else loss
 
     @property
@@ -154,22 +164,30 @@ class _StudyTrainer(Trainer):
         return self.__dict__.setdefault("_sums", {})
 
     def log(self, logs, start_time=None):
-        logs.update({name: float(total / count) for name, (total, count) in self.sums.items()})
-        self.sums.clear()
+        if "loss" in logs:
+            logs |= {name: float(total / self.updates) for name, total in self.sums.items()}
+            self.sums.clear()
+            self.updates = 0
         super().log(logs, start_time)
+
+    def evaluate(self, *_, **__):
+        metrics = {"eval_score": self.score(self.model)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def create_optimizer(self, model=None):
         if self.optimizer is None:
-            rates = self.args.learning_rate, self.own_rates
-            groups = groups_of(self.model, self.args.weight_decay, *rates, muon=self.muon)
-            kind, options = (Muon, {}) if self.muon else self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            *_, muon = self.optimizer_terms
+            groups = parameter_groups(self.model, *self.optimizer_terms)
+            kind, options = (Muon, {}) if muon else self.get_optimizer_cls_and_kwargs(self.args, self.model)
             self.optimizer = kind(groups, **options)
         return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset=None):
-        if self.row_lengths is None:
+        if self.lengths is None:
             return super()._get_train_sampler(train_dataset)
-        return OfLikeLength(self.row_lengths, self.args.train_batch_size, self.args.data_seed)
+        return BucketSampler(self.lengths, self.args.train_batch_size, self.args.data_seed)
 
     def _save(self, output_dir=None, state_dict=None):
         Path(output_dir).mkdir(parents=True, exist_ok=True)
@@ -182,20 +200,24 @@ class _StudyTrainer(Trainer):
         unexpected = self.model.load_state_dict(trained, strict=False).unexpected_keys
         if unexpected:
             raise StudyError(
-                f"{resume_from_checkpoint}: holds {unexpected[0]}, which this model has not; "
+                f"{resume_from_checkpoint}: holds {unexpected[0]}, which this model does not have; "
                 "remove the folder and run the stage again"
             )
 
 
-class _Log(TrainerCallback):
-    """The training log as CSV; a resumed run goes on below the rows that its checkpoint had seen."""
+class _Progress(TrainerCallback):
+    """The training log as CSV, to which a resumed run adds below the rows of its checkpoint; and in the pipeline, where
+    there is no bar, a line every few seconds."""
 
-    def __init__(self, path: Path, batch_size: int, stop_after: int | None):
-        self.path, self.batch_size, self.stop_after = Path(path), batch_size, stop_after
+    loss = float("nan")  # of the last batch
+
+    def __init__(self, path: Path, batch_size: int, save_steps: int, stop_after: int | None):
+        self.path, self.batch_size, self.save_steps, self.stop_after = path, batch_size, save_steps, stop_after
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.rows, self.last = [], (state.global_step, time.perf_counter())
+        self.begun = self.logged = (state.global_step, time.perf_counter())
+        self.printed, self.rows = time.perf_counter(), []
         if state.global_step and self.path.is_file():
             with open(self.path, newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= state.global_step]
@@ -203,22 +225,25 @@ class _Log(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        step, now = state.global_step, time.perf_counter()
-        seen = (step - self.last[0]) * self.batch_size * args.world_size
-        row = {"step": step, **{k: v for k, v in logs.items() if k != "epoch"}}
-        row["samples_per_second"] = seen / (now - self.last[1])
-        self.last = (step, now)
-        self.rows.append({name: _short(value) for name, value in row.items()})
+        (step, then), now = self.logged, time.perf_counter()
+        speed = (state.global_step - step) * self.batch_size * args.world_size / (now - then)
+        row = {"step": state.global_step, **logs, "samples_per_second": speed}
+        self.logged = state.global_step, now
+        self.rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items() if k != "epoch"})
         with open(self.path, "w", newline="") as file:
             writer = csv.DictWriter(file, list(self.rows[-1]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
 
+    def on_substep_end(self, args, state, control, **kwargs):
+        now, (step, begun) = time.perf_counter(), self.begun
+        if args.disable_tqdm and state.is_world_process_zero and now - self.printed >= PRINT_EVERY:
+            done, self.printed = state.global_step - step, now
+            left = f", {(now - begun) / done * (state.max_steps - state.global_step):.0f} s left" if done else ""
+            print(f"step {state.global_step} of {state.max_steps}: loss {float(self.loss):.3g}{left}", flush=True)
+
     def on_step_end(self, args, state, control, **kwargs):
-        if self.stop_after is not None and state.global_step >= self.stop_after:
-            control.should_save = True
-            control.should_training_stop = True
-
-
-def _short(value):
-    return f"{value:.6g}" if isinstance(value, float) else value
+        self.on_substep_end(args, state, control)
+        stop = self.stop_after is not None and state.global_step >= self.stop_after
+        control.should_training_stop |= stop
+        control.should_save |= stop or bool(self.save_steps and state.global_step % self.save_steps == 0)

@@ -1,6 +1,7 @@
-"""The emotion classifiers of the cascades: what they hear, what they learn, which of their weights are kept."""
+"""Speech emotion classifiers: their input, their training, the weights that are kept."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from blsp_core.data.audio import write_corpus
-from blsp_core.data.manifest import EMOTIONS, Utterance, write_manifest
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.data.manifest import Utterance, write_manifest
 from blsp_core.errors import StudyError
 from blsp_core.training import ser_classifier as classifiers
 
@@ -22,18 +24,18 @@ def model_of(architecture: str = "wav2vec2", **changed):
 
 
 def batch_of(items: list[dict], normalise: bool = False) -> dict:
-    extractor = classifiers.build_feature_extractor()
+    extractor = classifiers.build_extractor()
     extractor.do_normalize = normalise
     return classifiers.collate(extractor, items)
 
 
 def predict(model, utterances, root, batch_size=4):
     clips = classifiers.Clips(utterances, root)
-    return classifiers.predict(model, classifiers.build_feature_extractor(), clips, batch_size)
+    return classifiers.predict(model, classifiers.build_extractor(), clips, batch_size)
 
 
 @pytest.fixture(scope="module")
-def tones(tmp_path_factory):
+def hums(tmp_path_factory):
     """A folder with hums of 0.3 to 0.6 s, the sad ones soft and the angry ones loud, and their utterances."""
     folder, rng = tmp_path_factory.mktemp("hums"), np.random.default_rng(0)
     emotions = ["sad", "angry"] * 12
@@ -48,17 +50,17 @@ def tones(tmp_path_factory):
     ]
 
 
-def fit(tones, folder, model, **changed):
-    clips = classifiers.Clips(tones[1], tones[0], keep=True)
+def fit(hums, folder, model, **changed):
+    clips = classifiers.Clips(hums[1], hums[0], keep=True)
     settings = {"steps": 20, "batch_size": 8, "learning_rate": 5e-3, "validations": 4, "seed": 1} | changed
     places = {"checkpoints": folder / "unfinished", "log": folder / "log.csv"}
-    return classifiers.fit(model, classifiers.build_feature_extractor(), clips, clips, **settings, **places)
+    return classifiers.fit(model, classifiers.build_extractor(), clips, clips, **settings, **places)
 
 
 @pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
-def test_a_clip_is_named_as_it_would_be_alone(architecture, tones):
+def test_a_prediction_does_not_depend_on_the_other_clips(architecture, hums):
     model = model_of(architecture)
-    clips = classifiers.Clips(tones[1][:5], tones[0])
+    clips = classifiers.Clips(hums[1][:5], hums[0])
     together, alone = batch_of([clips[i] for i in range(5)]), [batch_of([clips[i]]) for i in range(5)]
     assert len({batch["input_values"].shape[1] for batch in alone}) == 5  # so that there is padding
     with torch.no_grad():
@@ -68,11 +70,11 @@ def test_a_clip_is_named_as_it_would_be_alone(architecture, tones):
 
 
 @pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
-def test_loudness_reaches_the_model_which_a_normalising_extractor_would_prevent(architecture, tones):
-    model, sound = model_of(architecture), classifiers.Clips(tones[1], tones[0])[0]["sound"]
+def test_the_model_gets_loudness_which_a_normalising_extractor_removes(architecture, hums):
+    model, sound = model_of(architecture), classifiers.Clips(hums[1], hums[0])[0]["sound"]
 
     def moved(normalise: bool) -> float:
-        batches = [batch_of([{"sound": gain * sound, "label": 0}], normalise) for gain in (1, 20)]
+        batches = [batch_of([{"sound": gain * sound, "label": 0, "id": "a"}], normalise) for gain in (1, 20)]
         with torch.no_grad():
             soft, loud = (model(batch["input_values"]).logits for batch in batches)
         return (soft - loud).abs().max().item()
@@ -81,11 +83,11 @@ def test_loudness_reaches_the_model_which_a_normalising_extractor_would_prevent(
 
 
 @pytest.mark.parametrize("architecture", classifiers.ARCHITECTURES)
-def test_it_learns_what_only_loudness_tells_and_is_read_back_as_it_was_saved(architecture, tones, tmp_path):
-    model, (root, utterances) = model_of(architecture), tones
-    cost = fit(tones, tmp_path, model)
+def test_it_learns_from_loudness_and_predicts_the_same_when_it_is_loaded(architecture, hums, tmp_path):
+    model, (root, utterances) = model_of(architecture), hums
+    cost = fit(hums, tmp_path, model)
     assert cost["scores"][cost["best"]] > 0.9 and cost["steps"] == 20
-    for part in (model, classifiers.build_feature_extractor()):
+    for part in (model, classifiers.build_extractor()):
         part.save_pretrained(tmp_path / "model")
     named = classifiers.Classifier(tmp_path / "model", root, batch_size=5).emotions(utterances)
     assert named == predict(model, utterances, root, 24)
@@ -97,8 +99,8 @@ def test_its_labels_are_the_emotions_of_the_study():
     assert [config.id2label[i] for i in range(config.num_labels)] == list(EMOTIONS)
 
 
-def test_names_come_in_the_order_of_the_utterances(tones):
-    root, utterances = tones
+def test_predictions_are_in_the_order_of_the_utterances(hums):
+    root, utterances = hums
     model = model_of()
     with torch.no_grad():
         model.classifier.weight.mul_(50)  # so that clips differ in their names
@@ -108,60 +110,73 @@ def test_names_come_in_the_order_of_the_utterances(tones):
     assert together == [names[u.id] for u in backwards] and len(set(together)) > 1
 
 
-def test_a_norm_over_time_hears_one_clip_at_a_time(tones):
+def test_a_front_with_a_norm_over_time_gets_one_clip_at_a_time(hums):
     model, seen = model_of(), []
     model.config.feat_extract_norm = "group"
     model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    predict(model, tones[1][:3], tones[0], 3)
+    predict(model, hums[1][:3], hums[0], 3)
     assert seen == [1, 1, 1]
 
 
-def test_kept_sounds_are_those_of_the_files(tones):
-    fresh, kept = (classifiers.Clips(tones[1], tones[0], keep=keep) for keep in (False, True))
+def test_kept_sounds_are_those_of_the_files(hums):
+    fresh, kept = (classifiers.Clips(hums[1], hums[0], keep=keep) for keep in (False, True))
     first, again, true = kept[1]["sound"], kept[1]["sound"], fresh[1]["sound"]
     assert np.array_equal(first, again) and first.dtype == true.dtype
     assert 0 < np.abs(first - true).max() < 1e-3 * np.abs(true).max()
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tones, tmp_path):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(hums, tmp_path):
     whole, halves = model_of(), model_of()
-    uninterrupted = fit(tones, tmp_path / "whole", whole)
-    fit(tones, tmp_path / "halves", halves, save_steps=4, stop_after=8)
+    uninterrupted = fit(hums, tmp_path / "whole", whole)
+    fit(hums, tmp_path / "halves", halves, save_steps=4, stop_after=8)
     again = model_of()
-    resumed = fit(tones, tmp_path / "halves", again, save_steps=4)
+    resumed = fit(hums, tmp_path / "halves", again, save_steps=4)
     assert resumed["scores"] == uninterrupted["scores"] and list(resumed["scores"]) == [5, 10, 15, 20]
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
-def test_a_manifest_without_labels_is_an_error(tones, tmp_path):
-    unlabelled = [replace(u, emotion="") for u in tones[1]]
-    write_manifest(tmp_path / "mixed.jsonl", [*tones[1][:3], *unlabelled])
-    assert classifiers.labelled([tmp_path / "mixed.jsonl"]) == tones[1][:3]
+def test_a_manifest_without_labels_is_an_error(hums, tmp_path):
+    unlabelled = [replace(u, emotion="") for u in hums[1]]
+    write_manifest(tmp_path / "mixed.jsonl", [*hums[1][:3], *unlabelled])
+    assert classifiers.labelled([tmp_path / "mixed.jsonl"]) == hums[1][:3]
     write_manifest(tmp_path / "none.jsonl", unlabelled)
     with pytest.raises(StudyError, match=r"none.jsonl: no utterance has an emotion; name labelled corpora"):
         classifiers.labelled([tmp_path / "none.jsonl"])
 
 
-def test_an_architecture_that_is_not_there_is_an_error():
+def begin(architecture, **changes):
+    settings = {"hub": {}, "hub_revision": "main", "size": SIZE | FRONT, "train_front": True} | changes
+    return classifiers.begin(SimpleNamespace(architecture=architecture, **settings))
+
+
+def test_settings_choose_the_model_and_whether_its_front_is_trained(tmp_path):
+    model, extractor = begin("wavlm", train_front=False)
+    assert not any(p.requires_grad for p in model.base_model.feature_extractor.parameters())
+    assert model.classifier.weight.requires_grad and not extractor.do_normalize
+    for part in (model, extractor):
+        part.save_pretrained(tmp_path)
+    loaded, _ = begin("wavlm", hub={"wavlm": str(tmp_path)})
+    assert torch.equal(loaded.classifier.weight, model.classifier.weight)
+    assert all(p.requires_grad for p in loaded.base_model.feature_extractor.parameters())
     with pytest.raises(StudyError, match="'whisper' is none of wav2vec2, hubert, wavlm"):
-        model_of("whisper")
+        begin("whisper")
 
 
-def test_a_pretrained_encoder_gets_a_fresh_head_and_is_heard_as_it_was_trained(tmp_path):
+def test_a_pretrained_encoder_gets_a_new_head_and_its_own_extractor(tmp_path):
     classifiers.build("hubert", **SIZE, **FRONT).hubert.save_pretrained(tmp_path)
-    extractor = classifiers.build_feature_extractor()
+    extractor = classifiers.build_extractor()
     extractor.do_normalize = True
     extractor.save_pretrained(tmp_path)
-    model, found = classifiers.pretrained("hubert", str(tmp_path), "main")
+    model, found = classifiers.load_pretrained("hubert", str(tmp_path), "main")
     weights = load_file(tmp_path / "model.safetensors")
     name = "encoder.layer_norm.weight"
     assert torch.equal(model.hubert.state_dict()[name], weights[name]) and found.do_normalize
     assert list(model.config.id2label.values()) == list(EMOTIONS)
     with pytest.raises(StudyError, match="is a hubert; name a wavlm there"):
-        classifiers.pretrained("wavlm", str(tmp_path), "main")
+        classifiers.load_pretrained("wavlm", str(tmp_path), "main")
 
 
 def test_weights_that_are_nowhere_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(StudyError, match=r"classifier.hub.wavlm: .*nothing-there.*it comes from"):
-        classifiers.pretrained("wavlm", str(tmp_path / "nothing-there"), "main")
+        classifiers.load_pretrained("wavlm", str(tmp_path / "nothing-there"), "main")

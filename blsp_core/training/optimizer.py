@@ -1,0 +1,86 @@
+"""Muon (Jordan et al. 2024) for matrices with AdamW for the rest, in one optimizer, as the Trainer takes one only.
+
+torch.optim.Muon computes in bfloat16, which took 10 to 16 times as long as this on a CPU without bfloat16 arithmetic.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import torch
+
+from blsp_core.errors import StudyError
+from blsp_core.model.lora import is_lora
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, as in torch.optim.Muon
+ITERATIONS = 5
+MATCHED_RMS = 0.2  # updates have the root mean square of AdamW's, so both take the same learning rate: arXiv 2502.16982
+
+
+def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+    """Matrices (N, rows, columns) with their singular values near 1, by Newton-Schulz iteration."""
+    a, b, c = COEFFICIENTS
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW, except that groups with `muon` set hold matrices and are updated along their orthogonalized momentum.
+
+    A convolution kernel counts as the matrix (output channels, all else).
+    """
+
+    def __init__(self, groups: list[dict], momentum: float = 0.95, **options):
+        super().__init__([{"muon": False, "momentum": momentum, **group} for group in groups], **options)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            same_shape = defaultdict(list)  # orthogonalized together
+            for weight in group["params"] if group["muon"] else ():
+                if weight.grad is not None:
+                    same_shape[weight.shape].append(weight)
+            for weights in same_shape.values():
+                momenta = torch.stack([self._nesterov(weight, group["momentum"]).flatten(1) for weight in weights])
+                size = MATCHED_RMS * max(momenta.shape[1:]) ** 0.5
+                for weight, update in zip(weights, orthogonalize(momenta), strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(update.view_as(weight), alpha=-group["lr"] * size)
+                    weight.grad = None  # so that AdamW leaves it alone
+        return super().step(closure)
+
+    def _nesterov(self, weight: torch.nn.Parameter, momentum: float) -> torch.Tensor:
+        state = self.state[weight]
+        if not state:
+            state["step"], state["momentum"] = torch.zeros(()), torch.zeros_like(weight)
+        state["step"] += 1
+        return weight.grad.lerp(state["momentum"].lerp_(weight.grad, 1 - momentum), momentum)
+
+
+def parameter_groups(
+    model: torch.nn.Module, learning_rate: float, learning_rates: Mapping[str, float], weight_decay: float, muon: bool
+) -> list[dict]:
+    """Groups of what is trained. With `muon`, the matrices within layers or an adapter, without low-rank updates, are
+    Muon's; embeddings, heads and vectors are AdamW's.
+
+    learning_rates: of parts of the model, by their attribute name or `lora`, where they differ from `learning_rate`.
+    Biases and norms have no weight decay. Raises StudyError for a part that does not exist, and without a matrix.
+    """
+    unknown = [part for part in learning_rates if part != "lora" and not hasattr(model, part)]
+    if unknown:
+        raise StudyError(f"learning_rates: {type(model).__name__} has no part {unknown[0]!r}; remove or correct it")
+    groups: dict[tuple, list] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            part, matrix = "lora" if is_lora(name) else name.split(".")[0], weight.ndim > 1
+            inner = muon and matrix and part != "lora" and (".layers." in f".{name}" or part == "adapter")
+            terms = inner, learning_rates.get(part, learning_rate), weight_decay if matrix else 0.0
+            groups.setdefault(terms, []).append(weight)
+    if muon and not any(inner for inner, _, _ in groups):
+        raise StudyError(f"{type(model).__name__}: no matrix for Muon in its layers or adapter; set optimizer: adamw")
+    names = ("muon", "lr", "weight_decay")
+    return [{"params": weights, **dict(zip(names, terms, strict=True))} for terms, weights in groups.items()]
