@@ -1,10 +1,8 @@
-"""Checks of the miniature's models: the LLM by instruction, word error rates, and the answers of a trained model."""
+"""Checks of the miniature's models: the LLM by instruction, thresholds, and the answers of a trained model."""
 
 import random
 from statistics import fmean
 from types import SimpleNamespace
-
-import jiwer
 
 from blsp_core.data.emotions import EMOTIONS, parse_emotion
 from blsp_core.data.manifest import Utterance
@@ -68,19 +66,6 @@ def check_whisper(wer: float, threshold: float) -> None:
             f"the Whisper's word error rate is {wer:.3f}, whisper.max_wer is {threshold}: too weak for the study; "
             "raise whisper.training.steps or whisper.training.utterances"
         )
-
-
-def word_error_rates(references: list[str], transcripts: list[str], **groups: list[str]) -> dict:
-    """`wer` over all, `exact`: the share of transcripts without error, n; and of each group, `emotion=[...]` a member
-    for every sentence, the word error rates as `by_emotion`."""
-    pairs = list(zip(references, transcripts, strict=True))
-    report = {"wer": jiwer.wer(references, transcripts), "exact": fmean(a == b for a, b in pairs), "n": len(pairs)}
-    for name, members in groups.items():
-        grouped = {group: [p for p, m in zip(pairs, members, strict=True) if m == group] for group in members}
-        report[f"by_{name}"] = {
-            group: jiwer.wer(*map(list, zip(*rows, strict=True))) for group, rows in grouped.items()
-        }
-    return report
 
 
 def judge_replies(utterances: list[Utterance], replies: list[str]) -> dict:

@@ -29,6 +29,10 @@ class Line:
     earlier: tuple["Line | str", ...] = ()  # turns of the dialogue before: spoken lines, replies in text
 
     @property
+    def text(self) -> str:
+        return self.sentence.text
+
+    @property
     def spoken(self) -> list["Line"]:
         """The lines of the dialogue that are spoken, this one last."""
         return [*(turn for turn in self.earlier if isinstance(turn, Line)), self]
@@ -152,7 +156,7 @@ def _speak(tasks: list[tuple[Line, str]]) -> list[Spoken]:
     for line, _ in tasks:
         natural_level(line.speaker.voice)
     start_afresh()
-    return [speak(line.sentence.text, line.speaker, line.emotion, random.Random(seed)) for line, seed in tasks]
+    return [speak(line.text, line.speaker, line.emotion, random.Random(seed)) for line, seed in tasks]
 
 
 def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: str | None = None) -> list[Utterance]:
@@ -166,7 +170,7 @@ def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: 
     slices = write_corpus(Path(root) / "corpora" / f"{name}.flac", sounds)
     written = []
     for turn, sound, piece in zip(turns, sounds, slices, strict=True):
-        fields = {"audio": f"corpora/{piece}", "text": turn.sentence.text, "emotion": turn.label or turn.emotion}
+        fields = {"audio": f"corpora/{piece}", "text": turn.text, "emotion": turn.label or turn.emotion}
         written.append({**fields, "duration": round(len(sound) / SAMPLE_RATE, 3)})
     rows, spoken = [], iter(written)
     for number, line in enumerate(lines):

@@ -13,26 +13,8 @@ from dataclasses import dataclass, replace
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.prompts import NAMED
-from blsp_core.toy.lexicon import (
-    BODY_WITH_VERB,
-    BODY_WITHOUT_VERB,
-    CUES,
-    GO_ON,
-    GUESTS,
-    INTERJECTIONS,
-    LIKE,
-    MOMENTS,
-    OPENINGS_CONTINUATION,
-    OPENINGS_REPLY,
-    PEOPLE,
-    PLACES,
-    SHAPES_FOLLOW_UP,
-    SHAPES_REQUEST,
-    SHAPES_STATEMENT,
-    TELL_ME_MORE,
-    TOPIC_OF,
-    TOPICS,
-)  # fmt: skip
+from blsp_core.toy import lexicon
+from blsp_core.toy.lexicon import INTERJECTIONS, TOPIC_OF, TOPICS
 
 
 @dataclass(frozen=True)
@@ -62,12 +44,12 @@ class Sentence:
 
 
 def _cue(rng: random.Random, emotion: str | None) -> dict:
-    return {"cue": rng.choice(CUES[emotion]) if emotion else "", "cue_first": rng.random() < 0.5}
+    return {"cue": rng.choice(lexicon.CUES[emotion]) if emotion else "", "cue_first": rng.random() < 0.5}
 
 
 def draw_guest(rng: random.Random, cue_emotion: str | None = None) -> Sentence:
-    """One of the sentences of `GUESTS`, with a cue for `cue_emotion`."""
-    words, (person, thing) = rng.choice(list(GUESTS.items()))
+    """One of the sentences of `lexicon.GUESTS`, with a cue for `cue_emotion`."""
+    words, (person, thing) = rng.choice(list(lexicon.GUESTS.items()))
     return Sentence(words, TOPIC_OF[thing], thing, person=person, **_cue(rng, cue_emotion))
 
 
@@ -75,9 +57,9 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_emo
     """A random sentence of the split, with a cue for `cue_emotion`."""
     while True:
         topic = rng.choice(list(TOPICS))
-        shape = rng.choice(SHAPES_REQUEST if request else SHAPES_STATEMENT)
-        options = {"object": TOPICS[topic]["objects"], "verb": TOPICS[topic]["verbs"], "person": PEOPLE}
-        options |= {"place": PLACES, "moment": MOMENTS}
+        shape = rng.choice(lexicon.SHAPES_REQUEST if request else lexicon.SHAPES_STATEMENT)
+        options = {"object": TOPICS[topic]["objects"], "verb": TOPICS[topic]["verbs"], "person": lexicon.PEOPLE}
+        options |= {"place": lexicon.PLACES, "moment": lexicon.MOMENTS}
         drawn = {slot: rng.choice(words) for slot, words in options.items()}
         used = {slot: word if f"{{{slot}}}" in shape else "" for slot, word in drawn.items()}
         sentence = Sentence(
@@ -91,8 +73,8 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_emo
 def draw_follow_up(rng: random.Random, split: str, cue_emotion: str | None = None) -> Sentence:
     """A random request of the split about an object named earlier, with a cue for `cue_emotion`."""
     while True:
-        where = rng.choice(PLACES + MOMENTS)
-        words = rng.choice(SHAPES_FOLLOW_UP).format(where=where)
+        where = rng.choice(lexicon.PLACES + lexicon.MOMENTS)
+        words = rng.choice(lexicon.SHAPES_FOLLOW_UP).format(where=where)
         sentence = Sentence(words, request=True, person="we", where=where, **_cue(rng, cue_emotion))
         if sentence.split == split:
             return sentence
@@ -109,8 +91,8 @@ def draw_dialogue(
     """
     first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_emotion=cue_emotion)
     last = replace(draw_follow_up(rng, split, last_cue_emotion), topic=first.topic, object=first.object)
-    opening = "" if emotion == "neutral" else _opening(rng, OPENINGS_REPLY, emotion) + " "
-    return first, f"{opening}{rng.choice(GO_ON)}.", last
+    opening = "" if emotion == "neutral" else _opening(rng, lexicon.OPENINGS_REPLY, emotion) + " "
+    return first, f"{opening}{rng.choice(lexicon.GO_ON)}.", last
 
 
 def _opening(rng: random.Random, openings: dict[str, list[str]], emotion: str) -> str:
@@ -118,18 +100,18 @@ def _opening(rng: random.Random, openings: dict[str, list[str]], emotion: str) -
 
 
 def _like(topic: str) -> str:
-    return LIKE.format(folk=TOPICS[topic]["folk"])
+    return lexicon.LIKE.format(folk=TOPICS[topic]["folk"])
 
 
 def continuation(rng: random.Random, sentence: Sentence, emotion: str) -> str:
     """A continuation in an emotion: an opening that shows it, then a body that repeats all parts of the sentence."""
-    body = (BODY_WITH_VERB if sentence.verb else BODY_WITHOUT_VERB).format(**vars(sentence)).strip()
-    return f"{_opening(rng, OPENINGS_CONTINUATION, emotion)} {_like(sentence.topic)} {body}."
+    body = (lexicon.BODY_WITH_VERB if sentence.verb else lexicon.BODY_WITHOUT_VERB).format(**vars(sentence)).strip()
+    return f"{_opening(rng, lexicon.OPENINGS_CONTINUATION, emotion)} {_like(sentence.topic)} {body}."
 
 
 def plain_reply(rng: random.Random, sentence: Sentence) -> str:
     """Advice on a request's object, or a question about a statement's, without emotion."""
-    line = TELL_ME_MORE
+    line = lexicon.TELL_ME_MORE
     if sentence.request:
         line = f"{_like(sentence.topic)} {rng.choice(TOPICS[sentence.topic]['advice'])}"
     return line.format(object=sentence.object) + "."
@@ -137,7 +119,7 @@ def plain_reply(rng: random.Random, sentence: Sentence) -> str:
 
 def empathetic_reply(rng: random.Random, sentence: Sentence, emotion: str) -> str:
     """An opening that acknowledges the speaker's emotion, then a `plain_reply`."""
-    return f"{_opening(rng, OPENINGS_REPLY, emotion)} {plain_reply(rng, sentence)}"
+    return f"{_opening(rng, lexicon.OPENINGS_REPLY, emotion)} {plain_reply(rng, sentence)}"
 
 
 def name_emotion(emotion: str) -> str:
@@ -157,8 +139,8 @@ class Reply:
 
 
 _SLOTS = {
-    "{where}": "(?: (?:" + "|".join(PLACES + MOMENTS) + "))?",
-    "{person}": "(?:" + "|".join([*PEOPLE, "we", *(who for who, _ in GUESTS.values())]) + ")",
+    "{where}": "(?: (?:" + "|".join(lexicon.PLACES + lexicon.MOMENTS) + "))?",
+    "{person}": "(?:" + "|".join([*lexicon.PEOPLE, "we", *(who for who, _ in lexicon.GUESTS.values())]) + ")",
     "{verb}": "(?:" + "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"]) + ")",
     "{object}": r"(\w+)",
 }
@@ -172,14 +154,14 @@ def _pattern(template: str) -> re.Pattern:
 
 _BODIES = [  # pattern, kind, topic
     *((_pattern(f"{_like(topic)} {body}"), "continuation", topic)
-      for body in (BODY_WITH_VERB, BODY_WITHOUT_VERB) for topic in TOPICS),
+      for body in (lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB) for topic in TOPICS),
     *((_pattern(f"{_like(topic)} {line}"), "reply", topic)
       for topic, entry in TOPICS.items() for line in entry["advice"]),
-    (_pattern(TELL_ME_MORE), "reply", None),
+    (_pattern(lexicon.TELL_ME_MORE), "reply", None),
 ]  # fmt: skip
 _OPENINGS = [
     (f"{INTERJECTIONS[emotion]} {opening} ", kind, emotion)
-    for kind, openings in (("continuation", OPENINGS_CONTINUATION), ("reply", OPENINGS_REPLY))
+    for kind, openings in (("continuation", lexicon.OPENINGS_CONTINUATION), ("reply", lexicon.OPENINGS_REPLY))
     for emotion in EMOTIONS
     for opening in openings[emotion]
 ]

@@ -63,7 +63,7 @@ class Recordings(Dataset):
     def __init__(self, features: list[np.ndarray], lines: list[Line], spoken: list[Spoken], tokenizer, seconds: float):
         """seconds: of one frame of the encoder."""
         self.features, self.tokenizer, self.seconds = features, tokenizer, seconds
-        self.texts, self.words = [line.sentence.text for line in lines], [row.words for row in spoken]
+        self.texts, self.words = [line.text for line in lines], [row.words for row in spoken]
         self.phonemes = [[(start, name.strip("',")) for start, name in row.phonemes] for row in spoken]
         self.inventory = {name: i for i, name in enumerate(sorted({name for row in self.phonemes for _, name in row}))}
 
