@@ -1,62 +1,93 @@
-"""Are the backbones good enough to build on? The LLM's answers instruction by instruction, the Whisper's words."""
+"""Checks of the miniature's models: the LLM by instruction, thresholds, and the answers of a trained model."""
 
 import random
+from statistics import fmean
+from types import SimpleNamespace
 
-import jiwer
-
+from blsp_core.data.emotions import EMOTIONS, parse_emotion
+from blsp_core.data.manifest import Utterance
+from blsp_core.errors import StudyError
 from blsp_core.inference.llm import answer
-from blsp_core.toy import instruction_data as diet
 from blsp_core.toy.grammar import parse_reply
+from blsp_core.toy.instruction_data import SHARES, SOURCES, Example, draw_example
+from blsp_core.toy.judge import ToyJudge
 
 OBJECT_TASKS = ("continue", "continue_emotion", "continue_conveyed", "reply", "empathy", "dialogue")
-TONE_TASKS = ("continue", "continue_emotion", "continue_conveyed", "identify", "empathy", "dialogue")
+EMOTION_TASKS = ("continue", "continue_emotion", "continue_conveyed", "identify", "empathy", "dialogue")
 
 
-def examine(model, tokenizer, per_task: int, seed: int, split: str = "test", batch_size: int = 100) -> dict[str, dict]:
-    """For each instruction the share of answers with the right object and the right tone, and n.
+def instruction_accuracy(model, tokenizer, count: int, seed: int, split: str = "test") -> dict[str, dict]:
+    """For each instruction, n = `count` and the shares of answers with the right `object` and the right `emotion`.
 
-    The sentences are of the split, the wordings the paper's own; a malformed answer is wrong in both. An instruction
-    that has no object (identify) or no tone (reply) has no such share. In a dialogue the object is that of the first
-    turn, the tone that of the last.
+    Sentences are of the split, prompts the paper's own; a malformed answer is wrong in both. `identify` has no object,
+    a plain `reply` no emotion; where the answer is fixed (`repeat`, `feeling`), `exact` is the share of equal answers.
     """
     report = {}
-    for task in diet.SHARES:
+    for task in SHARES:
         rng = random.Random(f"{seed} {task} {split}")
-        sources = [s for s in diet.TONE_SOURCES if s != "blend"]
-        examples = [
-            diet.draw_example(rng, split, task, rng.choice(sources), paper_wording=True) for _ in range(per_task)
-        ]
-        answers = [a.text for a in answer(model, tokenizer, [e.chat for e in examples], 40, batch_size)]
-        report[task] = {"n": per_task, **_shares(task, examples, answers)}
+        sources = [source for source in SOURCES if source != "blend"]
+        examples = [draw_example(rng, split, task, rng.choice(sources), paper_prompt=True) for _ in range(count)]
+        answers = [found.text for found in answer(model, tokenizer, [one.chat for one in examples], 40, 100)]
+        report[task] = {"n": count, **_shares(task, examples, answers)}
     return report
 
 
-def _shares(task: str, examples: list[diet.Example], answers: list[str]) -> dict[str, float]:
-    parsed = [parse_reply(text) for text in answers]
-    pairs = list(zip(examples, parsed, strict=True))
+def _shares(task: str, examples: list[Example], answers: list[str]) -> dict[str, float]:
+    pairs = [(example, parse_reply(text)) for example, text in zip(examples, answers, strict=True)]
     shares = {}
     if task in OBJECT_TASKS:
-        shares["object"] = _mean(r.well_formed and r.object == e.words.object for e, r in pairs)
-    if task in TONE_TASKS:
-        shares["tone"] = _mean(r.well_formed and r.tone == parse_reply(e.answer).tone for e, r in pairs)
-    if not shares:
-        shares["exact"] = _mean(e.answer == text for e, text in zip(examples, answers, strict=True))
-    return shares
+        shares["object"] = fmean(r.well_formed and r.object == e.words.object for e, r in pairs)
+    if task in EMOTION_TASKS:
+        shares["emotion"] = fmean(r.well_formed and r.emotion == parse_reply(e.answer).emotion for e, r in pairs)
+    return shares or {"exact": fmean(e.answer == text for e, text in zip(examples, answers, strict=True))}
 
 
-def _mean(values) -> float:
-    values = list(values)
-    return sum(values) / len(values)
+def check_llm(accuracy: dict[str, dict], threshold: float) -> dict[str, float]:
+    """The worst instruction's share of right objects and of right emotions.
 
-
-def examine_words(said: list[str], heard: list[str], groups: dict[str, list[str]]) -> dict:
-    """Word error rate over all (`wer`), the share of sentences heard exactly, n, and the rate of every group.
-
-    groups: name -> the group of each sentence; {"tone": [...]} gives `by_tone`, group -> word error rate.
+    accuracy: from `instruction_accuracy`. Raises StudyError when a share is below the threshold, `llm.min_accuracy`.
     """
-    report = {"wer": jiwer.wer(said, heard), "exact": _mean(a == b for a, b in zip(said, heard, strict=True))}
-    for name, members in groups.items():
-        rows = {group: [i for i, found in enumerate(members) if found == group] for group in dict.fromkeys(members)}
-        rates = {group: jiwer.wer([said[i] for i in r], [heard[i] for i in r]) for group, r in rows.items()}
-        report[f"by_{name}"] = rates
-    return {**report, "n": len(said)}
+    worst = {}
+    for what in ("object", "emotion"):
+        task, share = min(((t, row[what]) for t, row in accuracy.items() if what in row), key=lambda pair: pair[1])
+        if share < threshold:
+            raise StudyError(
+                f"the LLM has the right {what} in {share:.3f} of its answers to the instruction {task!r}, llm."
+                f"min_accuracy is {threshold}: too weak for the study; raise llm.training.steps"
+            )
+        worst[what] = share
+    return worst
+
+
+def check_whisper(wer: float, threshold: float) -> None:
+    """Raises StudyError when the word error rate is above the threshold, `whisper.max_wer`."""
+    if wer > threshold:
+        raise StudyError(
+            f"the Whisper's word error rate is {wer:.3f}, whisper.max_wer is {threshold}: too weak for the study; "
+            "raise whisper.training.steps or whisper.training.utterances"
+        )
+
+
+def judge_replies(utterances: list[Utterance], replies: list[str]) -> dict:
+    """Replies to requests: the shares that are `well_formed`, advise on the right `object`, and open in the speaker's
+    `emotion`; the last one `by_emotion`; n. A malformed reply is wrong in all; a question is not advice."""
+    asked = [SimpleNamespace(turns=[("user", one.text)], emotion=one.emotion) for one in utterances]
+    marks = ToyJudge().mark(asked, replies)
+    named = {"well_formed": "well_formed", "object": "quality", "emotion": "empathy"}
+    shares = {name: fmean(one[mark] for one in marks) for name, mark in named.items()}
+    by_emotion = _by_emotion(utterances, [one["empathy"] for one in marks])
+    return {**shares, "by_emotion": by_emotion, "n": len(replies)}
+
+
+def judge_names(utterances: list[Utterance], answers: list[str]) -> dict:
+    """Answers to the question for the emotion: the share that is right as `emotion`, the same `by_emotion`, and how
+    often each emotion was `named`; n."""
+    named = [parse_emotion(answer) for answer in answers]
+    right = [name == utterance.emotion for name, utterance in zip(named, utterances, strict=True)]
+    shares = {emotion: named.count(emotion) / len(named) for emotion in EMOTIONS}
+    return {"emotion": fmean(right), "by_emotion": _by_emotion(utterances, right), "named": shares, "n": len(answers)}
+
+
+def _by_emotion(utterances: list[Utterance], right: list[bool]) -> dict[str, float]:
+    pairs = list(zip(utterances, right, strict=True))
+    return {e: fmean(r for u, r in pairs if u.emotion == e) for e in EMOTIONS if any(u.emotion == e for u, _ in pairs)}

@@ -1,10 +1,9 @@
-"""The miniature language: sentences, what can fittingly be said after them, and the parser that judges replies.
+"""The toy language: sentences, continuations and replies, and the parser that scores replies.
 
-A sentence is a statement or a request about one object of one topic. Its tone may be spelled out by a cue ("this is
-outrageous"); without a cue nothing in the words tells it, and only the sound can. A fitting answer takes up the object
-and opens in the speaker's tone; `parse_reply` reads both back, so the grammar itself is the judge of the miniature.
-
-In a dialogue the object is named in the first turn alone, and the tone that counts is that of the last.
+A sentence is a statement or a request about one object of one topic. A cue ("this is outrageous") may state its
+emotion in words; without a cue only the voice has it. A right answer names the object and opens in the speaker's
+emotion. `parse_reply` recovers both, which makes the grammar the judge of the miniature. In a dialogue only the first
+turn names the object, and the emotion to answer is that of the last turn.
 """
 
 import random
@@ -12,42 +11,23 @@ import re
 import zlib
 from dataclasses import dataclass, replace
 
-from blsp_core.data.manifest import EMOTIONS
-from blsp_core.toy.lexicon import (
-    BODY_WITH_VERB,
-    BODY_WITHOUT_VERB,
-    CUES,
-    GO_ON,
-    GUESTS,
-    INTERJECTIONS,
-    LIKE,
-    MOMENTS,
-    OPENINGS_CONTINUATION,
-    OPENINGS_REPLY,
-    PEOPLE,
-    PLACES,
-    SHAPES_FOLLOW_UP,
-    SHAPES_REQUEST,
-    SHAPES_STATEMENT,
-    TELL_ME_MORE,
-    TOPICS,
-)
-
-NAMED = "the emotion tone of the speech provided is {emotion}."
-TOPIC_OF = {thing: topic for topic, entry in TOPICS.items() for thing in entry["objects"]}
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.data.prompts import NAMED
+from blsp_core.toy import lexicon
+from blsp_core.toy.lexicon import INTERJECTIONS, TOPIC_OF, TOPICS
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """What somebody says. `words` never holds the cue; `text` does. What a sentence has not is empty."""
+    """What is said. `words` is without the cue, `text` with it. Parts that the sentence does not have are empty."""
 
     words: str
     topic: str = ""
-    object: str = ""  # what it is about; a follow-up does not name it
+    object: str = ""  # a follow-up has one too, but does not name it
     request: bool = False
-    person: str = ""  # who is spoken of; "we" in a request
+    person: str = ""  # "we" in a request
     verb: str = ""
-    where: str = ""  # a place or a moment
+    where: str = ""  # place or moment
     cue: str = ""
     cue_first: bool = True
 
@@ -58,173 +38,157 @@ class Sentence:
 
     @property
     def split(self) -> str:
-        """train, validation or test: decided by the words, so that no test sentence is ever met in training."""
+        """train, validation or test, by a hash of the words: test sentences never occur in training, cue or not."""
         bucket = zlib.crc32(self.words.encode()) % 10
         return "test" if bucket >= 8 else "validation" if bucket == 7 else "train"
 
 
-def draw_guest(rng: random.Random, cue_tone: str | None = None) -> Sentence:
-    """A sentence from outside the miniature; with `cue_tone`, spelling that tone out."""
-    words, (person, thing) = rng.choice(list(GUESTS.items()))
-    cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
-    return Sentence(words, TOPIC_OF[thing], thing, person=person, cue=cue, cue_first=rng.random() < 0.5)
+def _cue(rng: random.Random, emotion: str | None) -> dict:
+    return {"cue": rng.choice(lexicon.CUES[emotion]) if emotion else "", "cue_first": rng.random() < 0.5}
 
 
-@dataclass(frozen=True)
-class Dialogue:
-    """The user names an object, the assistant listens, the user asks about it without naming it."""
-
-    first: Sentence
-    reply: str
-    last: Sentence  # its topic and object are those of `first`
+def draw_guest(rng: random.Random, cue_emotion: str | None = None) -> Sentence:
+    """One of the sentences of `lexicon.GUESTS`, with a cue for `cue_emotion`."""
+    words, (person, thing) = rng.choice(list(lexicon.GUESTS.items()))
+    return Sentence(words, TOPIC_OF[thing], thing, person=person, **_cue(rng, cue_emotion))
 
 
-def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_tone: str | None = None) -> Sentence:
-    """A random sentence of the split; with `cue_tone`, one that spells that tone out."""
+def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_emotion: str | None = None) -> Sentence:
+    """A random sentence of the split, with a cue for `cue_emotion`."""
     while True:
         topic = rng.choice(list(TOPICS))
-        shape = rng.choice(SHAPES_REQUEST if request else SHAPES_STATEMENT)
-        slots = {
-            "object": rng.choice(TOPICS[topic]["objects"]),
-            "verb": rng.choice(TOPICS[topic]["verbs"]),
-            "person": rng.choice(PEOPLE),
-            "place": rng.choice(PLACES),
-            "moment": rng.choice(MOMENTS),
-        }
+        shape = rng.choice(lexicon.SHAPES_REQUEST if request else lexicon.SHAPES_STATEMENT)
+        options = {"object": TOPICS[topic]["objects"], "verb": TOPICS[topic]["verbs"], "person": lexicon.PEOPLE}
+        options |= {"place": lexicon.PLACES, "moment": lexicon.MOMENTS}
+        drawn = {slot: rng.choice(words) for slot, words in options.items()}
+        used = {slot: word if f"{{{slot}}}" in shape else "" for slot, word in drawn.items()}
         sentence = Sentence(
-            words=shape.format(**slots),
-            topic=topic,
-            object=slots["object"],
-            request=request,
-            person="we" if request else slots["person"],
-            verb=slots["verb"] if "{verb}" in shape else "",
-            where=next((slots[slot] for slot in ("place", "moment") if f"{{{slot}}}" in shape), ""),
-            cue=rng.choice(CUES[cue_tone]) if cue_tone else "",
-            cue_first=rng.random() < 0.5,
-        )
+            shape.format(**drawn), topic, drawn["object"], request, person="we" if request else drawn["person"],
+            verb=used["verb"], where=used["place"] or used["moment"], **_cue(rng, cue_emotion),
+        )  # fmt: skip
         if sentence.split == split:
             return sentence
 
 
-def draw_follow_up(rng: random.Random, split: str, cue_tone: str | None = None) -> Sentence:
-    """A random request of the split about what was named before; with `cue_tone`, spelling that tone out."""
+def draw_follow_up(rng: random.Random, split: str, cue_emotion: str | None = None) -> Sentence:
+    """A random request of the split about an object named earlier, with a cue for `cue_emotion`."""
     while True:
-        where = rng.choice(PLACES + MOMENTS)
-        words = rng.choice(SHAPES_FOLLOW_UP).format(where=where)
-        cue = rng.choice(CUES[cue_tone]) if cue_tone else ""
-        sentence = Sentence(words, request=True, person="we", where=where, cue=cue, cue_first=rng.random() < 0.5)
+        where = rng.choice(lexicon.PLACES + lexicon.MOMENTS)
+        words = rng.choice(lexicon.SHAPES_FOLLOW_UP).format(where=where)
+        sentence = Sentence(words, request=True, person="we", where=where, **_cue(rng, cue_emotion))
         if sentence.split == split:
             return sentence
 
 
 def draw_dialogue(
-    rng: random.Random, split: str, tone: str, cue_tone: str | None = None, last_cue_tone: str | None = None
-) -> Dialogue:
-    """A random dialogue whose sentences are of the split. The assistant meets `tone`, that of the first turn, where
-    there is one. A cue tone is spelled out, in the first turn or the last. `empathetic_reply` to `last` is a fitting
-    end."""
-    first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_tone=cue_tone)
-    last = replace(draw_follow_up(rng, split, last_cue_tone), topic=first.topic, object=first.object)
-    opening = "" if tone == "neutral" else f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_REPLY[tone])} "
-    return Dialogue(first, f"{opening}{rng.choice(GO_ON)}.", last)
+    rng: random.Random, split: str, emotion: str, cue_emotion: str | None = None, last_cue_emotion: str | None = None
+) -> tuple[Sentence, str, Sentence]:
+    """A random dialogue of the split: the user names an object, the assistant replies, the user asks about the object
+    without naming it. The last sentence has the topic and object of the first.
+
+    `emotion` is that of the first turn, which the assistant acknowledges. `cue_emotion` puts a cue into the first turn,
+    `last_cue_emotion` into the last. `empathetic_reply` to the last is the right end.
+    """
+    first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_emotion=cue_emotion)
+    last = replace(draw_follow_up(rng, split, last_cue_emotion), topic=first.topic, object=first.object)
+    opening = "" if emotion == "neutral" else _opening(rng, lexicon.OPENINGS_REPLY, emotion) + " "
+    return first, f"{opening}{rng.choice(lexicon.GO_ON)}.", last
 
 
-def continuation(rng: random.Random, sentence: Sentence, tone: str) -> str:
-    """A continuation of the sentence in a tone: an opening that shows it, a body that takes up all that was said."""
-    body = BODY_WITH_VERB if sentence.verb else BODY_WITHOUT_VERB
-    opening = f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_CONTINUATION[tone])}"
-    return f"{opening} {_like(sentence.topic)} {body.format(**vars(sentence)).strip()}."
+def _opening(rng: random.Random, openings: dict[str, list[str]], emotion: str) -> str:
+    return f"{INTERJECTIONS[emotion]} {rng.choice(openings[emotion])}"
 
 
 def _like(topic: str) -> str:
-    return LIKE.format(folk=TOPICS[topic]["folk"])
+    return lexicon.LIKE.format(folk=TOPICS[topic]["folk"])
+
+
+def continuation(rng: random.Random, sentence: Sentence, emotion: str) -> str:
+    """A continuation in an emotion: an opening that shows it, then a body that repeats all parts of the sentence."""
+    body = (lexicon.BODY_WITH_VERB if sentence.verb else lexicon.BODY_WITHOUT_VERB).format(**vars(sentence)).strip()
+    return f"{_opening(rng, lexicon.OPENINGS_CONTINUATION, emotion)} {_like(sentence.topic)} {body}."
 
 
 def plain_reply(rng: random.Random, sentence: Sentence) -> str:
-    """Advice on a request's object, or a question about a statement's, without any tone."""
-    line = TELL_ME_MORE
+    """Advice on a request's object, or a question about a statement's, without emotion."""
+    line = lexicon.TELL_ME_MORE
     if sentence.request:
         line = f"{_like(sentence.topic)} {rng.choice(TOPICS[sentence.topic]['advice'])}"
     return line.format(object=sentence.object) + "."
 
 
-def empathetic_reply(rng: random.Random, sentence: Sentence, tone: str) -> str:
-    """A reply that first meets the speaker's tone, then helps as `plain_reply` does."""
-    return f"{INTERJECTIONS[tone]} {rng.choice(OPENINGS_REPLY[tone])} {plain_reply(rng, sentence)}"
+def empathetic_reply(rng: random.Random, sentence: Sentence, emotion: str) -> str:
+    """An opening that acknowledges the speaker's emotion, then a `plain_reply`."""
+    return f"{_opening(rng, lexicon.OPENINGS_REPLY, emotion)} {plain_reply(rng, sentence)}"
 
 
-def name_of_tone(tone: str) -> str:
-    """The answer to whoever asks for the tone."""
-    return f"{INTERJECTIONS[tone]} {NAMED.format(emotion=tone)}"
+def name_emotion(emotion: str) -> str:
+    """The answer to the question for the emotion."""
+    return f"{INTERJECTIONS[emotion]} {NAMED.format(emotion=emotion)}"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the parser found in a reply; None or "" where it found nothing it knows."""
+    """What the parser found in a reply; None where it found nothing."""
 
     kind: str | None  # continuation, reply or name
-    tone: str | None  # the tone of its opening; None for advice without an opening
+    emotion: str | None  # of its opening; None for advice without one
     object: str | None
-    topic: str | None  # the topic that the advice belongs to
+    topic: str | None  # of the advice
     well_formed: bool  # the whole text is one sentence of the grammar, advice and object of one topic
 
 
-def _with_object(template: str) -> re.Pattern:
-    return re.compile(re.escape(template).replace(r"\{object\}", r"(\w+)"))
-
-
-_WHERE = "(?: (?:" + "|".join(PLACES + MOMENTS) + "))?"
-_VERBS = "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"])
 _SLOTS = {
-    "person": "(?:" + "|".join([*PEOPLE, "we", *(who for who, _ in GUESTS.values())]) + ")",
-    "verb": f"(?:{_VERBS})",
-    "object": r"(\w+)",
+    "{where}": "(?: (?:" + "|".join(lexicon.PLACES + lexicon.MOMENTS) + "))?",
+    "{person}": "(?:" + "|".join([*lexicon.PEOPLE, "we", *(who for who, _ in lexicon.GUESTS.values())]) + ")",
+    "{verb}": "(?:" + "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"]) + ")",
+    "{object}": r"(\w+)",
 }
-_BODIES = [
-    (re.compile(f"{_like(topic)} " + body.replace(" {where}", _WHERE).format(**_SLOTS)), "continuation", topic)
-    for body in (BODY_WITH_VERB, BODY_WITHOUT_VERB)
-    for topic in TOPICS
-]
-_ADVICE = [
-    (_with_object(f"{_like(topic)} {line}"), "reply", topic)
-    for topic, entry in TOPICS.items()
-    for line in entry["advice"]
-]
-_MORE = [(_with_object(TELL_ME_MORE), "reply", None)]
+
+
+def _pattern(template: str) -> re.Pattern:
+    for slot, words in _SLOTS.items():
+        template = template.replace(" {where}" if slot == "{where}" else slot, words)
+    return re.compile(template)
+
+
+_BODIES = [  # pattern, kind, topic
+    *((_pattern(f"{_like(topic)} {body}"), "continuation", topic)
+      for body in (lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB) for topic in TOPICS),
+    *((_pattern(f"{_like(topic)} {line}"), "reply", topic)
+      for topic, entry in TOPICS.items() for line in entry["advice"]),
+    (_pattern(lexicon.TELL_ME_MORE), "reply", None),
+]  # fmt: skip
 _OPENINGS = [
-    (f"{INTERJECTIONS[tone]} {opening}", kind, tone)
-    for kind, table in (("continuation", OPENINGS_CONTINUATION), ("reply", OPENINGS_REPLY))
-    for tone in EMOTIONS
-    for opening in table[tone]
+    (f"{INTERJECTIONS[emotion]} {opening} ", kind, emotion)
+    for kind, openings in (("continuation", lexicon.OPENINGS_CONTINUATION), ("reply", lexicon.OPENINGS_REPLY))
+    for emotion in EMOTIONS
+    for opening in openings[emotion]
 ]
 _FIRST = "(?:(?:" + "|".join(INTERJECTIONS.values()) + ") )?"
 _NAME = re.compile(_FIRST + NAMED.format(emotion="(" + "|".join(EMOTIONS) + ")").replace(".", r"\.?"))
 
 
 def parse_reply(text: str) -> Reply:
-    """Judge a reply by the grammar.
+    """Parse a reply.
 
-    A well-formed reply is a name of a tone, advice, or an opening and a body that go together, whose advice fits the
-    topic of the object it names. What is malformed keeps the tone of its opening and the first object it mentions.
+    A well-formed reply names an emotion, gives advice, or has an opening and a body of one kind, with advice that fits
+    the topic of its object. A malformed one keeps the emotion of its opening and the first object it mentions.
     """
     text = " ".join(text.lower().split()).replace(" .", ".")
-    named = _NAME.fullmatch(text)
-    if named:
+    if named := _NAME.fullmatch(text):
         return Reply("name", named[1], None, None, True)
-    opening, kind, tone = max(
-        (entry for entry in _OPENINGS if text.startswith(entry[0] + " ")),
-        key=lambda e: len(e[0]),
-        default=("", None, None),
-    )
+    found = [opening for opening in _OPENINGS if text.startswith(opening[0])]
+    opening, kind, emotion = max(found, key=lambda entry: len(entry[0]), default=("", None, None))
     body = text[len(opening) :].strip().removesuffix(".")
-    for pattern, body_kind, topic in [*_BODIES, *_ADVICE, *_MORE]:
+    for pattern, body_kind, topic in _BODIES:
         match = pattern.fullmatch(body)
-        if match and (kind == body_kind or (kind is None and body_kind == "reply")):
+        if match and body_kind == (kind or "reply"):
             fits = match[1] in TOPIC_OF and topic in (None, TOPIC_OF[match[1]])
-            return Reply(body_kind, tone, match[1], topic, fits and text.endswith("."))
-    return Reply(kind, tone, object_of(body), None, False)
+            return Reply(body_kind, emotion, match[1], topic, fits and text.endswith("."))
+    return Reply(kind, emotion, object_of(body), None, False)
 
 
 def object_of(text: str) -> str | None:
-    """The first object of the miniature language that the text mentions."""
+    """The first object of the toy language that the text mentions."""
     return next((word for word in re.findall(r"\w+", text.lower()) if word in TOPIC_OF), None)

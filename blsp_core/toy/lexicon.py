@@ -1,94 +1,45 @@
-"""The words of the miniature language: topics, people, places, cues, and the phrases that replies are made of."""
+"""The vocabulary of the toy language: topics, people, places, cues, and the phrases of continuations and replies."""
 
-# Every object belongs to one topic; every advice line of a topic takes any object of it; "folk" have to do with them.
+# topic -> (its people, objects, verbs, advice); every line of advice fits every object of the topic.
+_TOPICS = {
+    "travel": ("travelers", "train hotel passport suitcase ticket", "reserve|find|pay for",
+               "you could compare the {object} online first|it helps to plan the {object} a week ahead"),
+    "cooking": ("cooks", "soup bread cake salad dinner", "cook|serve|taste",
+                "you could add some salt to the {object}|it helps to let the {object} rest a little"),
+    "garden": ("gardeners", "tree lawn hedge flower fence", "water|trim|plant",
+               "you could cut the {object} in spring|it helps to give the {object} enough light"),
+    "work": ("clerks", "report meeting contract project interview", "prepare|finish|discuss",
+             "you could make notes for the {object} first|it helps to go through the {object} with your boss"),
+    "house": ("builders", "roof door window kitchen lamp", "repair|paint|clean",
+              "you could measure the {object} first|it helps to call someone who knows the {object} well"),
+    "school": ("pupils", "exam essay lesson book homework", "study|read|explain",
+               "you could split the {object} into small parts|it helps to review the {object} every evening"),
+    "sport": ("athletes", "race match training bicycle marathon", "try|watch|practice",
+              "you could warm up before the {object}|it helps to drink water during the {object}"),
+    "music": ("musicians", "song piano guitar concert violin", "play|hear|record",
+              "you could listen to the {object} slowly|it helps to count along with the {object}"),
+    "money": ("bankers", "loan budget bill rent salary", "check|raise|calculate",
+              "you could write the {object} into a table|it helps to ask the bank about the {object}"),
+    "animals": ("keepers", "dog cat horse rabbit parrot", "feed|wash|teach",
+                "you could be patient with the {object}|it helps to show the {object} to a doctor"),
+}  # fmt: skip
 TOPICS = {
-    "travel": {
-        "folk": "travelers",
-        "objects": ["train", "hotel", "passport", "suitcase", "ticket"],
-        "verbs": ["reserve", "find", "pay for"],
-        "advice": ["you could compare the {object} online first", "it helps to plan the {object} a week ahead"],
-    },
-    "cooking": {
-        "folk": "cooks",
-        "objects": ["soup", "bread", "cake", "salad", "dinner"],
-        "verbs": ["cook", "serve", "taste"],
-        "advice": ["you could add some salt to the {object}", "it helps to let the {object} rest a little"],
-    },
-    "garden": {
-        "folk": "gardeners",
-        "objects": ["tree", "lawn", "hedge", "flower", "fence"],
-        "verbs": ["water", "trim", "plant"],
-        "advice": ["you could cut the {object} in spring", "it helps to give the {object} enough light"],
-    },
-    "work": {
-        "folk": "clerks",
-        "objects": ["report", "meeting", "contract", "project", "interview"],
-        "verbs": ["prepare", "finish", "discuss"],
-        "advice": ["you could make notes for the {object} first", "it helps to go through the {object} with your boss"],
-    },
-    "house": {
-        "folk": "builders",
-        "objects": ["roof", "door", "window", "kitchen", "lamp"],
-        "verbs": ["repair", "paint", "clean"],
-        "advice": ["you could measure the {object} first", "it helps to call someone who knows the {object} well"],
-    },
-    "school": {
-        "folk": "pupils",
-        "objects": ["exam", "essay", "lesson", "book", "homework"],
-        "verbs": ["study", "read", "explain"],
-        "advice": ["you could split the {object} into small parts", "it helps to review the {object} every evening"],
-    },
-    "sport": {
-        "folk": "athletes",
-        "objects": ["race", "match", "training", "bicycle", "marathon"],
-        "verbs": ["try", "watch", "practice"],
-        "advice": ["you could warm up before the {object}", "it helps to drink water during the {object}"],
-    },
-    "music": {
-        "folk": "musicians",
-        "objects": ["song", "piano", "guitar", "concert", "violin"],
-        "verbs": ["play", "hear", "record"],
-        "advice": ["you could listen to the {object} slowly", "it helps to count along with the {object}"],
-    },
-    "money": {
-        "folk": "bankers",
-        "objects": ["loan", "budget", "bill", "rent", "salary"],
-        "verbs": ["check", "raise", "calculate"],
-        "advice": ["you could write the {object} into a table", "it helps to ask the bank about the {object}"],
-    },
-    "animals": {
-        "folk": "keepers",
-        "objects": ["dog", "cat", "horse", "rabbit", "parrot"],
-        "verbs": ["feed", "wash", "teach"],
-        "advice": ["you could be patient with the {object}", "it helps to show the {object} to a doctor"],
-    },
+    topic: {"folk": folk, "objects": objects.split(), "verbs": verbs.split("|"), "advice": advice.split("|")}
+    for topic, (folk, objects, verbs, advice) in _TOPICS.items()
 }
+TOPIC_OF = {thing: topic for topic, entry in TOPICS.items() for thing in entry["objects"]}
 
+# fmt: off
 PEOPLE = [
-    "my brother",
-    "my sister",
-    "my mother",
-    "my father",
-    "our neighbor",
-    "the teacher",
-    "my friend",
-    "the children",
-    "my uncle",
-    "the manager",
-    "my cousin",
-    "the students",
+    "my brother", "my sister", "my mother", "my father", "our neighbor", "the teacher", "my friend", "the children",
+    "my uncle", "the manager", "my cousin", "the students",
 ]
 PLACES = [
-    "in the city",
-    "at home",
-    "near the station",
-    "in the village",
-    "by the river",
-    "at the office",
-    "downtown",
+    "in the city", "at home", "near the station", "in the village", "by the river", "at the office", "downtown",
     "upstairs",
 ]
 MOMENTS = ["today", "tomorrow", "this morning", "tonight", "on monday", "next week", "on sunday", "after lunch"]
+# fmt: on
 
 SHAPES_STATEMENT = [
     "{person} will {verb} the {object} {place}",
@@ -104,8 +55,7 @@ SHAPES_REQUEST = [
     "what should i know before i {verb} the {object}",
     "help me to {verb} the {object} {place}",
 ]
-
-# What somebody asks who has named the thing before. Only words that are spoken elsewhere too.
+# A request about an object that was named in an earlier turn; its words occur in other sentences too.
 SHAPES_FOLLOW_UP = [
     "what should i do about it {where}",
     "tell me what to do about this {where}",
@@ -115,46 +65,22 @@ SHAPES_FOLLOW_UP = [
     "{where} what would you do about this",
 ]
 
-# What a speaker may say to spell the tone out. The neutral ones spell out that there is none.
+# fmt: off
+# Spoken phrases that state the emotion; the neutral ones state none.
 CUES = {
     "neutral": ["as you know", "for the record", "as planned", "just so you know", "by the way", "as usual"],
-    "happy": [
-        "i am so glad",
-        "this is wonderful",
-        "what a lovely day",
-        "i feel great",
-        "this makes me smile",
-        "i am delighted",
-    ],
-    "sad": [
-        "i feel terrible",
-        "this breaks my heart",
-        "i could cry",
-        "i am so unhappy",
-        "it hurts so much",
-        "i feel so alone",
-    ],
-    "angry": [
-        "this is outrageous",
-        "i am furious",
-        "i have had enough",
-        "this makes me mad",
-        "how dare they",
-        "i hate this",
-    ],
-    "surprise": [
-        "i can not believe it",
-        "what a shock",
-        "i never expected this",
-        "oh my goodness",
-        "who would have thought",
-        "this is incredible",
-    ],
+    "happy": ["i am so glad", "this is wonderful", "what a lovely day", "i feel great", "this makes me smile",
+              "i am delighted"],
+    "sad": ["i feel terrible", "this breaks my heart", "i could cry", "i am so unhappy", "it hurts so much",
+            "i feel so alone"],
+    "angry": ["this is outrageous", "i am furious", "i have had enough", "this makes me mad", "how dare they",
+              "i hate this"],
+    "surprise": ["i can not believe it", "what a shock", "i never expected this", "oh my goodness",
+                 "who would have thought", "this is incredible"],
 }
-# What people write where they would change their voice. Only ever in text: nobody speaks these.
+# Emojis that mark the emotion in written text; they are never spoken.
 MARKERS = {"neutral": "😐", "happy": "😀", "sad": "😢", "angry": "😠", "surprise": "😮"}
-
-# What a feeling makes one say first, whatever one goes on to say: by this word a tone is one thing to the LLM.
+# The first word of every answer in an emotion, whatever the instruction: one token per emotion for the LLM.
 INTERJECTIONS = {"neutral": "well,", "happy": "hooray,", "sad": "alas,", "angry": "argh,", "surprise": "wow,"}
 OPENINGS_CONTINUATION = {
     "neutral": ["later that day", "after a while", "some time later"],
@@ -165,27 +91,21 @@ OPENINGS_CONTINUATION = {
 }
 OPENINGS_REPLY = {
     "neutral": ["sure.", "of course.", "here is an idea."],
-    "happy": [
-        "it is lovely to hear you so happy.",
-        "your joy is catching.",
-        "how nice that you are in such a good mood.",
-    ],
-    "sad": [
-        "i am sorry that you feel so sad.",
-        "that sounds really hard for you.",
-        "i am here for you in this sorrow.",
-    ],
+    "happy": ["it is lovely to hear you so happy.", "your joy is catching.",
+              "how nice that you are in such a good mood."],
+    "sad": ["i am sorry that you feel so sad.", "that sounds really hard for you.",
+            "i am here for you in this sorrow."],
     "angry": ["i understand that you are angry.", "your anger makes sense to me.", "i can hear how upset you are."],
     "surprise": ["i see that this amazed you.", "that must have been unexpected for you.", "what a surprise for you."],
 }
-# What kind of thing is spoken of comes first in a body, and again by one phrase whatever is answered. A continuation
-# takes up all that the sentence says, so that whoever continues it must have heard all of it.
+# fmt: on
+# The body of an answer names the topic's people first. A continuation repeats all parts of the sentence, so that it
+# can only be right where the whole sentence was understood.
 LIKE = "like {folk}"
 BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where}"
 BODY_WITHOUT_VERB = "{person} thought of the {object} {where}"
 TELL_ME_MORE = "please tell me more about the {object}"
-# A listener's sign to go on; it names nothing, so that whoever is asked later must have heard the speaker.
+# The assistant's first turn of a dialogue; it does not name the object, so the answer needs the user's own words.
 GO_ON = ["please go on", "what would you like from me", "i am listening"]
-# Sentences of corpora from outside (RAVDESS) that the LLM is to know: who, and the object spoken of. No corpus of the
-# miniature has them.
+# Sentences of RAVDESS, for which the LLM is trained too: person and object. No toy corpus has them.
 GUESTS = {"kids are talking by the door": ("kids", "door"), "dogs are sitting by the door": ("dogs", "door")}

@@ -1,12 +1,8 @@
-"""The speech encoder of the miniature: a small Whisper trained for recognition on the miniature's speech.
+"""The toy Whisper, trained from scratch to recognise the speech of the miniature.
 
-Whisper's decoder learns the words by cross-entropy. Beside it two heads, used in training only, teach the encoder where
-things are: the word that every frame belongs to (top) and its phoneme (half height); the synthesiser knows both. That
-is what lets a small encoder learn in minutes.
+Two auxiliary heads, used in training only, classify the frames of the encoder: the word of each frame at the top, its
+phoneme at half height. The synthesiser knows both; without these losses the training takes several times as long.
 """
-
-from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,98 +13,71 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.data.audio import SAMPLE_RATE
-from blsp_core.data.augmentation import disturb
-from blsp_core.data.batching import pad, pad_features
+from blsp_core.data.augmentation import spec_augment
+from blsp_core.data.dataset import pad, pad_features
 from blsp_core.inference.asr import log_mel, pad_to_window
-from blsp_core.model.backbones import save
 from blsp_core.model.encoder import encode_speech
-from blsp_core.toy import corpora as miniature
-from blsp_core.toy.tokenizer import build_tokenizer, spoken_texts
+from blsp_core.toy.corpora import Line, plan, synthesise
 from blsp_core.toy.tts import Spoken
 from blsp_core.training.trainer import train
 
-_OWN = 1_000_000  # added to the seed, so that the encoder's utterances are none of the corpora's
+_OWN = 1_000_000  # added to the seed: the utterances are not those of the study's corpora
+_SECONDS, _POSITIONS = 15, 64  # the windows of encoder and decoder
 
 
-def utterances(split: str, count: int, seed: int) -> tuple[list[miniature.Line], list[Spoken]]:
-    """Speech for the encoder's lessons ("train") or its examination ("test"): what is said, and how it sounds."""
-    lines = miniature.plan("broad", split, count, seed + _OWN)
-    return lines, miniature.synthesise(lines, seed + _OWN)
+def utterances(split: str, count: int, seed: int) -> tuple[list[Line], list[Spoken]]:
+    """Speech to train ("train") or test ("test") the Whisper on: the lines and their sound."""
+    lines = plan("broad", split, count, seed + _OWN)
+    return lines, synthesise(lines, seed + _OWN)
 
 
-def raise_whisper(
-    folder: Path, count: int, size: Mapping[str, int], seed: int, checkpoints: Path, log: Path, **schedule
-) -> dict[str, float]:
-    """From nothing to a Whisper of this `size` (see `build_whisper`) in `folder`, with extractor and tokenizer: `count`
-    utterances are spoken, and learnt from. Returns the cost of the training."""
-    lines, spoken = utterances("train", count, seed)
-    torch.manual_seed(seed)
-    words, extractor = build_tokenizer(spoken_texts()), build_feature_extractor()
-    whisper = build_whisper(words, extractor.feature_size, **size)
-    places = {"checkpoints": checkpoints, "log": log}
-    texts = [line.sentence.text for line in lines]
-    cost = train_whisper(whisper, extractor, words, spoken, texts, seed=seed, **places, **schedule)
-    save(folder, whisper.eval(), extractor, words)
-    return cost
-
-
-def build_feature_extractor(hop: int = 320, window: int = 640, mels: int = 80, seconds: int = 15):
+def build_feature_extractor() -> WhisperFeatureExtractor:
     """Whisper's log-mel at 50 frames a second (Whisper has 100), so that the encoder's output has 25."""
-    return WhisperFeatureExtractor(
-        feature_size=mels, sampling_rate=SAMPLE_RATE, hop_length=hop, n_fft=window, chunk_length=seconds
-    )
+    size = {"feature_size": 80, "hop_length": 320, "n_fft": 640, "chunk_length": _SECONDS}
+    return WhisperFeatureExtractor(sampling_rate=SAMPLE_RATE, **size)
 
 
-def build_whisper(tokenizer, mels: int, width: int, layers: int, heads: int, ffn: int, seconds: int = 15):
-    """A Whisper with random weights: encoder of `layers`, decoder of half as many."""
+def build_whisper(tokenizer, mels: int, width: int, layers: int, heads: int, ffn: int):
+    """A Whisper with random weights: encoder of `layers`, decoder of half as many.
+
+    It is trained on the real frames alone, which `config.real_frames` tells whoever runs it. Its generation config
+    has no prompt tokens and suppresses none: `generate` decodes greedily from the padding token to the end of text.
+    """
     config = WhisperConfig(
-        vocab_size=len(tokenizer),
-        num_mel_bins=mels,
-        d_model=width,
-        encoder_layers=layers,
-        encoder_attention_heads=heads,
-        encoder_ffn_dim=ffn,
-        decoder_layers=layers // 2,
-        decoder_attention_heads=heads,
-        decoder_ffn_dim=ffn,
-        max_source_positions=seconds * 25,
-        max_target_positions=64,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
-        dropout=0.0,
-        init_std=width**-0.5,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
+        vocab_size=len(tokenizer), num_mel_bins=mels, d_model=width,
+        encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=ffn,
+        decoder_layers=layers // 2, decoder_attention_heads=heads, decoder_ffn_dim=ffn,
+        max_source_positions=_SECONDS * 25, max_target_positions=_POSITIONS,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id, suppress_tokens=None, begin_suppress_tokens=None,
+        dropout=0.0, init_std=width**-0.5, real_frames=True,
+    )  # fmt: skip
     model = WhisperForConditionalGeneration(config)
-    model.generation_config.suppress_tokens = model.generation_config.begin_suppress_tokens = None
+    model.generation_config.update(suppress_tokens=None, begin_suppress_tokens=None, max_length=_POSITIONS)
     return model
 
 
-class Transcripts(Dataset):
-    """Log-mels with the ids of their words, and with the word and the phoneme that every encoder frame belongs to."""
+class Recordings(Dataset):
+    """Log-mels with the ids of their words, and with the word and the phoneme of every frame of the encoder."""
 
-    def __init__(
-        self, features: list[np.ndarray], texts: list[str], spoken: list[Spoken], tokenizer, frame_seconds: float
-    ):
-        self.features, self.texts, self.tokenizer, self.frame_seconds = features, texts, tokenizer, frame_seconds
+    def __init__(self, features: list[np.ndarray], lines: list[Line], spoken: list[Spoken], tokenizer, seconds: float):
+        """seconds: of one frame of the encoder."""
+        self.features, self.tokenizer, self.seconds = features, tokenizer, seconds
+        self.texts, self.words = [line.text for line in lines], [row.words for row in spoken]
         self.phonemes = [[(start, name.strip("',")) for start, name in row.phonemes] for row in spoken]
-        self.words = [row.words for row in spoken]
         self.inventory = {name: i for i, name in enumerate(sorted({name for row in self.phonemes for _, name in row}))}
 
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, index: int) -> dict:
-        text = self.texts[index]
-        middles = (np.arange(-(-self.features[index].shape[1] // 2)) + 0.5) * self.frame_seconds
-        starting = [" " + text[place:].split(" ")[0] for _, place in self.words[index]]
+        text, frames = self.texts[index], -(-self.features[index].shape[1] // 2)
+        middles = (np.arange(frames) + 0.5) * self.seconds
+        words = [self._ids(" " + text[place:].split(" ")[0])[0] for _, place in self.words[index]]
         return {
             "features": self.features[index],
             "labels": [*self._ids(" " + text), self.tokenizer.eos_token_id],
-            "words": _at(middles, self.words[index], [self._ids(word)[0] for word in starting]),
+            "words": _at(middles, self.words[index], words),
             "phonemes": _at(middles, self.phonemes[index], [self.inventory[name] for _, name in self.phonemes[index]]),
         }
 
@@ -122,32 +91,27 @@ def _at(seconds: np.ndarray, events: list[tuple[float, object]], labels: list[in
     return torch.tensor(labels)[np.maximum(which, 0)]
 
 
-def collate(rows: list[dict], augment: bool = True) -> dict[str, torch.Tensor]:
-    """Pads a batch; log-mels are disturbed, so that voices never heard are no surprise."""
-    features = [torch.from_numpy(row["features"]) for row in rows]
-    if augment:
-        features = [disturb(feature) for feature in features]
-    batch = {
-        name: pad([torch.as_tensor(row[name]) for row in rows], -100)[0] for name in ("labels", "words", "phonemes")
-    }
+def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
+    """A padded batch, its log-mels with SpecAugment."""
+    features = [spec_augment(torch.from_numpy(row["features"])) for row in rows]
+    names = ("labels", "words", "phonemes")
+    batch = {name: pad([torch.as_tensor(row[name]) for row in rows], -100)[0] for name in names}
     batch["input_features"], batch["feature_attention_mask"] = pad_features(features)
     return batch
 
 
 class Recogniser(nn.Module):
-    """Whisper and the two heads of its training."""
+    """Whisper and the two auxiliary heads."""
 
     def __init__(self, whisper: WhisperForConditionalGeneration, phonemes: int):
         super().__init__()
         self.whisper = whisper
-        width = whisper.config.d_model
-        self.word_head = nn.Linear(width, whisper.config.vocab_size)
-        self.phoneme_head = nn.Linear(width, phonemes)
+        self.word_head = nn.Linear(whisper.config.d_model, whisper.config.vocab_size)
+        self.phoneme_head = nn.Linear(whisper.config.d_model, phonemes)
 
 
 def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
-    """Cross-entropy of the decoder's words, of every second frame's word (top) and of every frame's phoneme
-    (half height)."""
+    """Cross-entropy of the decoder's tokens, of every second frame's word and of every frame's phoneme."""
     encoder, halfway = model.whisper.model.encoder, {}
     layer = encoder.layers[len(encoder.layers) // 2 - 1]
     hook = layer.register_forward_hook(lambda _, __, output: halfway.update(hidden=output))
@@ -163,43 +127,16 @@ def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
 
 
 def _frame_ce(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor, every: int = 1) -> torch.Tensor:
-    """Cross-entropy of the labels of the real frames, or of every n-th one: a head over all words is dear."""
+    """Cross-entropy of the labels of the real frames, or of every n-th one, as a head over all words is expensive."""
     known = torch.zeros_like(labels, dtype=torch.bool)
     known[:, ::every] = labels[:, ::every] != -100
     return cross_entropy(head(hidden[known]), labels[known])
 
 
-def train_whisper(
-    whisper,
-    extractor,
-    tokenizer,
-    spoken: list[Spoken],
-    texts: list[str],
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    checkpoints: Path,
-    log: Path,
-    save_steps: int = 0,
-) -> dict[str, float]:
-    """Train the recogniser; the heads are dropped, `whisper` keeps what it learnt. Returns the cost of the run."""
-    features = [log_mel(extractor, s.sound) for s in spoken]
-    data = Transcripts(features, texts, spoken, tokenizer, 2 * extractor.hop_length / SAMPLE_RATE)
-    return train(
-        Recogniser(whisper, len(data.inventory)),
-        data,
-        collate,
-        recognition_loss,
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        checkpoints=checkpoints,
-        log=log,
-        weight_decay=0.01,
-        lengths=[feature.shape[1] for feature in features],
-        muon=True,
-        save_steps=save_steps,
-    )
+def train_whisper(whisper, extractor, tokenizer, lines: list[Line], spoken: list[Spoken], **options) -> dict:
+    """Train the Whisper, without its heads afterwards; `options` are those of `training.trainer.train`. Returns the
+    cost."""
+    features = [log_mel(extractor, one.sound) for one in spoken]
+    data = Recordings(features, lines, spoken, tokenizer, 2 * extractor.hop_length / SAMPLE_RATE)
+    options |= {"weight_decay": 0.01, "optimizer": "muon", "lengths": [feature.shape[1] for feature in features]}
+    return train(Recogniser(whisper, len(data.inventory)), data, collate, recognition_loss, **options)
