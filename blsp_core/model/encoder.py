@@ -1,4 +1,4 @@
-"""Whisper's encoder: any length up to its window, padding masked, rows independent of each other."""
+"""Whisper's encoder for any length up to its window, with padding masked and rows independent of each other."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ def encode_speech(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states (batch, frames, width) and their mask (batch, frames), bool.
 
-    `input_features`: log-mel (batch, mels, mel frames), right-padded; `feature_attention_mask`: (batch, mel frames),
-    1 at real ones. transformers' own forward wants the full window (30 s); this one stops at the longest row and
-    silences the padding before each convolution, so that a row's result does not depend on its neighbours.
-    `real_frames=False`: the features fill the whole window, all of it is encoded, silence included, and the result is
-    cut to the longest row's real length, as in the released code.
-    `every_layer`: (batch, frames, layers + 1, width), from what enters the first layer to what leaves the last. The
-    last is normalised by the encoder's own LayerNorm, the others by one without weights.
+    input_features: log-mel (batch, mels, mel frames), right-padded. feature_attention_mask: (batch, mel frames), 1 at
+    real frames. transformers' forward requires the full window (30 s); this one stops at the longest row and zeroes the
+    padding before each convolution, so that the states of a row do not depend on the others.
+    real_frames=False: the features fill the whole window, all of it is encoded, and the result is cut to the real
+    length of the longest row, as in the released code.
+    every_layer: (batch, frames, layers + 1, width), from the input of the first layer to the output of the last. The
+    last is normalised by the encoder's LayerNorm, the others by one without weights.
     """
     mask = feature_attention_mask.bool()
     stride = encoder.conv1.stride[0] * encoder.conv2.stride[0]
@@ -35,7 +35,7 @@ def encode_speech(
     frames = input_features.shape[2]
     if frames > window or (frames < window and not real_frames):
         raise StudyError(
-            f"input_features: {frames} frames, but the speech encoder hears "
+            f"input_features: {frames} frames, but the speech encoder reads "
             f"{'at most' if real_frames else 'exactly'} {window}"
         )
     seen = mask if real_frames else torch.ones_like(mask)
@@ -59,8 +59,7 @@ def encode_speech(
 def check_weights(folder: str | Path, config: WhisperConfig) -> None:
     """Raises StudyError, with counts, when the safetensors in the folder are not the encoder that `config` describes.
 
-    Only their headers are read. A decoder beside the encoder is no fault, its absence neither; names may begin with
-    "model.encoder.", "encoder." or nothing, and numbers may be of any precision.
+    Only the headers are read. Names may begin with "model.encoder.", "encoder." or nothing; a decoder is ignored.
     """
     with torch.device("meta"):
         wanted = {name: tuple(value.shape) for name, value in WhisperEncoder(config).state_dict().items()}
