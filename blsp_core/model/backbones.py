@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
-from transformers import WhisperConfig, WhisperFeatureExtractor
+from transformers import WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
-from blsp_core.model.encoder import check_weights
+from blsp_core.model.checkpoint import load_encoder
 
 LICENCES = {
     "openai/whisper": "Apache-2.0",
@@ -45,15 +45,12 @@ def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dic
     for wanted in FILES[part]:
         if not any(found for pattern in wanted for found in source.glob(pattern)):
             raise StudyError(f"{name}: holds no {' or '.join(wanted)}; a complete folder of the {part} is wanted there")
-    kind = json.loads((source / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind == "qwen":
+    if json.loads((source / "config.json").read_text(encoding="utf-8")).get("model_type") == "qwen":
         raise StudyError(
             f"{name}: a Qwen of the first generation, whose code is not part of transformers; run "
             f"`blsp-convert {source} FOLDER` and name that folder in params.yaml, {SETTING[part]}"
         )
     if part == "encoder":
-        if kind != "whisper":
-            raise StudyError(f"{name}: model_type is {kind}, wanted is a Whisper, or the encoder of one")
         _check_encoder(source)
     unwanted = shutil.ignore_patterns(".*", "*.bin", "*.h5", "*.msgpack")
     shutil.copytree(source, target, dirs_exist_ok=True, ignore=unwanted)
@@ -62,8 +59,7 @@ def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dic
 
 
 def _check_encoder(folder: Path) -> None:
-    config = WhisperConfig.from_pretrained(folder)
-    check_weights(folder, config)
+    config = load_encoder(str(folder), dtype="auto").config
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
     frames = extractor.nb_max_frames // 2  # the stride of Whisper's second convolution
     if (extractor.feature_size, frames) != (config.num_mel_bins, config.max_source_positions):

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
@@ -16,7 +17,6 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from blsp_core.errors import StudyError
 from blsp_core.model.card import model_card
 from blsp_core.model.configuration import BlspEmoConfig
-from blsp_core.model.encoder import check_weights
 from blsp_core.model.lora import bare_state_dict, is_lora
 
 WEIGHTS = "model.safetensors"
@@ -156,18 +156,22 @@ class _Encoder(WhisperEncoder):
     _keys_to_ignore_on_load_unexpected = (r".",)  # of a decoder in the same file: no warning
 
 
-def load_encoder(
-    source: str, revision: str | None = None, dtype: torch.dtype = torch.float32, **how
-) -> WhisperEncoder:
+def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32, **how) -> WhisperEncoder:
     """Whisper's encoder from a folder or the hub, with or without a decoder in it; `how`: as in transformers."""
     revision, hub = revision or "main", {name: how[name] for name in _HUB if name in how}
     config = _config(source, "speech encoder", "whisper", revision=revision, **hub)
-    if any(Path(source).glob("*.safetensors")):
-        check_weights(source, config)
-    names = {"key_mapping": {r"^(model\.)?encoder\.": ""}, "output_loading_info": True}
-    encoder, report = _Encoder.from_pretrained(source, config=config, revision=revision, dtype=dtype, **names, **how)
-    if report["missing_keys"]:
-        raise StudyError(f"{source}: no weights for {sorted(report['missing_keys'])[0]} of the speech encoder")
+    how |= {"key_mapping": {r"^(model\.)?encoder\.": ""}, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    try:
+        encoder, report = _Encoder.from_pretrained(source, config=config, revision=revision, dtype=dtype, **how)
+    except SafetensorError as error:
+        raise StudyError(f"{source}: the weights cannot be read ({error}); fetch them again") from None
+    missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
+    if missing or mismatched:
+        raise StudyError(
+            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing and "
+            f"{len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
+            "put weights and config of one Whisper there"
+        )
     return encoder
 
 

@@ -1,11 +1,7 @@
 """Whisper's encoder for any length up to its window, with padding masked and rows independent of each other."""
 
-from pathlib import Path
-
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import WhisperConfig
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -54,35 +50,3 @@ def encode_speech(
         hidden = layer(hidden, attention_mask)
     last = encoder.layer_norm(hidden)[:, :longest]
     return torch.stack([*states, last], dim=2) if every_layer else last, mask[:, :longest]
-
-
-def check_weights(folder: str | Path, config: WhisperConfig) -> None:
-    """Raises StudyError, with counts, when the safetensors in the folder are not the encoder that `config` describes.
-
-    Only the headers are read. Names may begin with "model.encoder.", "encoder." or nothing; a decoder is ignored.
-    """
-    with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in WhisperEncoder(config).state_dict().items()}
-    found = {}
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        try:
-            with safe_open(path, "pt") as file:
-                found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-        except SafetensorError as error:
-            raise StudyError(f"{path}: cannot be read ({error}); the file is damaged, fetch it again") from None
-    for name in list(found):
-        found[name.removeprefix("model.").removeprefix("encoder.")] = found[name]
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise StudyError(
-            f"{folder}: {len(wanted) - len(missing)} of the {len(wanted)} weights of the speech encoder are there, the "
-            f"first that is missing is {missing[0]}; put a whole Whisper, or all of its encoder, there"
-        )
-    other = [name for name in wanted if found[name] != wanted[name]]
-    if other:
-        name = other[0]
-        raise StudyError(
-            f"{folder}: {len(other)} of the {len(wanted)} weights of the speech encoder have another size than "
-            f"config.json gives them, the first is {name}: {found[name]}, wanted is {wanted[name]}; the two "
-            "are not of one model, fetch both from one place"
-        )

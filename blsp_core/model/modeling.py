@@ -14,8 +14,8 @@ from transformers import (
     GenerationMixin,
     PreTrainedModel,
 )
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers.utils import ModelOutput
 
 from blsp_core.errors import StudyError
 from blsp_core.model.adapters import LAST, LAST_AND_MIX, MIX, LayerMix, make_adapter
@@ -28,17 +28,10 @@ from blsp_core.model.losses import response_ce, response_rows, response_targets
 
 
 @dataclass
-class BlspEmoOutput(ModelOutput):
-    """loss: cross-entropy of `labels`, where given; logits: (rows, tokens, vocabulary), or as `logits_to_keep` asks;
-    emotion_logits: (clips, emotions); speech_embeddings: (clips, P, width of the LLM); speech_mask: (clips, P). P is
-    the largest number of speech embeddings of a clip.
-    """
+class BlspEmoOutput(CausalLMOutputWithPast):
+    """Also emotion_logits: (clips, emotions); speech_embeddings: (clips, P, width of the LLM); speech_mask: (clips, P).
+    P is the largest number of speech embeddings of a clip."""
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
     emotion_logits: torch.Tensor | None = None
     speech_embeddings: torch.Tensor | None = None
     speech_mask: torch.Tensor | None = None
@@ -60,8 +53,9 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
     def __init__(self, config: BlspEmoConfig, encoder: nn.Module | None = None, llm: nn.Module | None = None):
         """Without `encoder` or `llm`, random weights."""
         super().__init__(config)
-        _one_of(config, "encoder_layers", (LAST, MIX, LAST_AND_MIX))
-        _one_of(config, "lora_scope", (SPEECH, EVERYWHERE))
+        for name, known in {"encoder_layers": (LAST, MIX, LAST_AND_MIX), "lora_scope": (SPEECH, EVERYWHERE)}.items():
+            if getattr(config, name) not in known:
+                raise StudyError(f"{name}: {getattr(config, name)!r} is unknown; wanted is {' or '.join(known)}")
         self.encoder = encoder if encoder is not None else WhisperEncoder(config.encoder_config)
         self.llm = llm if llm is not None else AutoModelForCausalLM.from_config(config.llm_config)
         keep_last = config.encoder_layers == LAST_AND_MIX
@@ -257,11 +251,6 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
     def _longest_sequence(self) -> int | None:
         """The longest sequence that a converted LLM computes as the original does; None for other LLMs."""
         return getattr(self.config.get_text_config(), "max_prompt_length", None)
-
-
-def _one_of(config: BlspEmoConfig, name: str, known: tuple[str, ...]) -> None:
-    if getattr(config, name) not in known:
-        raise StudyError(f"{name}: {getattr(config, name)!r} is unknown; wanted is {' or '.join(known)}")
 
 
 AutoModel.register(BlspEmoConfig, BlspEmoForConditionalGeneration, exist_ok=True)

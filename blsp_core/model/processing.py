@@ -7,14 +7,7 @@ from urllib.request import url2pathname
 
 import numpy as np
 import torch
-from transformers import (
-    AddedToken,
-    AutoProcessor,
-    AutoTokenizer,
-    BatchFeature,
-    ProcessorMixin,
-    WhisperFeatureExtractor,
-)
+from transformers import AddedToken, AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
 from transformers.audio_utils import load_audio
 
 from blsp_core.errors import StudyError
@@ -84,11 +77,7 @@ class BlspEmoProcessor(ProcessorMixin):
     @property
     def model_settings(self) -> dict:
         """The settings of BlspEmoConfig that the processor decides."""
-        return {
-            "speech_token_id": self.speech_token_id,
-            "adapter": self.adapter,
-            "real_frames": self.real_frames,
-        }
+        return {name: getattr(self, name) for name in ("speech_token_id", "adapter", "real_frames")}
 
     def speech_length(self, samples: int) -> int:
         """How many placeholder tokens stand for a clip of so many samples."""
@@ -166,110 +155,81 @@ class BlspEmoProcessor(ProcessorMixin):
         {"type": "audio", ...} parts. Text around speech is tokenised as it would be without. `template`: variables of
         the chat template (`enable_thinking=False`).
         """
-        return self._ids(self._prompt(messages, add_generation_prompt=add_generation_prompt, **template), speech_lengths)
+        return self._ids(
+            [self._prompt(messages, add_generation_prompt=add_generation_prompt, **template)], speech_lengths
+        )[0]
 
     def apply_chat_template(
-        self,
-        conversation: list,
-        chat_template: str | None = None,
-        *,
-        tokenize: bool = False,
-        return_dict: bool = False,
-        return_tensors: str | None = None,
-        processor_kwargs: dict | None = None,
-        **template,
-    ):
-        """One chat or a list of them, as text (one placeholder per clip), or with `tokenize` as input ids, or with
-        `return_dict` as everything that `generate` takes. Arguments as in transformers; audio parts hold their audio
-        under "audio", "path" or "url"."""
-        single = isinstance(conversation[0], dict)
-        chats = [conversation] if single else list(conversation)
-        texts = [self._prompt(chat, chat_template, **template) for chat in chats]
+        self, conversation: list, tokenize: bool = False, return_dict: bool = False, return_tensors: str | None = None,
+        processor_kwargs: dict | None = None, **template,
+    ):  # fmt: skip
+        """One chat or a list of them as text, with one placeholder per clip; with `tokenize` as input ids; with
+        `return_dict` too, as all inputs of `generate`. Arguments as in transformers; an audio part holds what
+        `waveform` reads under "audio", "path" or "url"."""
+        chats = [conversation] if isinstance(conversation[0], dict) else conversation
+        texts = [self._prompt(chat, **template) for chat in chats]
         if not tokenize:
-            return texts[0] if single else texts
+            return texts if chats is conversation else texts[0]
+        contents = [message["content"] for chat in chats for message in chat if not isinstance(message["content"], str)]
         audio = [
-            next(part[key] for key in ("audio", "path", "url") if key in part)
-            for chat in chats
-            for message in chat
-            if not isinstance(message["content"], str)
-            for part in message["content"]
-            if part["type"] == "audio"
+            part[key]
+            for part in sum(contents, [])
+            for key in ("audio", "path", "url")
+            if part["type"] == "audio" and key in part
         ]
         batch = self(text=texts, audio=audio, return_tensors=return_tensors, **(processor_kwargs or {}))
         return batch if return_dict else batch["input_ids"]
 
     def __call__(
-        self,
-        chats: list | None = None,
-        text: str | list[str] | None = None,
-        audio=None,
-        *,
-        padding_side: str = "left",
-        sampling_rate: int | None = None,
-        return_tensors: str | None = "pt",
-        padding: bool = True,
-        **template,
-    ) -> BatchFeature:
+        self, chats: list | None = None, text: str | list[str] | None = None, audio=(), *, padding_side: str = "left",
+        padding: bool = True, sampling_rate: int | None = None, return_tensors: str | None = "pt", **template,
+    ) -> BatchFeature:  # fmt: skip
         """Inputs of `generate`: input_ids, attention_mask (rows, tokens), and with speech input_features (clips, mels,
         frames) and feature_attention_mask (clips, frames).
 
-        chats: one chat or a list of them, see `prompt_ids`, which ask for a reply; `template` as there. Or text, one
-        row or a list of them, with one `speech_token` per clip, and audio, the clips of all rows in order.
+        chats: one chat or a list of them, see `prompt_ids`. Or text: one row or a list of them, with one `speech_token`
+        per clip; audio: a clip, or the list of the clips of all rows.
         """
+        how = {"padding_side": padding_side, "padding": padding, "sampling_rate": sampling_rate}
         if chats is not None:
-            how = {"tokenize": True, "return_dict": True, "return_tensors": return_tensors}
-            settings = {"padding_side": padding_side, "sampling_rate": sampling_rate, "padding": padding}
             template = {"add_generation_prompt": True, **template}
-            return self.apply_chat_template(chats, **how, processor_kwargs=settings, **template)
-        if template or text is None:
-            raise TypeError(f"processor(...): wanted are chats, or text and audio; {', '.join(template)} does not fit")
-        rate = self.feature_extractor.sampling_rate
-        if sampling_rate not in (None, rate):
-            raise StudyError(f"sampling_rate: {sampling_rate} Hz, wanted is {rate} Hz; resample the audio")
-        texts = [text] if isinstance(text, str) else list(text)
-        clips = [] if audio is None else list(audio) if isinstance(audio, list | tuple) else [audio]
-        waveforms = [self.waveform(clip) for clip in clips]
-        lengths, rows = [self.speech_length(len(waveform)) for waveform in waveforms], []
-        if sum(row.count(self.speech_token) for row in texts) != len(clips):
-            raise StudyError(f"text: the number of {self.speech_token} is not that of the audio clips, {len(clips)}")
-        for row in texts:
-            clips_of_row = row.count(self.speech_token)
-            rows.append(self._ids(row, lengths[:clips_of_row]))
-            lengths = lengths[clips_of_row:]
-        padding = padding if len(rows) > 1 else False
-        batch = self.tokenizer.pad({"input_ids": rows}, padding=padding, padding_side=padding_side)
-        speech = self.features(waveforms) if waveforms else {}
-        batch = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-        return BatchFeature({**batch, **speech}, tensor_type=return_tensors)
+            return self.apply_chat_template(chats, True, True, return_tensors, how, **template)
+        if sampling_rate not in (None, self.feature_extractor.sampling_rate):
+            raise StudyError(f"sampling_rate: {sampling_rate} Hz, wanted is {self.feature_extractor.sampling_rate} Hz")
+        waveforms = [self.waveform(clip) for clip in (audio if isinstance(audio, list | tuple) else [audio])]
+        lengths = [self.speech_length(len(waveform)) for waveform in waveforms]
+        rows = self._ids([text] if isinstance(text, str) else text, lengths)
+        batch = dict(self.tokenizer.pad({"input_ids": rows}, padding=padding, padding_side=padding_side))
+        return BatchFeature({**batch, **(self.features(waveforms) if waveforms else {})}, tensor_type=return_tensors)
 
     @property
     def model_input_names(self) -> list[str]:
         return ["input_ids", "attention_mask", "input_features", "feature_attention_mask"]
 
-    def _prompt(self, messages: list[dict], chat_template: str | None = None, **template) -> str:
+    def _prompt(self, messages: list[dict], **template) -> str:
         flat = [{**message, "content": self._flat_content(message["content"])} for message in messages]
-        chat_template = chat_template or self.chat_template
-        return self.tokenizer.apply_chat_template(flat, chat_template=chat_template, tokenize=False, **template)
+        template = {"chat_template": self.chat_template, **template, "tokenize": False}
+        return self.tokenizer.apply_chat_template(flat, **template)
 
     def _flat_content(self, content: str | list[dict]) -> str:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         texts = []
         for part in parts:
-            if part["type"] == "text" and self.speech_token in part["text"]:
-                raise StudyError(f"messages: a text contains {self.speech_token}, which stands for speech; remove it")
             if part["type"] not in ("text", "audio"):
                 raise StudyError(f"messages: a part of type {part['type']}, wanted is text or audio")
+            if part["type"] == "text" and self.speech_token in part["text"]:
+                raise StudyError(f"messages: a text contains {self.speech_token}, which stands for speech; remove it")
             texts.append(part["text"] if part["type"] == "text" else self.speech_token)
         return "".join(texts)
 
-    def _ids(self, text: str, speech_lengths: Sequence[int]) -> list[int]:
-        """Token ids of a text whose i-th placeholder is repeated `speech_lengths[i]` times."""
-        ids = self.tokenizer(text, add_special_tokens=False).input_ids
-        clips = ids.count(self.speech_token_id)
+    def _ids(self, texts: Sequence[str], speech_lengths: Sequence[int]) -> list[list[int]]:
+        """Token ids of texts, in which the i-th placeholder is repeated `speech_lengths[i]` times."""
+        rows = self.tokenizer(list(texts), add_special_tokens=False).input_ids
+        clips = sum(row.count(self.speech_token_id) for row in rows)
         if clips != len(speech_lengths):
-            raise StudyError(f"messages: {clips} audio parts, but {len(speech_lengths)} speech lengths")
+            raise StudyError(f"messages: {clips} audio parts, but {len(speech_lengths)} clips or speech lengths")
         lengths = iter(speech_lengths)
-        return [token for i in ids for token in ([i] * next(lengths) if i == self.speech_token_id else [i])]
+        return [[i for i in row for _ in range(next(lengths) if i == self.speech_token_id else 1)] for row in rows]
 
 
 AutoProcessor.register(BlspEmoConfig, BlspEmoProcessor, exist_ok=True)

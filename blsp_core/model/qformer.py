@@ -29,7 +29,8 @@ class WindowQFormer(nn.Module):
             intermediate_size=4 * width,
             encoder_hidden_size=input_dim,
             cross_attention_frequency=1,
-            initializer_range=width**-0.5,  # with BERT's 0.02 the output of a small Q-Former hardly depends on its input
+            initializer_range=width
+            ** -0.5,  # with BERT's 0.02 the output of a small Q-Former hardly depends on its input
         )
         self.window = window
         self.norm = nn.LayerNorm(input_dim)
