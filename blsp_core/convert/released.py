@@ -1,4 +1,4 @@
-"""The authors' checkpoints -> this model: Qwen-7B-Chat's own code becomes Qwen2, a pickle becomes safetensors.
+"""The authors' checkpoints -> this model: Qwen-7B-Chat becomes Qwen2, a pickle becomes safetensors.
 
 A released checkpoint is one folder: `config.json` (with `qwen_config` and `whisper_config`), weights, `qwen.tiktoken`,
 `generation_config.json`, `preprocessor_config.json`. A folder of plain Qwen-7B-Chat is read too, as an LLM.
@@ -7,7 +7,6 @@ A released checkpoint is one folder: `config.json` (with `qwen_config` and `whis
 import json
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, WhisperConfig, WhisperFeatureExtractor
 
-from blsp_core.convert.shards import ShardWriter, read_tensors, shard_files
+from blsp_core.convert.shards import Source, write_shards
 from blsp_core.convert.tokenizer import SPECIAL, fast_tokenizer
 from blsp_core.errors import StudyError
 from blsp_core.model.checkpoint import WEIGHTS
@@ -71,7 +70,7 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
 
 
 def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype | None) -> Report:
-    report = Report(str(source))
+    report = Report(source.name)
     _want(source, config, "adapter_type", "subsampler")
     _want(source, config, "adapter_hidden_layers", 0)
     lora = config.get("lora_config") or {}
@@ -82,22 +81,19 @@ def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype |
     for name in lora.get("target_modules", ()):
         if name not in _TARGETS:
             raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
+    if config["num_emotions"] != len(EMOTIONS):
+        raise StudyError(f"{source}/config.json: num_emotions is {config['num_emotions']}, wanted {len(EMOTIONS)}")
     llm_config = _qwen2_config(source, _Settings(source, config["qwen_config"]), report)
     tokenizer = _tokenizer(source, llm_config)
     extractor = WhisperFeatureExtractor.from_dict(_read_json(source / "preprocessor_config.json", "Whisper's features"))
-    kernels = [int(size) for size in config["conv_kernel_sizes"].split(",")]
-    if config["num_emotions"] != len(EMOTIONS):
-        raise StudyError(f"{source}/config.json: num_emotions is {config['num_emotions']}, wanted {len(EMOTIONS)}")
-    llm, encoder = ShardWriter(target / "llm", dtype), ShardWriter(target / "encoder", dtype)
-    _write_llm_extras(source, target / "llm", llm_config, tokenizer)
-    processor = BlspEmoProcessor(extractor, tokenizer, kernels, real_frames=False)
-    processor.save_pretrained(target)
+    kernel_sizes = [int(size) for size in config["conv_kernel_sizes"].split(",")]
+    adapter = {"type": "convolution", "kernel_sizes": kernel_sizes, "inner_dim": config["adapter_inner_dim"]}
+    processor = BlspEmoProcessor(extractor, tokenizer, adapter, real_frames=False)
     blsp_config = BlspEmoConfig(
         encoder_config=WhisperConfig(**config["whisper_config"]).to_dict(),
         llm_config=llm_config.to_dict(),
         encoder_name="./encoder",
         llm_name="./llm",
-        adapter_inner_dim=config["adapter_inner_dim"],
         lora_rank=lora.get("r", 0),
         lora_alpha=lora.get("lora_alpha", 16),
         lora_dropout=lora.get("lora_dropout", 0.0),
@@ -109,55 +105,53 @@ def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype |
     with torch.device("meta"):
         wanted = BlspEmoForConditionalGeneration(blsp_config).state_dict()
     wanted = {name.replace(".base_layer.", "."): value for name, value in wanted.items()}
-    own = {}
-
-    def write(name: str, tensor: torch.Tensor) -> None:
-        part, _, rest = name.partition(".")
-        if part == "encoder":
-            encoder.add(rest, tensor)
-        elif part == "llm" and ".lora_" not in name:
-            llm.add(rest, tensor)
-        else:
-            own[name] = tensor.float().contiguous().clone()
-
-    _move_tensors(source, wanted, write, report)
+    tensors = Source(source)
+    places = _places(source, tensors, wanted, report)
+    parts = {"encoder": {}, "llm": {}, "own": {}}
+    for name in wanted:
+        part = name.partition(".")[0]
+        part = "own" if ".lora_" in name or part not in parts else part
+        parts[part][name.removeprefix(f"{part}.")] = name
+    _write_llm_extras(source, target / "llm", llm_config, tokenizer)
+    for part in ("llm", "encoder"):
+        _write(target / part, tensors, {new: places[name] for new, name in parts[part].items()}, dtype)
+    own = {name: _piece(tensors, *places[name]).float().clone() for name in parts["own"] if name in places}
     if "emotion_head.weight" not in own:  # the first release had none
         own["emotion_head.weight"] = torch.zeros(wanted["emotion_head.weight"].shape)
-        report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and tells nothing")
-    llm.close()
-    encoder.close()
+        report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and predicts nothing")
     blsp_config.encoder_config.save_pretrained(target / "encoder")
     extractor.save_pretrained(target / "encoder")
     blsp_config.save_pretrained(target)
+    processor.save_pretrained(target)
     save_file(own, target / WEIGHTS, metadata={"format": "pt"})
     return report
 
 
 def _convert_qwen(source: Path, target: Path, config: dict, dtype: torch.dtype | None) -> Report:
-    report = Report(str(source))
+    report = Report(source.name)
     llm_config = _qwen2_config(source, config, report)
     tokenizer = _tokenizer(source, llm_config)
     with torch.device("meta"):
         wanted = {f"llm.{name}": value for name, value in Qwen2ForCausalLM(llm_config).state_dict().items()}
-    llm = ShardWriter(target, dtype)
+    tensors = Source(source)
+    places = _places(source, tensors, wanted, report)
     _write_llm_extras(source, target, llm_config, tokenizer)
-    _move_tensors(source, wanted, lambda name, tensor: llm.add(name.removeprefix("llm."), tensor), report)
-    llm.close()
+    _write(target, tensors, {name.removeprefix("llm."): place for name, place in places.items()}, dtype)
     return report
 
 
-def _move_tensors(source: Path, wanted: dict[str, torch.Tensor], write: Callable, report: Report) -> None:
-    """Hand every tensor of the source on under its new names; all wanted ones, in their shapes, and none beside."""
-    files = shard_files(source)
-    written = set()
-    for file, key, tensor in read_tensors(files):
-        places = new_places(key, tensor)
-        if not places and _RECOMPUTED.search(key):
-            report.left_out[key] = "computed anew by this model"
+def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], report: Report) -> dict:
+    """Name -> (key, piece), where each wanted tensor is in the source: the piece-th of what `new_places` makes of the
+    key. All wanted ones are there, in their shapes, and no others. The report is filled."""
+    places = {}
+    for key, shape in tensors.shapes.items():
+        file, found = tensors.files[key], new_places(key, shape)
+        if not found and _RECOMPUTED.search(key):
+            report.left_out[key] = "recomputed by this model"
             continue
-        if not places:
+        if not found:
             raise StudyError(f"{file}: {key} is not known; this is no checkpoint of the released code")
-        for name, value in places:
+        for piece, (name, value) in enumerate(found):
             if name not in wanted:
                 raise StudyError(f"{file}: {key} has no place in the model that config.json describes")
             if value.shape != wanted[name].shape:
@@ -165,17 +159,28 @@ def _move_tensors(source: Path, wanted: dict[str, torch.Tensor], write: Callable
                     f"{file}: {key} gives {name} the shape {tuple(value.shape)}, "
                     f"config.json wants {tuple(wanted[name].shape)}"
                 )
-            write(name, value)
-            written.add(name)
-        report.used[key] = [name for name, _ in places]
-    missing = sorted(wanted.keys() - written - {"emotion_head.weight"})
+            places[name] = key, piece
+        report.used[key] = [name for name, _ in found]
+    missing = sorted(wanted.keys() - places.keys() - {"emotion_head.weight"})
     if missing:
+        files = sorted(set(tensors.files.values()))
         where = files[0] if len(files) == 1 else source
         raise StudyError(f"{where}: nothing gives {missing[0]}, which config.json asks for ({len(missing)} missing)")
+    return places
+
+
+def _piece(tensors, key: str, piece: int) -> torch.Tensor:
+    return new_places(key, tensors[key])[piece][1]
+
+
+def _write(folder: Path, tensors: Source, places: dict[str, tuple[str, int]], dtype: torch.dtype | None) -> None:
+    shapes = {name: _piece(tensors.shapes, *place) for name, place in places.items()}
+    shapes = {name: value.to(dtype or value.dtype) for name, value in shapes.items()}
+    write_shards(folder, shapes, lambda name: _piece(tensors, *places[name]))
 
 
 def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
-    """Where a tensor of the released code belongs in this model: (name, tensor), empty if nowhere.
+    """The names and tensors that a tensor of the released code becomes in this model; empty if it has no place.
 
     The fused c_attn is split into three; its low-rank update keeps one A for all three and splits B. Qwen's MLP is
     c_proj(w1(x) * silu(w2(x))): w1 is up, w2 is gate.

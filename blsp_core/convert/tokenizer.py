@@ -3,8 +3,9 @@
 import base64
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import normalizers
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from blsp_core.errors import StudyError
 
@@ -13,15 +14,15 @@ CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-_PIECES = (
+PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
-def read_tiktoken(path: Path) -> dict[bytes, int]:
+def read_tiktoken(path: str | Path) -> dict[bytes, int]:
     """Token bytes -> rank, of a file with one `base64 rank` a line."""
     ranks = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
         try:
             token, rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)
@@ -32,29 +33,14 @@ def read_tiktoken(path: Path) -> dict[bytes, int]:
     return ranks
 
 
+class _Converter(TikTokenConverter):
+    load_tiktoken_bpe = staticmethod(read_tiktoken)  # tiktoken's own caches by path, and names no line
+
+
 def fast_tokenizer(path: Path, model_max_length: int) -> PreTrainedTokenizerFast:
     """The fast tokenizer with Qwen's ids, its special tokens behind the vocabulary, and the ChatML template."""
-    ranks = read_tiktoken(path)
-    letters = _byte_letters()
-    spelt = {token: "".join(letters[byte] for byte in token) for token in ranks}
-    vocabulary = {spelt[token]: rank for token, rank in ranks.items()}
-    # tiktoken joins two neighbours when their union is a token, the lowest first: every such pair is a merge here.
-    merges = []
-    for token in sorted(ranks, key=ranks.get):
-        halves = ((token[:cut], token[cut:]) for cut in range(1, len(token)))
-        pairs = [(left, right) for left, right in halves if left in ranks and right in ranks]
-        pairs.sort(key=lambda pair: (ranks[pair[0]], ranks[pair[1]]))
-        merges += [(spelt[left], spelt[right]) for left, right in pairs]
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
+    tokenizer = _Converter(str(path), pattern=PIECES, extra_special_tokens=SPECIAL).converted()
     tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
@@ -63,10 +49,3 @@ def fast_tokenizer(path: Path, model_max_length: int) -> PreTrainedTokenizerFast
         model_max_length=model_max_length,
         clean_up_tokenization_spaces=False,
     )
-
-
-def _byte_letters() -> dict[int, str]:
-    """The letter that byte-level BPE writes for each byte: itself where it can be seen, else one from U+0100 on."""
-    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in seen]
-    return {byte: chr(byte) for byte in seen} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}

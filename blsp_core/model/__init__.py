@@ -1,22 +1,20 @@
-"""BLSP-Emo itself: imports torch, transformers and peft, and nothing of ours but the error.
+"""The model of BLSP-Emo. Imports torch, transformers and peft, and of this package the error class only.
 
-The names below are imported when first asked for, so that the speech encoder alone can be had without the rest.
+The names below are imported when they are first used: the speech encoder alone does not need the rest.
 """
 
 import importlib
 
-_HOME = {
+_MODULES = {
     "BlspEmoConfig": "configuration",
     "BlspEmoForConditionalGeneration": "modeling",
     "BlspEmoOutput": "modeling",
     "BlspEmoProcessor": "processing",
-    "listen": "listening",
 }
-__all__ = list(_HOME)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str):
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module(f"{__name__}.auto")  # transformers' Auto classes know them from now on
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Backbones from elsewhere: found, checked, and brought to where the study expects them; and the floors of all."""
+"""Backbones from a folder or the hub: found, checked, and copied to where the study reads them."""
 
 import json
 import shutil
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
-from transformers import AutoConfig, WhisperFeatureExtractor
+from transformers import WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
-from blsp_core.model.encoder import check_weights
+from blsp_core.model.checkpoint import load_encoder
 
 LICENCES = {
     "openai/whisper": "Apache-2.0",
@@ -21,6 +21,7 @@ FILES = {
     "encoder": [["config.json"], ["preprocessor_config.json"], ["*.safetensors"]],
     "llm": [["config.json"], ["*.safetensors"], ["tokenizer.json", "vocab.json", "tokenizer.model"]],
 }
+SETTING = {"encoder": "whisper: source", "llm": "llm: source"}  # in params.yaml
 
 
 def save(folder: Path, *parts) -> None:
@@ -32,52 +33,49 @@ def save(folder: Path, *parts) -> None:
 def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dict[str, str]:
     """Copy a backbone into the folder `target`, from the folder `name`, else from the hub under that name.
 
-    part: "encoder" or "llm". The encoder is a Whisper, with its decoder and tokenizer or without. The training `log`
-    stays empty. Returns name and revision. Raises StudyError when the backbone is neither here nor to be fetched,
-    saying where it comes from and under which licence, when a file is missing, and when an encoder's weights, config
-    and feature extractor are not of one size. Nothing ever takes its place.
+    part: "encoder" (a Whisper, with or without its decoder) or "llm". The training `log` is written empty. Returns name
+    and revision, for the hub the commit. Raises StudyError when the backbone is neither here nor on the hub, with its
+    source and licence; when a file is missing; and when an encoder's weights, config and feature extractor disagree.
     """
-    source = Path(name) if Path(name).is_dir() else _fetched(name, revision, part)
+    if Path(name).is_dir():
+        source = Path(name)
+    else:
+        source = _fetched(name, revision, part)
+        revision = source.name  # of its snapshot: the commit
     for wanted in FILES[part]:
         if not any(found for pattern in wanted for found in source.glob(pattern)):
             raise StudyError(f"{name}: holds no {' or '.join(wanted)}; a complete folder of the {part} is wanted there")
     if json.loads((source / "config.json").read_text(encoding="utf-8")).get("model_type") == "qwen":
         raise StudyError(
             f"{name}: a Qwen of the first generation, whose code is not part of transformers; run "
-            f"`blsp-convert {source} FOLDER` and name that folder in params.yaml, foundation.{part}"
+            f"`blsp-convert {source} FOLDER` and name that folder in params.yaml, {SETTING[part]}"
         )
     if part == "encoder":
         _check_encoder(source)
-    shutil.copytree(
-        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "*.bin", "*.h5", "*.msgpack")
-    )
+    unwanted = shutil.ignore_patterns(".*", "*.bin", "*.h5", "*.msgpack")
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=unwanted)
     Path(log).write_text("step,loss\n", encoding="utf-8")
     return {"name": name, "revision": revision}
 
 
 def _check_encoder(folder: Path) -> None:
-    config = AutoConfig.from_pretrained(folder)
-    if config.model_type != "whisper":
-        raise StudyError(f"{folder}: model_type is {config.model_type}, wanted is a Whisper, or the encoder of one")
-    check_weights(folder, config)
+    config = load_encoder(str(folder), dtype="auto").config
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
     frames = extractor.nb_max_frames // 2  # the stride of Whisper's second convolution
     if (extractor.feature_size, frames) != (config.num_mel_bins, config.max_source_positions):
         raise StudyError(
             f"{folder}: preprocessor_config.json makes {extractor.feature_size} mel bands and {frames} frames, the "
-            f"encoder of config.json hears {config.num_mel_bins} and {config.max_source_positions}; fetch both together"
+            f"encoder of config.json reads {config.num_mel_bins} and {config.max_source_positions}; fetch both together"
         )
 
 
 def has_decoder(folder: Path) -> bool:
-    """Whether a Whisper's folder holds what writing words takes, or its encoder alone."""
-    names = [name for path in sorted(Path(folder).glob("*.safetensors")) for name in _weight_names(path)]
-    return any("decoder." in name for name in names)
-
-
-def _weight_names(path: Path) -> list[str]:
-    with safe_open(path, "pt") as file:
-        return list(file.keys())
+    """Whether the weights of a Whisper's folder include the decoder."""
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            if any("decoder." in name for name in file.keys()):
+                return True
+    return False
 
 
 def _fetched(name: str, revision: str, part: str) -> Path:
@@ -91,10 +89,10 @@ def _fetched(name: str, revision: str, part: str) -> Path:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         licence = next((known for prefix, known in LICENCES.items() if name.startswith(prefix)), "see its page")
         raise StudyError(
-            f"params.yaml, foundation.{part}: {name} (revision {revision}) is neither a folder nor in "
+            f"params.yaml, {SETTING[part]}: {name} (revision {revision}) is neither a folder nor in "
             f"{constants.HF_HUB_CACHE}, and could not be fetched ({reason}); it comes from "
             f"https://huggingface.co/{name} (licence: {licence}): run `hf download {name} --revision {revision}` where "
-            f"there is a network, or put its folder anywhere and name that folder in foundation.{part}"
+            f"there is a network, or put its folder anywhere and name that folder in {SETTING[part]}"
         ) from None
 
 

@@ -2,99 +2,103 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import transformers
 from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from blsp_core.errors import StudyError
+from blsp_core.model.card import model_card
 from blsp_core.model.configuration import BlspEmoConfig
-from blsp_core.model.encoder import check_weights
 from blsp_core.model.lora import bare_state_dict, is_lora
 
 WEIGHTS = "model.safetensors"
-_OWN = ("adapter.", "emotion_head.", "emotion_pooling.", "layer_mix.")  # and partial LoRA
-_OF_AUTO_MODEL = ("adapter_kwargs", "trust_remote_code")  # AutoModel.from_pretrained hands them on to every model
+_OWN = ("adapter.", "emotion_head.", "layer_mix.")  # and partial LoRA
+_HUB = ("cache_dir", "force_download", "local_files_only", "token")
+_IGNORED = ("trust_remote_code", "adapter_kwargs", "_from_auto")  # AutoModel passes them on; remote code is never run
 
 
 class Checkpoints:
-    """The part of the model that makes it from its parts, writes it to a folder and reads it back.
+    """The part of the model that builds it from its parts, writes it to a folder and reads it back.
 
     A checkpoint folder has `config.json` and `model.safetensors` (adapter, emotion head, partial LoRA). A backbone with
-    a name is looked up by it; one without (trained here, or never saved) lies in the subfolder `encoder` or `llm`.
+    a name is loaded by it; one without (trained here, or never saved) lies in the subfolder `encoder` or `llm`.
     """
 
     @classmethod
     def from_parts(
         cls, encoder, llm, processor=None, *, dtype: torch.dtype = torch.float32, encoder_dtype=None, **settings
     ):
-        """A model around an encoder and an LLM; the adapter, the emotion head and partial LoRA begin from their start.
+        """A model around an encoder and an LLM, with a new adapter, emotion head and partial LoRA.
 
-        encoder: a WhisperEncoder, or a folder or hub name of one (with or without a decoder beside it).
-        llm: a causal language model, or its folder or hub name. It is taken, not copied: LoRA goes into it.
+        encoder: a WhisperEncoder, or a folder or hub name of one (with or without a decoder).
+        llm: a causal language model, or its folder or hub name. It is modified in place by LoRA.
         processor: a BlspEmoProcessor, for the settings that it shares with the model.
-        dtype: of backbones that are read; encoder_dtype: of the encoder, where it is another. What learns is float32.
+        dtype: of backbones that are loaded; encoder_dtype: of the encoder, if different. Trained weights are float32.
         settings: as in BlspEmoConfig, `encoder_revision` and `llm_revision` among them.
         """
-        if processor is not None:
-            settings = {**processor.model_settings, **settings}
-        names = {}
+        settings = {**(processor.model_settings if processor is not None else {}), **settings}
         if not isinstance(encoder, nn.Module):
-            names["encoder_name"], source = _named(encoder)
+            source = settings["encoder_name"] = _absolute(encoder)
             encoder = load_encoder(source, settings.get("encoder_revision"), encoder_dtype or dtype)
         if not isinstance(llm, nn.Module):
-            names["llm_name"], source = _named(llm)
+            source = settings["llm_name"] = _absolute(llm)
             llm = load_llm(source, settings.get("llm_revision"), dtype)
-        config = BlspEmoConfig(
-            encoder_config=encoder.config.to_dict(), llm_config=llm.config.to_dict(), **{**names, **settings}
-        )
-        return cls(config, encoder, llm).eval()
+        configs = {"encoder_config": encoder.config.to_dict(), "llm_config": llm.config.to_dict()}
+        return cls(BlspEmoConfig(**configs, **_known(settings)), encoder, llm).eval()
 
     @classmethod
     def from_pretrained(
-        cls, path, *, config=None, revision=None, dtype: torch.dtype | None = None, encoder_dtype=None, **settings
+        cls,
+        path,
+        *,
+        config: BlspEmoConfig | None = None,
+        revision: str | None = None,
+        dtype: torch.dtype | str | None = None,
+        encoder_dtype: torch.dtype | None = None,
+        device_map=None,
+        attn_implementation: str | None = None,
+        quantization_config=None,
+        **settings,
     ):
-        """The model in a checkpoint folder (or hub repository), in evaluation mode.
+        """The model in a checkpoint folder or hub repository, in evaluation mode.
 
-        dtype, encoder_dtype: as in `from_parts`. settings: of BlspEmoConfig, in place of the saved ones; `lora_rank`
-        gives a model without partial LoRA a new one, `emotion_pooling` one without attention likewise.
-        Raises StudyError when a backbone is not where the checkpoint says, or the weights do not fit the config.
+        dtype, encoder_dtype: as in `from_parts`. device_map, quantization_config: of the LLM; all else is on the device
+        of its embeddings. attn_implementation: of both backbones. settings: `cache_dir`, `force_download`,
+        `local_files_only` and `token`, as in transformers; or settings of BlspEmoConfig, instead of the saved ones:
+        `lora_rank` gives a model without partial LoRA a new one.
+        Raises StudyError when a backbone is not where the checkpoint says, needs code that is not part of transformers,
+        or when the weights do not fit the config or are not finite.
         """
-        folder = Path(path)
-        if not folder.is_dir():
-            if str(path).startswith((".", "/", "~")) or not str(path).count("/") == 1:
-                raise StudyError(f"{path}: there is no such folder; wanted is a BLSP-Emo checkpoint")
-            folder = Path(snapshot_download(str(path), revision=revision))
-        if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
-            raise StudyError(f"{folder}: not a BLSP-Emo checkpoint; wanted are config.json and {WEIGHTS}")
-        config = BlspEmoConfig.from_pretrained(folder) if config is None else config
-        if not isinstance(config, BlspEmoConfig):
-            raise StudyError(f"{folder}/config.json: model_type is {config.model_type}, wanted is blsp_emo")
-        had_lora, had_pooling = config.lora_rank > 0, config.emotion_pooling == "attention"
-        for name, value in settings.items():
-            if name in _OF_AUTO_MODEL:
-                continue
-            if not hasattr(config, name):
-                raise StudyError(f"from_pretrained({name}=...): BlspEmoConfig has no such setting")
-            setattr(config, name, value)
-        dtype = torch.float32 if dtype in (None, "auto") else dtype
+        hub = {name: settings.pop(name) for name in _HUB if name in settings}
+        folder = _folder(path, revision, hub)
+        saved = _config(str(folder), "BLSP-Emo checkpoint", BlspEmoConfig.model_type)
+        had_lora, config = saved.lora_rank > 0, config or saved
+        config.update(_known({name: value for name, value in settings.items() if name not in _IGNORED}))
+        config._attn_implementation = attn_implementation or config._attn_implementation
+        how = {**hub, "attn_implementation": config._attn_implementation}
+        dtype = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
         config.encoder_name, source = _found(folder, config.encoder_name, "encoder")
-        encoder = load_encoder(source, config.encoder_revision, encoder_dtype or dtype)
+        encoder = load_encoder(source, config.encoder_revision, encoder_dtype or dtype, **how)
         config.llm_name, source = _found(folder, config.llm_name, "llm")
-        llm = load_llm(source, config.llm_revision, dtype)
+        how |= {"device_map": device_map, "quantization_config": quantization_config}
+        llm = load_llm(source, config.llm_revision, dtype, **how)
         model = cls(config, encoder, llm)
-        model._load_own(
-            folder / WEIGHTS, lambda name: not had_lora if is_lora(name) else not had_pooling and _is_pooling(name)
-        )
+        model._load_own(folder / WEIGHTS, had_lora)
+        for name, part in model.named_children():
+            if name != "llm":
+                part.to(model.get_input_embeddings().weight.device)
         return model.eval()
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
-        """Write what is this model's own, and the names of what is not."""
+        """Write the weights of this model, and the names of backbones that are not part of it."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         config = BlspEmoConfig.from_dict(self.config.to_dict())
@@ -115,26 +119,27 @@ class Checkpoints:
         config.save_pretrained(folder)
         save_file(self._own_state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
 
-    def export(self, folder) -> None:
-        """Write a self-contained folder: both backbones are copied into it, `from_pretrained` needs nothing else."""
+    def export(self, folder, processor=None) -> None:
+        """Write a self-contained folder with both backbones, a model card, and the processor where one is given."""
         names = {name: getattr(self.config, name) for name in ("encoder_name", "llm_name")}
-        self.config.encoder_name = self.config.llm_name = None
+        self.config.update(dict.fromkeys(names))
         try:
             self.save_pretrained(folder)
         finally:
             self.config.update(names)
+        if processor is not None:
+            processor.save_pretrained(folder)
+        (Path(folder) / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
     def _own_state_dict(self) -> dict[str, torch.Tensor]:
         state = self.state_dict()
-        own = [name for name in state if name.startswith(_OWN) or is_lora(name)]
-        return {name: state[name].contiguous() for name in own}
+        return {name: state[name].contiguous() for name in state if name.startswith(_OWN) or is_lora(name)}
 
-    def _load_own(self, path: Path, is_new: Callable[[str], bool]) -> None:
-        """`is_new`: names of weights that the checkpoint cannot have yet."""
-        own = {name: value for name, value in self._own_state_dict().items() if not is_new(name)}
+    def _load_own(self, path: Path, had_lora: bool) -> None:
+        own = {name: value for name, value in self._own_state_dict().items() if had_lora or not is_lora(name)}
         try:
             saved = load_file(path)
-        except Exception as error:  # safetensors raises its own kind for a damaged file
+        except Exception as error:  # safetensors has its own error class for a damaged file
             raise StudyError(f"{path}: cannot be read ({error}); the file is damaged, save or fetch it again") from None
         for name in own.keys() ^ saved.keys():
             where = "is missing" if name in own else "has no place in this model"
@@ -142,34 +147,31 @@ class Checkpoints:
         for name, value in saved.items():
             if value.shape != own[name].shape:
                 raise StudyError(f"{path}: {name} is {tuple(value.shape)}, config.json wants {tuple(own[name].shape)}")
+            if not value.isfinite().all():
+                raise StudyError(f"{path}: {name} holds NaN or infinity; its training diverged, use an earlier one")
         self.load_state_dict(saved, strict=False)
 
 
-def _is_pooling(name: str) -> bool:
-    return name.startswith("emotion_pooling.")
-
-
 class _Encoder(WhisperEncoder):
-    _keys_to_ignore_on_load_unexpected = (r".",)  # the decoder's, which may lie beside it: no warning
+    _keys_to_ignore_on_load_unexpected = (r".",)  # of a decoder in the same file: no warning
 
 
-def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> WhisperEncoder:
-    """Whisper's encoder from a folder or the hub, with or without a decoder beside it, of either precision."""
-    config = _config(source, revision, "speech encoder")
-    if config.model_type != "whisper":
-        raise StudyError(f"{source}: model_type is {config.model_type}, wanted is a whisper encoder")
-    if any(Path(source).glob("*.safetensors")):
-        check_weights(source, config)
-    encoder, report = _Encoder.from_pretrained(
-        source,
-        config=config,
-        revision=revision or "main",
-        dtype=dtype,
-        key_mapping={r"^(model\.)?encoder\.": ""},
-        output_loading_info=True,
-    )
-    if report["missing_keys"]:
-        raise StudyError(f"{source}: no weights for {sorted(report['missing_keys'])[0]} of the speech encoder")
+def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32, **how) -> WhisperEncoder:
+    """Whisper's encoder from a folder or the hub, with or without a decoder in it; `how`: as in transformers."""
+    revision, hub = revision or "main", {name: how[name] for name in _HUB if name in how}
+    config = _config(source, "speech encoder", "whisper", revision=revision, **hub)
+    how |= {"key_mapping": {r"^(model\.)?encoder\.": ""}, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    try:
+        encoder, report = _Encoder.from_pretrained(source, config=config, revision=revision, dtype=dtype, **how)
+    except SafetensorError as error:
+        raise StudyError(f"{source}: the weights cannot be read ({error}); fetch them again") from None
+    missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
+    if missing or mismatched:
+        raise StudyError(
+            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing and "
+            f"{len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
+            "put weights and config of one Whisper there"
+        )
     return encoder
 
 
@@ -180,28 +182,55 @@ def save_encoder(encoder: WhisperEncoder, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def load_llm(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A causal LLM from a folder or the hub."""
-    config = _config(source, revision, "LLM")
-    return AutoModelForCausalLM.from_pretrained(source, config=config, revision=revision or "main", dtype=dtype)
+def load_llm(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32, **how) -> nn.Module:
+    """A causal LLM from a folder or the hub; `how`: as in transformers."""
+    revision, hub = revision or "main", {name: how[name] for name in _HUB if name in how}
+    how = {"revision": revision, "dtype": dtype, "trust_remote_code": False, **how}
+    return AutoModelForCausalLM.from_pretrained(source, config=_config(source, "LLM", **hub, revision=revision), **how)
 
 
-def _config(source: str, revision: str | None, part: str):
+def _config(source: str, part: str, wanted: str | None = None, **hub) -> PreTrainedConfig:
+    """The config of a folder or hub repository whose code is part of transformers, or of this package."""
     try:
-        return AutoConfig.from_pretrained(source, revision=revision or "main")
+        kind = PreTrainedConfig.get_config_dict(source, **hub)[0].get("model_type")
+        if kind in CONFIG_MAPPING and kind == (wanted or kind):
+            return AutoConfig.from_pretrained(source, trust_remote_code=False, **hub)
     except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise StudyError(f"{source}: no {part} can be read there ({first_line})") from None
+    if wanted is not None:
+        raise StudyError(f"{source}: model_type in config.json is {kind}, wanted is {wanted}")
+    raise StudyError(
+        f"{source}: model_type in config.json is {kind}, which transformers {transformers.__version__} does not have; "
+        "code in a checkpoint is never run, so use a model of a type that transformers has"
+    )
 
 
-def _named(source) -> tuple[str, str]:
-    """A folder by its absolute path, anything else as a hub name; (name, where to read it)."""
-    name = str(Path(source).resolve()) if Path(source).is_dir() else str(source)
-    return name, name
+def _known(settings: dict) -> dict:
+    for name in settings:
+        if not hasattr(BlspEmoConfig, name):
+            raise StudyError(f"{name}: BlspEmoConfig has no such setting")
+    return settings
+
+
+def _absolute(source) -> str:
+    """A folder by its absolute path, anything else as a hub name."""
+    return str(Path(source).resolve()) if Path(source).is_dir() else str(source)
+
+
+def _folder(path, revision: str | None, hub: dict) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        if str(path).startswith((".", "/", "~")) or str(path).count("/") != 1:
+            raise StudyError(f"{path}: there is no such folder; wanted is a BLSP-Emo checkpoint")
+        folder = Path(snapshot_download(str(path), revision=revision, **hub))
+    if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
+        raise StudyError(f"{folder}: not a BLSP-Emo checkpoint; wanted are config.json and {WEIGHTS}")
+    return folder
 
 
 def _found(folder: Path, name: str | None, part: str) -> tuple[str | None, str]:
-    """Where a checkpoint's backbone lies: (its name from now on, where to read it)."""
+    """Where a checkpoint's backbone is: (its name from now on, where to read it)."""
     if name is None:
         raise StudyError(f"{folder}/config.json: {part}_name is missing")
     if not name.startswith((".", "/")):
@@ -209,5 +238,4 @@ def _found(folder: Path, name: str | None, part: str) -> tuple[str | None, str]:
     path = (folder / name).resolve()
     if not path.is_dir():
         raise StudyError(f"{folder}/config.json: {part}_name is {name}, but {path} is not there; put the {part} there")
-    inside = path == (folder / part).resolve()
-    return (None if inside else str(path)), str(path)
+    return (None if path == (folder / part).resolve() else str(path)), str(path)

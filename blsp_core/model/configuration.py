@@ -1,32 +1,31 @@
-"""What a BLSP-Emo is made of."""
+"""The settings of a BLSP-Emo model."""
+
+import importlib
 
 from transformers import AutoConfig, PreTrainedConfig, WhisperConfig
 from transformers.configuration_utils import SubConfigSpec
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "surprise")
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+PAPER_ADAPTER = {"type": "convolution", "kernel_sizes": [5, 5, 5], "inner_dim": 512}
 
 
 class BlspEmoConfig(PreTrainedConfig):
-    """The settings of a BLSP-Emo: two backbones, the adapter between them, partial LoRA and the emotion head.
+    """The settings of a BLSP-Emo model: two backbones, the adapter between them, partial LoRA and the emotion head.
 
-    encoder_config, llm_config: the backbones' own configs.
-    encoder_name, encoder_revision, llm_name, llm_revision: where the backbones' weights are: a hub name, or a folder.
-        In a saved checkpoint a name that begins with "." is a folder relative to the checkpoint.
-    adapter_type: "convolution", the paper's, or "qformer", SALMONN's (see `adapters.make_adapter`).
-    adapter_kernel_sizes: one stride-2 convolution each; adapter_inner_dim: width of the bottleneck.
-    qformer_window: encoder frames a query looks at; qformer_width, qformer_layers: of the Q-Former.
-    lora_rank: 0 for none; lora_targets: names of the LLM's linear layers.
-    lora_scope: "speech", low-rank updates at speech positions only, as in the paper; or "everywhere", as in SALMONN:
-        at all positions, generated ones and those of text without speech among them.
-    emotions: names of the classes of the emotion head, in the order of its outputs.
+    encoder_config, llm_config: the configs of the backbones.
+    encoder_name, encoder_revision, llm_name, llm_revision: where the weights of the backbones are: a hub name, or a
+        folder. In a saved checkpoint a name that begins with "." is a folder relative to the checkpoint.
+    adapter: `type` and the settings of that class in `adapters.ADAPTERS`; the paper's by default.
+    encoder_layers: what the adapter reads: "last", the last layer of the encoder, as in the paper; "mix", a learned
+        mean of all layers; "last+mix", both, concatenated.
+    lora_rank: 0 for none. lora_targets: names of the LLM's linear layers.
+    lora_scope: "speech", low-rank updates at speech positions only, as in the paper; or "everywhere", at all positions,
+        as in SALMONN.
+    emotions: the classes of the emotion head, in the order of its outputs.
     speech_token_id: the placeholder that stands in `input_ids` once for every speech embedding. It may lie outside the
         LLM's vocabulary.
-    encoder_layers: "last", the adapter reads the encoder's last layer, as in the paper; "mix", a learned mean of all
-        (`weighting.LayerMix`); or "last+mix", the two side by side.
-    emotion_pooling: "mean" over time before the emotion head, as in the paper; or "attention"
-        (`weighting.AttentionPooling`).
-    real_frames: the encoder sees the real frames only (True), or the clip padded to its full window (False).
+    real_frames: the encoder reads the real frames only (True), or the clip padded to its full window (False).
     """
 
     model_type = "blsp_emo"
@@ -41,12 +40,8 @@ class BlspEmoConfig(PreTrainedConfig):
     encoder_revision: str | None = None
     llm_name: str | None = None
     llm_revision: str | None = None
-    adapter_type: str = "convolution"
-    adapter_kernel_sizes: list[int] | tuple[int, ...] = (5, 5, 5)
-    adapter_inner_dim: int = 512
-    qformer_window: int = 17
-    qformer_width: int = 768
-    qformer_layers: int = 2
+    adapter: dict | None = None
+    encoder_layers: str = "last"
     lora_rank: int = 0
     lora_alpha: float = 16
     lora_dropout: float = 0.05
@@ -55,9 +50,15 @@ class BlspEmoConfig(PreTrainedConfig):
     emotions: list[str] | tuple[str, ...] = EMOTIONS
     speech_token_id: int | None = None
     real_frames: bool = True
-    encoder_layers: str = "last"
-    emotion_pooling: str = "mean"
+
+    def __post_init__(self, **kwargs):
+        self.adapter = dict(self.adapter or PAPER_ADAPTER)
+        super().__post_init__(**kwargs)
+        importlib.import_module("blsp_core.model.modeling")  # which registers the model of this config with AutoModel
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
         """The LLM's config: `generate` sizes its cache by it."""
         return self.llm_config.get_text_config(decoder=decoder, encoder=encoder)
+
+
+AutoConfig.register(BlspEmoConfig.model_type, BlspEmoConfig, exist_ok=True)

@@ -1,17 +1,19 @@
-"""What transformers' `generate` must know of speech: it belongs to the prompt, and to its row."""
+"""Hooks of transformers' `generate`: speech is part of the prompt, and of its row."""
 
 from collections.abc import Mapping
 
 import torch
 
+from blsp_core.model.adapters import embedding_count
+
 _SPEECH_INPUTS = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")
 
 
 class SpeechGeneration:
-    """The hooks of `generate` for a model whose prompts hold speech; a base before PreTrainedModel."""
+    """The hooks of `generate` for a model whose prompts contain speech; a base before PreTrainedModel."""
 
     def _prepare_generated_length(self, generation_config, **kwargs):
-        """A reply ends where the LLM's numbers would no longer be right."""
+        """A reply ends at the longest sequence that a converted LLM computes correctly."""
         generation_config = super()._prepare_generated_length(generation_config, **kwargs)
         limit = self._longest_sequence()
         if limit is not None:
@@ -20,7 +22,7 @@ class SpeechGeneration:
         return generation_config
 
     def prepare_inputs_for_generation(self, input_ids, past_key_values=None, is_first_iteration=False, **kwargs):
-        """Speech belongs to the prompt: once that is in the cache, single tokens follow, without speech."""
+        """Once the prompt is in the cache, single tokens follow, without speech."""
         inputs = super().prepare_inputs_for_generation(
             input_ids, past_key_values=past_key_values, is_first_iteration=is_first_iteration, **kwargs
         )
@@ -48,7 +50,7 @@ class SpeechGeneration:
             features = speech["input_features"]
             stride = self.encoder.conv1.stride[0] * self.encoder.conv2.stride[0]
             frames = -(-speech.get("feature_attention_mask", torch.ones_like(features[:, 0])).sum(1).long() // stride)
-        last = self.adapter.output_lengths(frames).cumsum(0)  # (clips,), placeholders up to a clip's end
+        last = embedding_count(frames, self.config.adapter).cumsum(0)  # (clips,), placeholders up to a clip's end
         ends = (input_ids == self.config.speech_token_id).sum(1).cumsum(0)  # (rows,), up to a row's end
         row_of_clip = torch.searchsorted(ends, last)
         return [(row_of_clip == row).nonzero()[:, 0] for row in range(len(ends))]

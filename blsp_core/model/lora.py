@@ -1,6 +1,6 @@
-"""Partial LoRA: low-rank updates of the LLM that act where speech is, and nowhere else (BLSP-Emo section 3.3).
+"""Partial LoRA: low-rank updates of the LLM at speech positions only (BLSP-Emo section 3.3).
 
-The same updates can act everywhere (`lora_scope`), which is plain LoRA: what SALMONN does.
+With `lora_scope: everywhere` they apply at all positions, which is plain LoRA, as in SALMONN.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,13 +16,13 @@ from blsp_core.errors import StudyError
 
 SPEECH, EVERYWHERE = "speech", "everywhere"  # lora_scope
 
-# Where updates act in the pass that is running: indices into its (rows x tokens), flattened; EVERYWHERE; None: nowhere.
+# Positions of the updates in the current forward: indices into its flattened (rows, tokens); EVERYWHERE; None: none.
 _positions: ContextVar[torch.Tensor | str | None] = ContextVar("positions", default=None)
 
 
 @contextmanager
 def acting_at(positions: torch.Tensor | str | None) -> Iterator[None]:
-    """While this lasts, low-rank updates act at these positions: (n,), indices into the flattened (rows, tokens); or
+    """In this context low-rank updates apply at these positions: (n,), indices into the flattened (rows, tokens); or
     EVERYWHERE; or nowhere (None)."""
     token = _positions.set(positions)
     try:
@@ -32,7 +32,7 @@ def acting_at(positions: torch.Tensor | str | None) -> Iterator[None]:
 
 
 def checkpoint_contexts():
-    """For gradient checkpointing: recompute a layer with the positions that its first computation had."""
+    """For gradient checkpointing: a layer is recomputed with the positions of its first computation."""
     positions = _positions.get()
     return acting_at(positions), acting_at(positions)
 
@@ -46,6 +46,8 @@ class PartialLoraLinear(LoraLinear):
         if positions is None or self.disable_adapters:
             return result
         everywhere = isinstance(positions, str)
+        if not everywhere:
+            positions = positions.to(x.device)  # layers may be on several devices
         chosen = x if everywhere else x.flatten(0, -2)[positions]  # (n, in_features)
         for name in self.active_adapters:
             down, up = self.lora_A[name], self.lora_B[name]
@@ -53,13 +55,13 @@ class PartialLoraLinear(LoraLinear):
             if everywhere:
                 result = result + update.to(result.dtype)
                 continue
-            # In place, a linear layer's backward does not need its output: no copy of the other positions.
+            # In place: the backward of a linear layer does not need its output.
             result.view(-1, result.shape[-1]).index_add_(0, positions, update.to(result.dtype))
         return result
 
 
 def add_partial_lora(llm: nn.Module, rank: int, alpha: float, dropout: float, targets: Iterable[str]) -> None:
-    """Give the LLM's linear layers of these names a low-rank update, in place; it starts at zero.
+    """Add a low-rank update, zero at first, to the LLM's linear layers of these names, in place.
 
     Raises StudyError for a name that matches no layer.
     """
@@ -76,7 +78,7 @@ def add_partial_lora(llm: nn.Module, rank: int, alpha: float, dropout: float, ta
     for name, parameter in llm.named_parameters():
         parameter.requires_grad = False
         if is_lora(name):
-            parameter.data = parameter.data.float()  # trained: full precision even over a half-precision LLM
+            parameter.data = parameter.data.float()  # trained in full precision, whatever that of the LLM
 
 
 def is_lora(name: str) -> bool:
@@ -85,5 +87,5 @@ def is_lora(name: str) -> bool:
 
 
 def bare_state_dict(llm: nn.Module) -> dict[str, torch.Tensor]:
-    """The LLM's own weights under the names they had before partial LoRA."""
+    """The weights of the LLM without LoRA, under their original names."""
     return {name.replace(".base_layer.", "."): value for name, value in llm.state_dict().items() if not is_lora(name)}

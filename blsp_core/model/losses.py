@@ -1,7 +1,7 @@
 """The three losses of the paper, on selected rows of logits.
 
-Student and teacher read sequences of different length (speech, text) that end in the same response. So each selects
-the rows of its logits that predict the response, by its own labels, and the losses compare rows.
+Student and teacher read sequences of different length (speech, text) that end in the same response. Each selects the
+rows of its logits that predict the response, by its own labels; the losses compare these rows.
 """
 
 import torch
@@ -9,10 +9,11 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 
 def response_positions(labels: torch.Tensor, shift: bool = True) -> torch.Tensor:
-    """(B, L) bool, at the positions whose logits predict a labelled token; fits `logits_to_keep` of a forward.
+    """(B, L) bool, True where the logits predict a labelled token; can be passed as `logits_to_keep` to the model.
 
-    labels: (B, L), -100 where nothing is to be predicted. `shift`: the logits before a token predict it. False takes
-    the tokens' own positions, as `response_kl` of the released code does: it leaves out the first token.
+    labels: (B, L), -100 where nothing is to be predicted. shift: the logits at the position before a token predict it.
+    False selects the positions of the tokens themselves, as the released code does for its KL loss, which therefore
+    ignores the first token.
     """
     labelled = labels != -100
     if not shift:

@@ -1,4 +1,4 @@
-"""BLSP-Emo: a Whisper encoder, an adapter, and an LLM that hears (arXiv 2406.03872)."""
+"""BLSP-Emo: a Whisper encoder, an adapter, and an LLM that reads text and speech embeddings (arXiv 2406.03872)."""
 
 import copy
 from collections.abc import Mapping
@@ -6,44 +6,41 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, Cache, GenerationMixin, PreTrainedModel
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
+    Cache,
+    GenerationMixin,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers.utils import ModelOutput
 
 from blsp_core.errors import StudyError
-from blsp_core.model.adapters import make_adapter
+from blsp_core.model.adapters import LAST, LAST_AND_MIX, MIX, LayerMix, make_adapter
 from blsp_core.model.checkpoint import Checkpoints
 from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.encoder import encode_speech
 from blsp_core.model.generation import SpeechGeneration
 from blsp_core.model.lora import EVERYWHERE, SPEECH, acting_at, add_partial_lora, checkpoint_contexts, is_lora
 from blsp_core.model.losses import response_ce, response_rows, response_targets
-from blsp_core.model.weighting import LAST, LAST_AND_MIX, MIX, AttentionPooling, LayerMix
 
 
 @dataclass
-class BlspEmoOutput(ModelOutput):
-    """What a forward gives: P is the longest clip's number of speech embeddings.
+class BlspEmoOutput(CausalLMOutputWithPast):
+    """Also emotion_logits: (clips, emotions); speech_embeddings: (clips, P, width of the LLM); speech_mask: (clips, P).
+    P is the largest number of speech embeddings of a clip."""
 
-    loss: cross-entropy of `labels`, where given; logits: (rows, tokens, vocabulary), or as `logits_to_keep` asks;
-    emotion_logits: (clips, emotions); speech_embeddings: (clips, P, width of the LLM); speech_mask: (clips, P).
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
     emotion_logits: torch.Tensor | None = None
     speech_embeddings: torch.Tensor | None = None
     speech_mask: torch.Tensor | None = None
 
 
 class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedModel, GenerationMixin):
-    """Speech goes through `encoder` and `adapter` and takes the places of the placeholder tokens in the LLM's prompt.
+    """Speech goes through `encoder` and `adapter` and replaces the placeholder tokens in the LLM's input.
 
-    Make one with `from_parts`, load one with `from_pretrained`. All weights are frozen until `set_trainable` says what
-    learns.
+    Build a model with `from_parts`, load one with `from_pretrained`. All weights are frozen until `set_trainable`.
     """
 
     config_class = BlspEmoConfig
@@ -54,22 +51,23 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
     def __init__(self, config: BlspEmoConfig, encoder: nn.Module | None = None, llm: nn.Module | None = None):
-        """Random weights where no `encoder` or `llm` is given."""
+        """Without `encoder` or `llm`, random weights."""
         super().__init__(config)
+        for name, known in {"encoder_layers": (LAST, MIX, LAST_AND_MIX), "lora_scope": (SPEECH, EVERYWHERE)}.items():
+            if getattr(config, name) not in known:
+                raise StudyError(f"{name}: {getattr(config, name)!r} is unknown; wanted is {' or '.join(known)}")
         self.encoder = encoder if encoder is not None else WhisperEncoder(config.encoder_config)
         self.llm = llm if llm is not None else AutoModelForCausalLM.from_config(config.llm_config)
-        self.adapter = make_adapter(config)
-        width = config.get_text_config().hidden_size
-        self.emotion_head = nn.Linear(width, len(config.emotions), bias=False)
-        _one_of(config, "encoder_layers", (LAST, MIX, LAST_AND_MIX))
-        _one_of(config, "emotion_pooling", ("mean", "attention"))
-        layers, beside_last = config.encoder_config.encoder_layers + 1, config.encoder_layers == LAST_AND_MIX
-        self.layer_mix = None if config.encoder_layers == LAST else LayerMix(layers, beside_last)
-        self.emotion_pooling = AttentionPooling(width) if config.emotion_pooling == "attention" else None
-        _one_of(config, "lora_scope", (SPEECH, EVERYWHERE))
+        keep_last = config.encoder_layers == LAST_AND_MIX
+        layers, encoder_dim = config.encoder_config.encoder_layers + 1, config.encoder_config.d_model
+        self.layer_mix = None if config.encoder_layers == LAST else LayerMix(layers, keep_last)
+        llm_dim = config.get_text_config().hidden_size
+        self.adapter = make_adapter(config.adapter, (1 + keep_last) * encoder_dim, encoder_dim, llm_dim)
+        self.emotion_head = nn.Linear(llm_dim, len(config.emotions), bias=False)
         if config.lora_rank:
             add_partial_lora(self.llm, config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
-        self.adapter.scale_to(self.llm.get_input_embeddings().weight.detach().float().std())  # speech as large as words
+        size = self.llm.get_input_embeddings().weight.detach().float().std()  # of word embeddings
+        self.adapter.scale_to(size.to(self.emotion_head.weight.device))
         self.generation_config = copy.deepcopy(self.llm.generation_config)
         if config.speech_token_id is not None and config.speech_token_id < config.get_text_config().vocab_size:
             self.generation_config.suppress_tokens = [config.speech_token_id]
@@ -86,36 +84,31 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         return self.llm.get_output_embeddings()
 
     def set_trainable(self, adapter: bool = True, encoder: bool = False, lora: bool = False, head: bool = False):
-        """Say which parts learn; all else is frozen, the LLM always."""
+        """Choose the parts that are trained; all others are frozen, the LLM always."""
         if lora and not self.config.lora_rank:
             raise StudyError("set_trainable(lora=True): the model has no partial LoRA; make it with lora_rank > 0")
         self.requires_grad_(False)
-        for part, learns in ((self.adapter, adapter), (self.layer_mix, adapter), (self.emotion_head, head)):
-            if part is not None:
-                part.requires_grad_(learns)
-        if self.emotion_pooling is not None:
-            self.emotion_pooling.requires_grad_(head)
+        self.adapter.requires_grad_(adapter)
+        self.emotion_head.requires_grad_(head)
+        if self.layer_mix is not None:
+            self.layer_mix.requires_grad_(adapter)
         for name, parameter in self.llm.named_parameters():
             parameter.requires_grad = lora and is_lora(name)
         if encoder:
-            self.encoder.float().requires_grad_(True)  # small updates would be lost in the rounding of half precision
+            self.encoder.float().requires_grad_(True)  # half precision would round small updates away
             self.encoder.embed_positions.requires_grad_(False)  # sinusoids, fixed in Whisper too
-            self.config.encoder_name = self.config.encoder_revision = None  # its weights are this model's own now
+            self.config.encoder_name = self.config.encoder_revision = None  # its weights are saved with the model
 
     def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Mapping | None = None, **kwargs) -> None:
-        """As everywhere, and partial LoRA acts at the same places when a layer is recomputed."""
+        """As in transformers; partial LoRA applies at the same positions when a layer is recomputed."""
         settings = {"use_reentrant": False, "context_fn": checkpoint_contexts}
         super().activation_checkpointing_enable({**(activation_checkpointing_kwargs or {}), **settings}, **kwargs)
-
-    # Sound to embeddings
 
     def encode(
         self, input_features: torch.Tensor, feature_attention_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T).
-
-        Where layers are mixed, the states of all: (clips, T, layers + 1, width).
-        """
+        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T); with
+        a mix of layers, the states of all: (clips, T, layers + 1, width)."""
         if feature_attention_mask is None:
             feature_attention_mask = torch.ones_like(input_features[:, 0])
         how = {"real_frames": self.config.real_frames, "every_layer": self.layer_mix is not None}
@@ -128,10 +121,8 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         encoder_hidden_states: torch.Tensor | None = None,
         encoder_attention_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Speech as the LLM hears it: (clips, P, width of the LLM) and the mask (clips, P), bool.
-
-        Give log-mels (clips, mels, frames), or what `encode` made of them earlier.
-        """
+        """The speech embeddings of clips, (clips, P, width of the LLM), and their mask (clips, P), bool, from log-mels
+        (clips, mels, frames) or from earlier outputs of `encode`."""
         if encoder_hidden_states is None:
             encoder_hidden_states, encoder_attention_mask = self.encode(input_features, feature_attention_mask)
         elif encoder_attention_mask is None:
@@ -142,14 +133,9 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         return self.adapter(hidden, encoder_attention_mask.bool())
 
     def get_emotion_logits(self, speech_embeddings: torch.Tensor, speech_mask: torch.Tensor) -> torch.Tensor:
-        """The emotion head on the mean over time of the speech embeddings, or what `emotion_pooling` makes of them:
-        (clips, emotions)."""
+        """The emotion head on the mean over time of the speech embeddings: (clips, emotions)."""
         weights = speech_mask / speech_mask.sum(1, keepdim=True)  # (clips, P)
-        if self.emotion_pooling is not None:
-            weights = self.emotion_pooling(speech_embeddings, speech_mask)
         return self.emotion_head((speech_embeddings * weights[..., None].to(speech_embeddings.dtype)).sum(1))
-
-    # The whole
 
     def forward(
         self,
@@ -166,52 +152,35 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         shared_prefix: int = 0,
         **kwargs,
     ) -> BlspEmoOutput:
-        """One pass over rows of tokens, with the speech of their placeholders.
-
-        input_ids, attention_mask: (rows, tokens), padded on either side; every clip has one `speech_token_id` for each
-        of its embeddings, clips in the order of the rows and of their places in the row.
+        """input_ids, attention_mask: (rows, tokens), padded on either side; a clip has one `speech_token_id` for each of
+        its embeddings, clips in the order of the rows and of their places in the row.
         input_features, feature_attention_mask: log-mel (clips, mels, frames) and its mask (clips, frames); or
-        encoder_hidden_states, encoder_attention_mask: what `encode` made of them, kept from earlier.
+        encoder_hidden_states, encoder_attention_mask: earlier outputs of `encode`.
         labels: (rows, tokens), -100 where none. logits_to_keep: an int (the last ones), or a bool mask (rows, tokens)
         for logits of shape (number of True, vocabulary). Other arguments go to the LLM.
-        shared_prefix: so many first tokens are the same in every row, without padding, speech or a label to predict
-        from them: the LLM reads them once for all rows where it can, and logits are those of the tokens after them.
+        shared_prefix: so many first tokens are equal in all rows, without padding, speech or a label to predict from
+        them: where possible the LLM reads them once for all rows, and logits are those of the tokens after them.
         Raises StudyError when the number of placeholders is not that of the speech embeddings.
         """
-        prefix = self._read_once(input_ids, shared_prefix, past_key_values, labels) if shared_prefix else None
+        prefix = self._read_prefix(input_ids, shared_prefix, past_key_values, labels) if shared_prefix else None
         if prefix is not None:
             past_key_values, input_ids = prefix, input_ids[:, shared_prefix:]
             position_ids = None if position_ids is None else position_ids[:, shared_prefix:]
             labels = None if labels is None else labels[:, shared_prefix:]
             if isinstance(logits_to_keep, torch.Tensor):
                 logits_to_keep = logits_to_keep[:, shared_prefix:]
-        is_speech = input_ids == self.config.speech_token_id if self.config.speech_token_id is not None else None
-        embeddings = self.get_input_embeddings()(
-            input_ids if is_speech is None else input_ids.masked_fill(is_speech, 0)
-        )
-        speech = speech_mask = emotion_logits = positions = None
+        before = past_key_values.get_seq_length() if past_key_values is not None else 0
+        self._check_length(before + input_ids.shape[1])
+        speech = speech_mask = emotion_logits = None
         if input_features is not None or encoder_hidden_states is not None:
             speech, speech_mask = self.get_speech_embeddings(
                 input_features, feature_attention_mask, encoder_hidden_states, encoder_attention_mask
             )
             emotion_logits = self.get_emotion_logits(speech, speech_mask)
-        before = past_key_values.get_seq_length() if past_key_values is not None else 0
-        self._check_length(before + input_ids.shape[1])
-        if is_speech is not None:
-            positions = is_speech.flatten().nonzero()[:, 0]  # (n,)
-            count = 0 if speech is None else int(speech_mask.sum())
-            if len(positions) != count:
-                raise StudyError(
-                    f"input_ids: {len(positions)} speech placeholders for {count} speech embeddings; "
-                    "the processor counts them right when it has the model's adapter settings"
-                )
-            if count:
-                vectors = speech[speech_mask].to(embeddings.dtype)
-                embeddings = embeddings.flatten(0, 1).index_put((positions,), vectors).view_as(embeddings)
+        embeddings, positions = self._embed(input_ids, speech, speech_mask)
         if position_ids is None and attention_mask is not None:
             position_ids = (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
-        nearby = positions if speech is not None else None
-        with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else nearby):
+        with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else positions):
             output = self.llm(
                 inputs_embeds=embeddings,
                 attention_mask=attention_mask,
@@ -235,13 +204,29 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
             speech_mask=speech_mask,
         )
 
-    def _read_once(
+    def _embed(self, input_ids, speech, speech_mask) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Input embeddings of the LLM (rows, tokens, width), and where speech is: indices into the flattened rows."""
+        is_speech = input_ids == (-1 if self.config.speech_token_id is None else self.config.speech_token_id)
+        embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_speech, 0))
+        positions = is_speech.flatten().nonzero()[:, 0]  # (n,)
+        count = 0 if speech is None else int(speech_mask.sum())
+        if len(positions) != count:
+            raise StudyError(
+                f"input_ids: {len(positions)} speech placeholders for {count} speech embeddings; "
+                "the processor must have the adapter settings of the model"
+            )
+        if not count:
+            return embeddings, None
+        vectors = speech[speech_mask].to(embeddings.dtype)
+        return embeddings.flatten(0, 1).index_put((positions,), vectors).view_as(embeddings), positions
+
+    def _read_prefix(
         self, input_ids: torch.LongTensor, length: int, past_key_values: Cache | None, labels: torch.Tensor | None
     ) -> Cache | None:
-        """What attention needs of the first `length` tokens, which all rows share, for every row; None where rows must
-        be read whole: one alone, layers that are recomputed, an LLM whose memory of them cannot be repeated."""
+        """The cache of the first `length` tokens, which all rows share, for every row; None where it does not help or
+        cannot be had: a single row, gradient checkpointing, an LLM whose cache cannot be repeated."""
         if past_key_values is not None:
-            raise StudyError("shared_prefix: past_key_values are given as well; they hold the prefix, so leave it out")
+            raise StudyError("shared_prefix: past_key_values are given too; they contain the prefix, so leave it out")
         if labels is not None and bool((labels[:, : length + 1] != -100).any()):
             raise StudyError(f"shared_prefix: labels begin before token {length + 1}, so the prefix must be shorter")
         if len(input_ids) == 1 or (self.training and self.is_activation_checkpointing):
@@ -259,15 +244,14 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         limit = self._longest_sequence()
         if limit is not None and length > limit:
             raise StudyError(
-                f"input_ids: {length} tokens, but this converted model is right up to {limit} only; "
+                f"input_ids: {length} tokens, but this converted model is correct up to {limit} only; "
                 "beyond that the original stretches its positions, which this one does not; shorten the dialogue"
             )
 
     def _longest_sequence(self) -> int | None:
-        """The longest sequence whose numbers are right, where the LLM was converted without its way of going beyond."""
+        """The longest sequence that a converted LLM computes as the original does; None for other LLMs."""
         return getattr(self.config.get_text_config(), "max_prompt_length", None)
 
 
-def _one_of(config: BlspEmoConfig, name: str, known: tuple[str, ...]) -> None:
-    if getattr(config, name) not in known:
-        raise StudyError(f"{name}: {getattr(config, name)!r} is unknown; wanted is {' or '.join(known)}")
+AutoModel.register(BlspEmoConfig, BlspEmoForConditionalGeneration, exist_ok=True)
+AutoModelForMultimodalLM.register(BlspEmoConfig, BlspEmoForConditionalGeneration, exist_ok=True)

@@ -1,20 +1,25 @@
-"""Chats with speech in them -> token ids and log-mels."""
+"""Chats with speech -> token ids and log-mel features."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import numpy as np
 import torch
-from transformers import AddedToken, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
+from transformers import AddedToken, AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
+from transformers.audio_utils import load_audio
 
 from blsp_core.errors import StudyError
-from blsp_core.model.adapters import CONVOLUTION, embedding_count
+from blsp_core.model.adapters import embedding_count
+from blsp_core.model.configuration import PAPER_ADAPTER, BlspEmoConfig
 
 SPEECH_TOKEN = "<|speech|>"
 ENCODER_STRIDE = 2  # of Whisper's second convolution
 
 
 def mel_length(samples: int, hop: int, real_frames: bool = True) -> int:
-    """Log-mel frames of so many samples. A clip that ends amid a hop has that frame only when silence follows it."""
+    """Log-mel frames of so many samples. The frame of an incomplete last hop exists only when padding follows it."""
     return samples // hop if real_frames else -(-samples // hop)
 
 
@@ -24,28 +29,31 @@ def encoder_length(mel_frames: int) -> int:
 
 
 class BlspEmoProcessor(ProcessorMixin):
-    """A feature extractor, and a tokenizer whose chat template takes speech in place of words.
+    """A feature extractor, and a tokenizer whose chats may contain audio.
 
-    `adapter_type`, `adapter_kernel_sizes`, `qformer_window` and `real_frames` are the model's own (see BlspEmoConfig):
-    they decide how many placeholder tokens stand for a clip.
+        >>> processor = AutoProcessor.from_pretrained("checkpoint")
+        >>> chat = [{"role": "user", "content": [{"type": "audio", "path": "clip.wav"}]}]
+        >>> batch = processor.apply_chat_template(
+        ...     chat, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
+        ... )
+
+    `adapter` and `real_frames` are those of the model (see BlspEmoConfig): they decide how many placeholder tokens
+    stand for a clip. Audio is a path, a file:// or http(s):// URL, or a waveform (see `waveform`).
     """
 
     def __init__(
         self,
         feature_extractor,
         tokenizer,
-        adapter_kernel_sizes: Sequence[int] = (5, 5, 5),
+        adapter: dict | None = None,
         real_frames: bool = True,
         speech_token: str = SPEECH_TOKEN,
         chat_template: str | None = None,
-        adapter_type: str = CONVOLUTION,
-        qformer_window: int = 17,
     ):
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or tokenizer.chat_template)
         if self.chat_template is None:
-            raise StudyError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; take a chat model's")
-        self.adapter_kernel_sizes, self.real_frames = tuple(adapter_kernel_sizes), real_frames
-        self.adapter_type, self.qformer_window = adapter_type, qformer_window
+            raise StudyError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; use a chat model's")
+        self.adapter, self.real_frames = dict(adapter or PAPER_ADAPTER), real_frames
         self.speech_token = speech_token
         if tokenizer.convert_tokens_to_ids(speech_token) in (None, tokenizer.unk_token_id):
             tokenizer.add_tokens(AddedToken(speech_token, special=True, normalized=False))
@@ -56,22 +64,20 @@ class BlspEmoProcessor(ProcessorMixin):
     @classmethod
     def from_parts(cls, encoder: str, llm: str, encoder_revision=None, llm_revision=None, **settings):
         """A processor from the folders or hub names of a speech encoder and an LLM; settings as in __init__."""
-        return cls(
-            WhisperFeatureExtractor.from_pretrained(encoder, revision=encoder_revision or "main"),
-            AutoTokenizer.from_pretrained(llm, revision=llm_revision or "main"),
-            **settings,
-        )
+        try:
+            return cls(
+                WhisperFeatureExtractor.from_pretrained(encoder, revision=encoder_revision or "main"),
+                AutoTokenizer.from_pretrained(llm, revision=llm_revision or "main", trust_remote_code=False),
+                **settings,
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise StudyError(f"{encoder}, {llm}: no feature extractor or tokenizer can be read ({reason})") from None
 
     @property
     def model_settings(self) -> dict:
-        """What the model has to know of the processor, as settings of BlspEmoConfig."""
-        return {
-            "speech_token_id": self.speech_token_id,
-            "adapter_type": self.adapter_type,
-            "qformer_window": self.qformer_window,
-            "adapter_kernel_sizes": self.adapter_kernel_sizes,
-            "real_frames": self.real_frames,
-        }
+        """The settings of BlspEmoConfig that the processor decides."""
+        return {name: getattr(self, name) for name in ("speech_token_id", "adapter", "real_frames")}
 
     def speech_length(self, samples: int) -> int:
         """How many placeholder tokens stand for a clip of so many samples."""
@@ -80,35 +86,58 @@ class BlspEmoProcessor(ProcessorMixin):
 
     def embedding_count(self, frames: int) -> int:
         """How many placeholder tokens stand for so many frames of the encoder."""
-        return embedding_count(frames, self.adapter_type, self.adapter_kernel_sizes, self.qformer_window)
+        return embedding_count(frames, self.adapter)
 
-    @property
-    def frame_rate(self) -> float:
-        """Frames of the encoder a second."""
-        return self.feature_extractor.sampling_rate / self.feature_extractor.hop_length / ENCODER_STRIDE
+    def waveform(self, audio) -> np.ndarray:
+        """Audio as float32 (samples,) at the extractor's rate, 16 kHz.
 
-    def features(self, waveforms: Sequence[np.ndarray]) -> BatchFeature:
-        """Waveforms (samples,), mono, at the extractor's rate -> input_features (clips, mels, frames) float32, and
-        feature_attention_mask (clips, frames) int64, 1 at real frames. A clip's features do not depend on the others.
+        audio: a path or URL of a file that soundfile reads, of any rate and number of channels; or a mono waveform at
+        the extractor's rate, an array or tensor (samples,), floats within [-1, 1] or int16. Raises StudyError for a
+        file that is not there or not audio, for other shapes and integer types, and for floats of another range.
+        """
+        rate = self.feature_extractor.sampling_rate
+        if isinstance(audio, str | Path):
+            source = str(audio)
+            if source.startswith("file://"):
+                source = url2pathname(urlparse(source).path)
+            if not source.startswith(("http://", "https://")) and not Path(source).is_file():
+                raise StudyError(f"{source}: there is no such audio file")
+            try:
+                return load_audio(source, rate, backend="soundfile")
+            except (OSError, RuntimeError, ValueError) as error:  # soundfile's own are RuntimeErrors
+                raise StudyError(
+                    f"{source}: cannot be read as audio ({error}); wanted is wav, flac, ogg or mp3"
+                ) from None
+        array = np.asarray(audio)
+        if array.ndim != 1:
+            raise StudyError(f"speech: a clip of shape {array.shape}, wanted is mono, (samples,)")
+        if array.dtype == np.int16:
+            return array.astype(np.float32) / 32768
+        if array.dtype.kind != "f":
+            raise StudyError(f"speech: a clip of {array.dtype}, wanted are floats within [-1, 1] or int16")
+        loudest = np.abs(array).max(initial=0)
+        if not loudest <= 1.5:  # resampled speech may slightly exceed 1; NaN is refused too
+            raise StudyError(f"speech: a clip with values up to {loudest:g}, wanted are within [-1, 1]; scale it")
+        return array.astype(np.float32)
+
+    def features(self, waveforms: Sequence) -> BatchFeature:
+        """Clips, see `waveform` -> input_features (clips, mels, frames) float32, and feature_attention_mask (clips,
+        frames) int64, 1 at real frames. The features of a clip do not depend on the others.
 
         Raises StudyError for a clip longer than the encoder's window, or too short for one log-mel frame.
         """
-        mels = [self._log_mel(np.asarray(waveform, dtype=np.float32)) for waveform in waveforms]
-        lengths = [
-            mel_length(len(waveform), self.feature_extractor.hop_length, self.real_frames) for waveform in waveforms
-        ]
+        waveforms = [self.waveform(waveform) for waveform in waveforms]
+        mels = [self._log_mel(waveform) for waveform in waveforms]
         features = torch.zeros(len(mels), self.feature_extractor.feature_size, max(mel.shape[1] for mel in mels))
         mask = torch.zeros(len(mels), features.shape[2], dtype=torch.long)
-        for i, (mel, length) in enumerate(zip(mels, lengths, strict=True)):
+        for i, (mel, waveform) in enumerate(zip(mels, waveforms, strict=True)):
             features[i, :, : mel.shape[1]] = torch.from_numpy(mel)
-            mask[i, :length] = 1
+            mask[i, : mel_length(len(waveform), self.feature_extractor.hop_length, self.real_frames)] = 1
         return BatchFeature({"input_features": features, "feature_attention_mask": mask})
 
     def _log_mel(self, waveform: np.ndarray) -> np.ndarray:
         extractor = self.feature_extractor
         rate, least = extractor.sampling_rate, extractor.n_fft
-        if waveform.ndim != 1:
-            raise StudyError(f"speech: a clip of shape {waveform.shape}, wanted is mono, (samples,)")
         if not least <= len(waveform) <= extractor.n_samples:
             raise StudyError(
                 f"speech: a clip of {len(waveform) / rate:.2f} s, wanted are {least / rate:.2f} to "
@@ -118,64 +147,89 @@ class BlspEmoProcessor(ProcessorMixin):
         return extractor(waveform, sampling_rate=rate, padding=padding, return_tensors="np").input_features[0]
 
     def prompt_ids(
-        self,
-        messages: list[dict],
-        speech_lengths: Sequence[int] = (),
-        add_generation_prompt: bool = True,
-        **template_settings,
+        self, messages: list[dict], speech_lengths: Sequence[int] = (), add_generation_prompt: bool = True, **template
     ) -> list[int]:
         """One chat as token ids; its i-th audio part becomes `speech_lengths[i]` placeholder tokens.
 
         messages: transformers' chats: {"role", "content"}, content a string or a list of {"type": "text", "text"} and
-        {"type": "audio", ...} parts. Text around speech is tokenised as it would be without. `template_settings` go
-        to the chat template (`enable_thinking=False`).
+        {"type": "audio", ...} parts. Text around speech is tokenised as it would be without. `template`: variables of
+        the chat template (`enable_thinking=False`).
         """
+        return self._ids(
+            [self._prompt(messages, add_generation_prompt=add_generation_prompt, **template)], speech_lengths
+        )[0]
+
+    def apply_chat_template(
+        self, conversation: list, tokenize: bool = False, return_dict: bool = False, return_tensors: str | None = None,
+        processor_kwargs: dict | None = None, **template,
+    ):  # fmt: skip
+        """One chat or a list of them as text, with one placeholder per clip; with `tokenize` as input ids; with
+        `return_dict` too, as all inputs of `generate`. Arguments as in transformers; an audio part holds what
+        `waveform` reads under "audio", "path" or "url"."""
+        chats = [conversation] if isinstance(conversation[0], dict) else conversation
+        texts = [self._prompt(chat, **template) for chat in chats]
+        if not tokenize:
+            return texts if chats is conversation else texts[0]
+        contents = [message["content"] for chat in chats for message in chat if not isinstance(message["content"], str)]
+        audio = [
+            part[key]
+            for part in sum(contents, [])
+            for key in ("audio", "path", "url")
+            if part["type"] == "audio" and key in part
+        ]
+        batch = self(text=texts, audio=audio, return_tensors=return_tensors, **(processor_kwargs or {}))
+        return batch if return_dict else batch["input_ids"]
+
+    def __call__(
+        self, chats: list | None = None, text: str | list[str] | None = None, audio=(), *, padding_side: str = "left",
+        padding: bool = True, sampling_rate: int | None = None, return_tensors: str | None = "pt", **template,
+    ) -> BatchFeature:  # fmt: skip
+        """Inputs of `generate`: input_ids, attention_mask (rows, tokens), and with speech input_features (clips, mels,
+        frames) and feature_attention_mask (clips, frames).
+
+        chats: one chat or a list of them, see `prompt_ids`. Or text: one row or a list of them, with one `speech_token`
+        per clip; audio: a clip, or the list of the clips of all rows.
+        """
+        how = {"padding_side": padding_side, "padding": padding, "sampling_rate": sampling_rate}
+        if chats is not None:
+            template = {"add_generation_prompt": True, **template}
+            return self.apply_chat_template(chats, True, True, return_tensors, how, **template)
+        if sampling_rate not in (None, self.feature_extractor.sampling_rate):
+            raise StudyError(f"sampling_rate: {sampling_rate} Hz, wanted is {self.feature_extractor.sampling_rate} Hz")
+        waveforms = [self.waveform(clip) for clip in (audio if isinstance(audio, list | tuple) else [audio])]
+        lengths = [self.speech_length(len(waveform)) for waveform in waveforms]
+        rows = self._ids([text] if isinstance(text, str) else text, lengths)
+        batch = dict(self.tokenizer.pad({"input_ids": rows}, padding=padding, padding_side=padding_side))
+        return BatchFeature({**batch, **(self.features(waveforms) if waveforms else {})}, tensor_type=return_tensors)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "input_features", "feature_attention_mask"]
+
+    def _prompt(self, messages: list[dict], **template) -> str:
         flat = [{**message, "content": self._flat_content(message["content"])} for message in messages]
-        text = self.tokenizer.apply_chat_template(
-            flat,
-            chat_template=self.chat_template,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            **template_settings,
-        )
-        ids = self.tokenizer(text, add_special_tokens=False).input_ids
-        clips = ids.count(self.speech_token_id)
-        if clips != len(speech_lengths):
-            raise StudyError(f"messages: {clips} audio parts, but {len(speech_lengths)} speech lengths")
-        lengths = iter(speech_lengths)
-        return [token for i in ids for token in ([i] * next(lengths) if i == self.speech_token_id else [i])]
+        template = {"chat_template": self.chat_template, **template, "tokenize": False}
+        return self.tokenizer.apply_chat_template(flat, **template)
 
     def _flat_content(self, content: str | list[dict]) -> str:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         texts = []
         for part in parts:
-            if part["type"] == "text" and self.speech_token in part["text"]:
-                raise StudyError(f"messages: a text contains {self.speech_token}, which stands for speech; remove it")
             if part["type"] not in ("text", "audio"):
                 raise StudyError(f"messages: a part of type {part['type']}, wanted is text or audio")
+            if part["type"] == "text" and self.speech_token in part["text"]:
+                raise StudyError(f"messages: a text contains {self.speech_token}, which stands for speech; remove it")
             texts.append(part["text"] if part["type"] == "text" else self.speech_token)
         return "".join(texts)
 
-    def __call__(self, chats: list, padding_side: str = "left", **template_settings) -> BatchFeature:
-        """Chats, ready for `generate`: input_ids, attention_mask (rows, tokens), and with speech in them input_features
-        (clips, mels, frames), feature_attention_mask (clips, frames), as tensors.
+    def _ids(self, texts: Sequence[str], speech_lengths: Sequence[int]) -> list[list[int]]:
+        """Token ids of texts, in which the i-th placeholder is repeated `speech_lengths[i]` times."""
+        rows = self.tokenizer(list(texts), add_special_tokens=False).input_ids
+        clips = sum(row.count(self.speech_token_id) for row in rows)
+        if clips != len(speech_lengths):
+            raise StudyError(f"messages: {clips} audio parts, but {len(speech_lengths)} clips or speech lengths")
+        lengths = iter(speech_lengths)
+        return [[i for i in row for _ in range(next(lengths) if i == self.speech_token_id else 1)] for row in rows]
 
-        chats: one chat or a list of them, see `prompt_ids`; audio parts hold "audio": a waveform (samples,), mono, at
-        the extractor's rate (16 kHz).
-        """
-        if isinstance(chats[0], dict):
-            chats = [chats]
-        rows, waveforms = [], []
-        for messages in chats:
-            sounds = [
-                part["audio"]
-                for message in messages
-                if not isinstance(message["content"], str)
-                for part in message["content"]
-                if part["type"] == "audio"
-            ]
-            waveforms += sounds
-            rows.append(self.prompt_ids(messages, [self.speech_length(len(s)) for s in sounds], **template_settings))
-        batch = self.tokenizer.pad({"input_ids": rows}, padding_side=padding_side, return_tensors="pt")
-        speech = self.features(waveforms) if waveforms else {}
-        return BatchFeature({"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], **speech})
+
+AutoProcessor.register(BlspEmoConfig, BlspEmoProcessor, exist_ok=True)

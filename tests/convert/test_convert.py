@@ -111,7 +111,7 @@ def test_a_plain_qwen_becomes_a_plain_qwen2(source, tmp_path):
         json.dumps(json.loads((source / "config.json").read_text())["qwen_config"] | {"model_type": "qwen"})
     )
     report = convert(source, tmp_path / "out")
-    assert report.left_out == {"transformer.rotary_emb.inv_freq": "computed anew by this model"}
+    assert report.left_out == {"transformer.rotary_emb.inv_freq": "recomputed by this model"}
     llm, tokenizer = (
         AutoModelForCausalLM.from_pretrained(tmp_path / "out"),
         AutoTokenizer.from_pretrained(tmp_path / "out"),
@@ -150,7 +150,7 @@ def test_sequences_beyond_the_trained_length_are_refused(source, tmp_path):
     convert(source, tmp_path / "out")
     model = BlspEmoForConditionalGeneration.from_pretrained(tmp_path / "out")
     model(torch.zeros(1, 64, dtype=torch.long))
-    with pytest.raises(StudyError, match="65 tokens, but this converted model is right up to 64 only"):
+    with pytest.raises(StudyError, match="65 tokens, but this converted model is correct up to 64 only"):
         model(torch.zeros(1, 65, dtype=torch.long))
     with pytest.raises(StudyError, match="tokens, but this converted model"):
         model.generate(torch.ones(1, 64, dtype=torch.long), max_new_tokens=4)
@@ -258,10 +258,10 @@ def test_the_fast_tokenizer_gives_tiktokens_ids(text, tmp_path):
     tiktoken = pytest.importorskip("tiktoken", reason="tiktoken is needed to compare with")
     import unicodedata
 
-    from blsp_core.convert.tokenizer import _PIECES, fast_tokenizer, read_tiktoken
+    from blsp_core.convert.tokenizer import PIECES, fast_tokenizer, read_tiktoken
 
     path = RELEASED / "qwen.tiktoken"
-    theirs = tiktoken.Encoding("qwen", pat_str=_PIECES, mergeable_ranks=read_tiktoken(path), special_tokens={})
+    theirs = tiktoken.Encoding("qwen", pat_str=PIECES, mergeable_ranks=read_tiktoken(path), special_tokens={})
     ours = fast_tokenizer(path, 100)
     ids = ours(text, add_special_tokens=False).input_ids
     assert ids == theirs.encode(unicodedata.normalize("NFC", text))
