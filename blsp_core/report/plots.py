@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.report.plots_training import (  # noqa: F401
     draw_sounds,
     emotion_words,
@@ -203,7 +203,7 @@ def empathy_by_tone(frame: pd.DataFrame) -> Figure | None:
     """
     if frame.empty:
         return None
-    shares = 100 * frame.rename(columns={"tone": "emotion"}).pivot(index="system", columns="emotion", values="empathy")
+    shares = 100 * frame.pivot(index="system", columns="emotion", values="empathy")
     shares = shares.reindex(index=in_order(shares.index), columns=[e for e in EMOTIONS if e in shares])
     fig, axis = plt.subplots(figsize=(2.2 + 0.62 * shares.shape[1], 0.75 + 0.22 * len(shares)))
     sns.heatmap(shares.rename(index=name_of), cmap="Greys", vmin=0, vmax=125, annot=True, fmt=".0f",

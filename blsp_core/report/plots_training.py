@@ -10,7 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.report.style import EMOTION_COLOURS, EMOTION_MARKERS, MAIN, WIDTH, in_order, looks, name_of
 
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
@@ -54,7 +54,6 @@ def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict, rate: int 
 
 def prosody(frame: pd.DataFrame) -> Figure:
     """The distribution of each measure in each emotion. frame: columns emotion and measures, a row an utterance."""
-    frame = frame.rename(columns={"tone": "emotion"})
     measures, emotions = frame.columns.drop("emotion"), [e for e in EMOTIONS if e in set(frame["emotion"])]
     fig, axes = plt.subplots(1, len(measures), figsize=(WIDTH, 2.2), squeeze=False)
     for axis, measure in zip(axes[0], measures, strict=True):

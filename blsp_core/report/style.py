@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.emotions import EMOTIONS
 
 WIDTH = 6.3  # inches: the text width of a paper
 DPI = 200  # of PNG files

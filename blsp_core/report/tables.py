@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.evaluation.metrics import estimate, folds_as_one, is_right
 from blsp_core.evaluation.claims import MIRRORS
 from blsp_core.evaluation.results import CONTROL, Metrics, Predictions, of_task, tasks_of
@@ -189,7 +189,7 @@ def errors_by_sound(
     sounds: a row for each utterance, index its id, columns emotion and measures (of `acoustics.prosody`). Fifths are
     taken within each emotion. Columns: system, measure, fifth (1 is the lowest), value, low, high, n.
     """
-    sounds, rows = sounds.rename(columns={"tone": "emotion"}), []
+    rows = []
     for measure in sounds.columns.drop("emotion") if len(sounds) else ():
         ranks = sounds.groupby("emotion")[measure].rank(method="first", pct=True).dropna()
         fifths = np.ceil((ranks * parts).round(9)).to_dict()
@@ -272,7 +272,6 @@ def replies_table(
 
 def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
     """What `plots.tone_map` takes: points, emotions and a note for each model, of its embeddings.csv."""
-    frames = {name: frame.rename(columns={"tone": "emotion"}) for name, frame in frames.items()}
     points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
     notes = {name: f"linear probe: {100 * _probe(points[name], frame):.0f} %" for name, frame in frames.items()}
     return points, next((list(frame["emotion"]) for frame in frames.values()), []), notes
