@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from blsp_core.data.emotions import EMOTIONS
-from blsp_core.evaluation.metrics import estimate, folds_as_one, is_right
 from blsp_core.evaluation.claims import MIRRORS
+from blsp_core.evaluation.metrics import estimate, folds_as_one, is_right
 from blsp_core.evaluation.results import CONTROL, Metrics, Predictions, of_task, tasks_of
 from blsp_core.report.style import MAIN, NAMES, in_order, name_of
 
@@ -130,12 +130,12 @@ def _measured(metrics: Metrics, column: str) -> str | None:
 
 
 def absences(metrics: Metrics) -> str:
-    """One sentence on the rows and columns of the paper's Tables 1 to 5 that were not evaluated; "" if none."""
+    """One sentence on the rows and columns of the paper's Tables 1 to 5 that were not evaluated."""
     rows = [name_of(system) for system in dict.fromkeys((*SYSTEMS, *VARIANTS)) if system not in metrics]
     columns = dict.fromkeys(column for columns, _ in PAPER.values() for column in columns)
     sets = [TITLES.get(column, column) for column in columns if _measured(metrics, column) is None]
     parts = [", ".join(names) for names in (rows, sets) if names]
-    return f"Not evaluated at this level: {'; '.join(parts)}." if parts else ""
+    return f"Not evaluated at this level: {'; '.join(parts) or 'nothing'}."
 
 
 def most_frequent(metrics: Metrics) -> dict[str, float]:
@@ -271,22 +271,25 @@ def replies_table(
 
 
 def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
-    """What `plots.tone_map` takes: points, emotions and a note for each model, of its embeddings.csv."""
+    """What `plots.tone_map` takes: points, emotions and a note for each model, of its embeddings.csv (of one run)."""
+    frames = {name: frame for name, frame in frames.items() if len(frame)}
     points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
-    notes = {name: f"linear probe: {100 * _probe(points[name], frame):.0f} %" for name, frame in frames.items()}
+    notes = {name: _probe(points[name], frame) for name, frame in frames.items()}
     return points, next((list(frame["emotion"]) for frame in frames.values()), []), notes
 
 
-def _probe(points: np.ndarray, frame: pd.DataFrame) -> float:
-    """Accuracy of a linear probe of the emotion on speakers that it was not fitted to."""
+def _probe(points: np.ndarray, frame: pd.DataFrame) -> str:
+    """The accuracy of a linear probe of the emotion on speakers that it was not fitted to."""
     from sklearn.linear_model import LogisticRegression  # takes long to load
     from sklearn.model_selection import GroupKFold, cross_val_score
 
-    folds, groups = GroupKFold(min(5, frame["speaker"].nunique())), frame["speaker"]
-    scaled = (points - points.mean(axis=0)) / points.std(axis=0)
-    return float(
-        cross_val_score(LogisticRegression(max_iter=2000), scaled, frame["emotion"], groups=groups, cv=folds).mean()
-    )
+    speakers = frame["speaker"].nunique()
+    if min(speakers, frame["emotion"].nunique()) < 2:
+        return ""
+    scaled, probe = (points - points.mean(axis=0)) / points.std(axis=0), LogisticRegression(max_iter=2000)
+    folds = GroupKFold(min(5, speakers))
+    scores = cross_val_score(probe, scaled, frame["emotion"], groups=frame["speaker"], cv=folds)
+    return f"linear probe: {100 * scores.mean():.0f} %"
 
 
 def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
@@ -320,31 +323,45 @@ def claims_table(rows: list[dict]) -> pd.DataFrame:
     )
 
 
-def read_records(folder: str | Path, names: Collection[str]) -> list[dict]:
-    """The `run` record of every stage below data/<scale>; of training and evaluation, those of `names` alone."""
-    folder = Path(folder)
-    files = [
-        *folder.glob("*/results.json"),
-        *folder.glob("training/*/*/results.json"),
-        *folder.glob("evaluation/*/*/results.json"),
-    ]
-    kept = [file for file in sorted(files) if file.parent.parent == folder or file.parent.name in names]
-    return [found["run"] for file in kept if "run" in (found := json.loads(file.read_text(encoding="utf-8")))]
+def read_logs(folder: Path, places: Mapping[str, Mapping[int, str]], file: str = "log.csv") -> dict[str, pd.DataFrame]:
+    """system -> a CSV of its training runs, below each other with a column `seed`; a system without it is left out.
+
+    folder: data/<scale>; places: of `results.places`.
+    """
+    paths = {
+        system: {
+            seed: path
+            for seed, place in places[system].items()
+            if (path := folder / "training" / place / file).is_file()
+        }
+        for system in in_order(places)
+    }
+    return {
+        system: pd.concat([pd.read_csv(path).assign(seed=seed) for seed, path in runs.items()], ignore_index=True)
+        for system, runs in paths.items()
+        if runs
+    }
+
+
+def read_records(folder: Path, places: Mapping[str, Mapping[int, str]]) -> list[dict]:
+    """The `run` record of all stages: settings, versions, hardware, seconds. folder, places: as for `read_logs`."""
+    runs = [place for of_system in places.values() for place in of_system.values()]
+    files = sorted(folder.glob("*/results.json"))
+    files += [folder / kind / place / "results.json" for kind in ("training", "evaluation") for place in runs]
+    return [json.loads(file.read_text(encoding="utf-8"))["run"] for file in files if file.is_file()]
 
 
 def cost_table(records: list[dict]) -> pd.DataFrame:
-    """Time and memory by stage, from `read_records`: the sum of minutes, and the largest memory of one run."""
-    rows = [
-        (run["section"], run["seconds"] / 60, run.get("peak_gpu_memory_gb", run.get("peak_memory_gb")))
-        for run in records
-    ]
-    frame = pd.DataFrame(rows, columns=["stage", "minutes", "memory, GB"]).groupby("stage", sort=False)
-    return (
-        frame.agg({"minutes": ["size", "sum"], "memory, GB": "max"})
-        .round(1)
-        .set_axis(["runs", "minutes", "memory, GB"], axis=1)
-        .reset_index()
+    """Time and memory by section of params.yaml: the sum of minutes, and the largest memory of one run."""
+    frame = pd.DataFrame(
+        {"stage": r["section"], "minutes": r["seconds"] / 60, "GB": r.get("peak_memory_gb")} for r in records
     )
+    if frame.empty:
+        return frame
+    table = frame.groupby("stage", sort=False).agg(
+        runs=("minutes", "size"), minutes=("minutes", "sum"), GB=("GB", "max")
+    )
+    return table.round(1).rename(columns={"GB": "peak memory, GB"}).reset_index()
 
 
 def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mapping) -> dict[str, float]:
@@ -352,7 +369,8 @@ def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mappin
 
     llm, whisper: their results.json. What was not measured is left out.
     """
-    tasks, flat = metrics.get(MAIN, {}), {"wer": whisper.get("wer"), "llm": llm.get("accuracy")}
+    worst = [llm[name] for name in ("object", "emotion") if name in llm]
+    tasks, flat = metrics.get(MAIN, {}), {"wer": whisper.get("wer"), "llm": min(worst, default=None)}
     for column in ("iemocap", "ravdess", "speechalpaca"):
         corpus = _measured({MAIN: tasks}, column)
         flat |= {corpus: tasks[f"ser.{corpus}"]["wa"]} if corpus else {}
