@@ -268,7 +268,18 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
             said = "the notebook's process was killed, most often because memory ran out"
         where = executed.relative_to(root)
         raise StudyError(f"notebook {name}: {kind}: {said.splitlines()[0]}; the traceback is in {where}") from None
+    if name == "report":
+        write_page(executed)
     print(f"{label}: {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def write_page(executed: Path) -> None:
+    """Write an executed notebook as an HTML page beside it, without its code and without links to the network."""
+    from nbconvert import HTMLExporter
+
+    offline = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
+    exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, **offline)
+    executed.with_suffix(".html").write_text(exporter.from_filename(str(executed))[0], encoding="utf-8")
 
 
 def set_scale(root: Path, scale: str) -> None:

@@ -1,176 +1,193 @@
-"""The plots of the study. Each takes numbers or arrays and returns a figure; none reads a file."""
+"""The plots of the results; those of speech and training are in `plots_training` and can be had from here.
+
+Each takes frames or dictionaries and returns a figure, None where there is nothing to draw; none reads a file.
+"""
+
+import textwrap
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from blsp_core.data.manifest import EMOTIONS
-from blsp_core.report.style import MAIN, TONE_COLOURS, TONE_MARKERS, WIDTH, in_order, looks, name_of
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.report.plots_training import (  # noqa: F401
+    draw_sounds,
+    emotion_words,
+    layers,
+    likeness,
+    lines,
+    method,
+    prosody,
+    sounds,
+    tone_map,
+    training_curves,
+)
+from blsp_core.report.style import COLOURS, MAIN, WIDTH, in_order, looks, name_of
 
-DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
-
-
-def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str, rate: int = 16_000) -> Figure:
-    """One sentence in several tones: waveform above log-mel.
-
-    waves: tone -> (samples,) in -1..1; log_mels: tone -> (mels, frames) at 100 frames a second. All panels share their
-    scales, so that loudness, tempo and pitch can be compared by eye.
-    """
-    fig = plt.figure(figsize=(WIDTH, 2.7))
-    draw_sounds(fig, waves, log_mels, rate)
-    fig.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
-    return fig
-
-
-def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict, rate: int = 16_000) -> None:
-    """The panels of `sounds`, a column for each tone."""
-    tones = [tone for tone in EMOTIONS if tone in waves]
-    longest = max(len(wave) for wave in waves.values()) / rate
-    loudest = max(np.abs(wave).max() for wave in waves.values()) * 1.05
-    low, high = (np.percentile(np.concatenate([m.ravel() for m in log_mels.values()]), q) for q in (5, 99.5))
-    axes = fig.subplots(2, len(tones), sharex=True, sharey="row", height_ratios=[1, 1.7], squeeze=False)
-    for column, tone in zip(axes.T, tones, strict=True):
-        wave, mel = waves[tone], log_mels[tone]
-        column[0].plot(np.arange(len(wave)) / rate, wave, color=TONE_COLOURS[tone], linewidth=0.35, rasterized=True)
-        column[0].set(title=tone, ylim=(-loudest, loudest))
-        extent = (0, mel.shape[1] / 100, 0, mel.shape[0])
-        column[1].imshow(mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
-        column[1].set(xlim=(0, longest))
-        column[1].xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes[0, 0].set_ylabel("amplitude")
-    axes[1, 0].set_ylabel("mel band")
-    fig.supxlabel("seconds", fontsize=8)
+LETTERS = 122  # in a line below the panels of Figure 1, at 6 points
+PALE = "#b0b0b0"
+VERDICTS = {  # of claims; the two answers are those to open questions
+    "reproduced": ("o", "#1b7837"), "not reproduced": ("X", "#b2182b"), "inconclusive": ("D", "#e08214"),
+    "yes": ("o", "#444444"), "no": ("X", "#444444"), "not measured": ("", PALE),
+}  # fmt: skip
 
 
-def prosody(frame: pd.DataFrame) -> Figure:
-    """How each measure of the sound is spread in each tone; white bars mark medians and quartiles.
-
-    frame: columns tone and measures, a row for each utterance.
-    """
-    measures, tones = [column for column in frame if column != "tone"], [t for t in EMOTIONS if t in set(frame["tone"])]
-    fig, axes = plt.subplots(1, len(measures), figsize=(WIDTH, 2.2), squeeze=False)
-    for axis, measure in zip(axes[0], measures, strict=True):
-        known = frame.dropna(subset=[measure])
-        values = [known.loc[known["tone"] == tone, measure].to_numpy() for tone in tones]
-        drawn = [(place, found) for place, found in enumerate(values) if len(found) > 1]
-        bodies = axis.violinplot([v for _, v in drawn], [p for p, _ in drawn], widths=0.85, showextrema=False)["bodies"]
-        for body, (place, found) in zip(bodies, drawn, strict=True):
-            body.set(facecolor=TONE_COLOURS[tones[place]], alpha=0.9)
-            low, middle, high = np.percentile(found, (25, 50, 75))
-            axis.plot([place, place], [low, high], color="white", linewidth=2)
-            axis.plot(place, middle, "o", color="white", markersize=3.5)
-        axis.set_xticks(range(len(tones)), tones, rotation=35, ha="right", rotation_mode="anchor")
-        axis.set(title=measure)
-        axis.grid(axis="y")
-        axis.set_axisbelow(True)
-    return fig
-
-
-def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
-    """Which word each speech embedding is most like: cosine, (words, speech embeddings), in their order."""
-    fig, axis = plt.subplots(figsize=(WIDTH * 0.75, 0.6 + 0.19 * len(words)))
-    image = axis.imshow(cosine, cmap="Greys", vmin=0, aspect="auto")
-    axis.set_yticks(range(len(words)), words)
-    axis.set(xlabel="speech embedding", title=title)
-    axis.tick_params(length=0)
-    fig.colorbar(image, ax=axis, label="cosine", fraction=0.04)
-    return fig
-
-
-def tone_map(points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None) -> Figure:
-    """Utterances as points, coloured and shaped by the speaker's tone, a panel for each model.
-
-    points: model -> (utterances, width); what is drawn are its two principal axes. tones: one for each utterance;
-    notes: model -> a line below its panel.
-    """
-    from sklearn.decomposition import PCA  # takes long to load
-
-    fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.7), squeeze=False)
-    for axis, (model, found) in zip(axes[0], points.items(), strict=True):
-        flat = PCA(2, svd_solver="full").fit_transform(found)
-        for tone in (t for t in EMOTIONS if t in tones):
-            rows = np.array([spoken == tone for spoken in tones])
-            axis.scatter(
-                *flat[rows].T, s=11, color=TONE_COLOURS[tone], marker=TONE_MARKERS[tone], label=tone, linewidths=0,
-                alpha=0.85,
-            )  # fmt: skip
-        axis.set(title=name_of(model), xticks=[], yticks=[], xlabel=(notes or {}).get(model, ""))
-        axis.spines[:].set_visible(True)
-    axes[0, -1].legend(title="spoken", loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.4)
-    return fig
-
-
-def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str]) -> Figure:
-    """Losses over steps, a panel for each column, a line for each run.
-
-    logs: run -> frame with `step` and losses; columns: column -> the panel's title. Behind each running mean
-    stand, faint, the logged values, or the span of several training runs where each step has several rows.
-    """
-    fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH * min(1, 0.2 + 0.4 * len(columns)), 2.3), squeeze=False)
-    style, dashes = looks(logs), _dashes(logs)
-    for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
-        for run, log in ((run, log) for run, log in logs.items() if column in log):
-            first = run == MAIN
-            look = {"color": style[run]["color"], "zorder": 3 if first else 2, "linewidth": 1.8 if first else 1.1}
-            of_step = log.dropna(subset=[column]).groupby("step")[column]
-            span = of_step.agg(["mean", "min", "max"])
-            smooth = span.rolling(max(1, len(span) // 20), min_periods=1, center=True).mean()
-            axis.plot(smooth.index, smooth["mean"], label=name_of(run), linestyle=dashes[run], **look)
-            if of_step.size().max() > 1:
-                axis.fill_between(
-                    smooth.index, smooth["min"], smooth["max"], color=look["color"], alpha=0.12, linewidth=0
-                )
-            else:
-                axis.plot(span.index, span["mean"], color=look["color"], alpha=0.25, linewidth=0.6)
-        axis.set(title=title, xlabel="step", ylim=(0, None))
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axis.grid(axis="y")
-    axes[0, 0].set_ylabel("loss")
-    if len(logs) > 1:
-        lines = {line.get_label(): line for axis in axes[0] for line in axis.get_legend_handles_labels()[0]}
-        shown = [name_of(run) for run in logs if name_of(run) in lines]
-        fig.legend([lines[name] for name in shown], shown, loc="outside right center")
-    return fig
-
-
-def _dashes(runs) -> dict[str, object]:
-    """A line style for every run, the same in all panels; BLSP-Emo and a run that stands alone are drawn through."""
-    others = [run for run in runs if run != MAIN] if len(runs) > 1 else []
-    return {MAIN: "-"} | dict.fromkeys(runs, "-") | {run: DASHES[i % len(DASHES)] for i, run in enumerate(others)}
-
-
-def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion spoken") -> Figure:
-    """Confusion matrices of several systems, each row in per cent of the emotion that `rows` says.
-
-    found: system -> {reference: {predicted or "unparsed": count}}, as `judging.score` gives it.
-    """
-    systems = in_order(found)
-    columns = list(next(iter(found.values())).values())[0]
-    labels = [
-        name for name in columns if name != "unparsed" or any(r["unparsed"] for m in found.values() for r in m.values())
-    ]
-    wide = min(4 if len(systems) > 6 else 3, len(systems))
-    tall, side = -(-len(systems) // wide), (WIDTH - 0.65) / max(wide, 3)
-    size = (0.65 + side * wide, 0.75 + (side + 0.1) * tall)
-    fig, axes = plt.subplots(tall, wide, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(systems) :]:
+def _grid(count: int, wide: int, height: float, **options) -> tuple[Figure, list[Axes]]:
+    """Panels in rows of `wide`, each row `height` inches tall."""
+    wide = min(wide, count)
+    tall = -(-count // wide)
+    fig, axes = plt.subplots(tall, wide, figsize=(WIDTH, 0.6 + tall * height), squeeze=False, **options)
+    for axis in axes.flat[count:]:
         axis.remove()
-    for number, (axis, system) in enumerate(zip(axes.flat, systems, strict=False)):
-        matrix = pd.DataFrame(found[system]).T[labels]
-        shares = 100 * matrix.div(pd.DataFrame(found[system]).T.sum(axis=1), axis=0)
-        axis.imshow(shares, cmap="Greys", vmin=0, vmax=125, aspect="auto")
-        for (row, column), value in np.ndenumerate(shares.to_numpy()):
-            if round(value):
-                axis.text(
-                    column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color="w" if value > 60 else "k"
-                )
-        axis.set_title(name_of(system))
-        axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
-        axis.set_yticks(range(len(matrix)), matrix.index)
-        axis.tick_params(length=0, labelbottom=number // wide == tall - 1)
+    for axis in axes.flat[max(0, count - wide) : count]:
+        axis.tick_params(labelbottom=True)
+    return fig, list(axes.flat[:count])
+
+
+def _interval(axis: Axes, rows: pd.DataFrame, places, horizontal: bool = True, **look) -> None:
+    """Points of `value` with bars from `low` to `high`, shares drawn in per cent."""
+    bars = 100 * np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]])
+    ends = (100 * rows["value"], places) if horizontal else (places, 100 * rows["value"])
+    axis.errorbar(*ends, **{"xerr" if horizontal else "yerr": bars}, **{"linestyle": "none", "markersize": 4} | look)
+
+
+def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, dict[str, str]]) -> Figure | None:
+    """The paper's Figure 1: one sentence in several emotions, as for `sounds`, and what systems reply to each.
+
+    replies: system -> emotion -> reply. A reply that is the same in all emotions is written once.
+    """
+    if not waves:
+        return None
+    emotions = [emotion for emotion in EMOTIONS if emotion in waves]
+    cells = {}  # system -> a text for each emotion, or one for all
+    for system in in_order(replies):
+        texts = [replies[system].get(emotion, "") for emotion in emotions]
+        texts = texts if len(set(texts)) > 1 else texts[:1]
+        cells[system] = [textwrap.fill(text, int(LETTERS / len(texts)) - 2) for text in texts]
+    heights = [1.35 + max(text.count("\n") + 1 for text in texts) for texts in cells.values()]
+    inches = 0.13 * sum(heights) + 0.01
+    fig = plt.figure(figsize=(WIDTH, 2.75 + inches))
+    above, below = fig.subfigures(2, 1, height_ratios=[2.75, inches])
+    draw_sounds(above, waves, log_mels)
+    above.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
+    fig.draw_without_rendering()  # places the panels, so that each text can be written below its own
+    lefts = [axis.get_window_extent().x0 / fig.bbox.width for axis in above.axes[: len(emotions)]]
+    top = 1.0
+    for (system, texts), height in zip(cells.items(), heights, strict=True):
+        colour = COLOURS[MAIN] if system == MAIN else "black"
+        below.text(lefts[0], top, name_of(system), fontsize=7, weight="bold", va="top", color=colour)
+        for left, text in zip(lefts, texts, strict=False):
+            below.text(left, top - 0.95 / sum(heights), text, fontsize=6, va="top")
+        top -= height / sum(heights)
+    return fig
+
+
+def accuracy(
+    frame: pd.DataFrame, chance: dict[str, float] | None = None, titles: dict[str, str] | None = None
+) -> Figure | None:
+    """Every system on every corpus: accuracy with its 95 % interval, and the paper's number.
+
+    frame: of `tables.recognition`: columns system, corpus, value, low, high (shares), published (per cent) and
+    uncertain; chance: corpus -> share of its most frequent emotion; titles: corpus -> title of its panel.
+    """
+    if frame.empty:
+        return None
+    corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))[::-1]
+    style = looks(systems)
+    fig, axes = _grid(len(corpora), 4, 0.5 + 0.17 * len(systems), sharey=True)
+    for axis, corpus in zip(axes, corpora, strict=True):
+        for _, row in frame[frame["corpus"] == corpus].iterrows():
+            place = systems.index(row["system"])
+            if pd.notna(row["value"]):
+                _interval(axis, row.to_frame().T, [place], fmt="o", color=style[row["system"]]["color"])
+            if pd.notna(row["published"]):
+                edge = PALE if row["uncertain"] else "#222222"
+                axis.plot(row["published"], place, "D", markersize=4.5, markerfacecolor="none", markeredgecolor=edge)
+        if chance and corpus in chance:
+            axis.axvline(100 * chance[corpus], color="#888888", linewidth=0.8, linestyle=":", zorder=0)
+        axis.set(title=(titles or {}).get(corpus, corpus).replace(" (", "\n("), xlim=(-3, 103), xticks=(0, 50, 100))
+        axis.set(ylim=(-0.6, len(systems) - 0.4))
+        axis.grid(axis="x")
+    axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
+    fig.supxlabel("accuracy, %", fontsize=8)
+    diamond = {"marker": "D", "markersize": 4.5, "color": "none"}
+    marks = [
+        Line2D([], [], marker="o", markersize=4, color="#444444", label="measured, 95 % interval"),
+        Line2D([], [], **diamond, markeredgecolor="#222222", label="paper"),
+        Line2D([], [], **diamond, markeredgecolor=PALE, label="paper, source uncertain"),
+        Line2D([], [], color="#888888", linewidth=0.8, linestyle=":", label="most frequent emotion"),
+    ]
+    fig.legend(handles=marks, loc="outside upper center", ncols=4, columnspacing=1.2)
+    return fig
+
+
+def quality_against_empathy(frame: pd.DataFrame) -> Figure | None:
+    """Replies to spoken requests, both metrics with 95 % intervals. frame: of `tables.requests`."""
+    if frame.empty:
+        return None
+    style = looks(frame.index)
+    fig, axis = plt.subplots(figsize=(WIDTH * 0.85, 2.2 + 0.1 * len(style)))
+    for system, row in (100 * frame).loc[list(style)].iterrows():
+        x, y = row["quality"], row["empathy"]
+        bars = [[[abs(m["value"] - m["low"])], [abs(m["high"] - m["value"])]] for m in (x, y)]
+        axis.errorbar(
+            x["value"], y["value"], xerr=bars[0], yerr=bars[1], linestyle="none", markersize=6.5, elinewidth=0.8,
+            markeredgecolor="white", markeredgewidth=0.6, label=name_of(system), **style[system],
+        )  # fmt: skip
+    axis.set(xlabel="quality of replies, %", ylabel="empathy of replies, %", ylim=(-3, 103))
+    axis.set_xlim(max(-3, 100 * frame["quality", "low"].min() - 4), 101.5)
+    axis.grid()
+    handles, labels = axis.get_legend_handles_labels()
+    fig.legend([handle[0] for handle in handles], labels, loc="outside right center")
+    return fig
+
+
+def preferences(dialogues: dict[str, dict], system: str = MAIN) -> Figure | None:
+    """The paper's Figure 3: how often `system` wins, ties and loses in dialogues. dialogues: `pairwise.against_all`."""
+    found = {pair.split(".vs.")[1]: shares for pair, shares in dialogues.items()}
+    frame = pd.DataFrame(found, index=["win", "tie", "loss"]).T.loc[in_order(found)[::-1]].astype(float).dropna()
+    if frame.empty:
+        return None
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.85 + 0.26 * len(frame)))
+    colours = [COLOURS[MAIN], "#e3e3e3", "#7f9db9"]
+    (100 * frame).plot.barh(stacked=True, width=0.74, color=colours, edgecolor="white", legend=False, ax=axis)
+    for bars, ink in zip(axis.containers, ("white", "black", "black"), strict=True):
+        numbers = [f"{bar.get_width():.0f}" if bar.get_width() >= 4 else "" for bar in bars]
+        axis.bar_label(bars, numbers, label_type="center", fontsize=7, color=ink)
+    axis.set_yticks(range(len(frame)), [f"against {name_of(baseline)}" for baseline in frame.index])
+    axis.set(xlabel="dialogues, %", ylabel="", xlim=(0, 100))
+    words = [f"{name_of(system)} preferred", "tie", "the other preferred"]
+    fig.legend(axis.containers, words, loc="outside upper center", ncols=3, handlelength=1.4)
+    return fig
+
+
+def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of the speaker") -> Figure | None:
+    """Confusion matrices of several systems, in per cent of each row.
+
+    found: system -> {reference: {predicted or "unparsed": count}}, as `metrics.score` gives it.
+    """
+    if not found:
+        return None
+    systems = in_order(found)
+    counts = {system: pd.DataFrame(found[system]).T for system in systems}
+    labels = [name for name in counts[systems[0]] if name != "unparsed" or any(c[name].any() for c in counts.values())]
+    wide = 3 if len(systems) < 7 and len(systems) != 4 else 4
+    fig, axes = _grid(len(systems), wide, (WIDTH - 0.65) / wide + 0.1, sharex=True, sharey=True)
+    fig.set_figwidth(0.65 + (WIDTH - 0.65) * min(1, len(systems) / wide))
+    for axis, system in zip(axes, systems, strict=True):
+        shares = 100 * counts[system][labels].div(counts[system].sum(axis=1), axis=0)
+        numbers = shares.round().astype(int).astype(str).replace("0", "")
+        sns.heatmap(
+            shares, cmap="Greys", vmin=0, vmax=125, annot=numbers, fmt="", annot_kws={"size": 7}, cbar=False, ax=axis
+        )
+        axis.set(title=textwrap.fill(name_of(system), 16))
+        axis.set_xticks(np.arange(len(labels)) + 0.5, labels, rotation=45, ha="right", rotation_mode="anchor")
+        axis.tick_params(length=0, axis="both")
+        axis.tick_params(axis="y", rotation=0)
         axis.spines[:].set_visible(True)
     fig.supxlabel("emotion named, % of the row", fontsize=8)
     fig.supylabel(rows, fontsize=8)
@@ -179,19 +196,109 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion spo
     return fig
 
 
-def empathy_by_tone(frame: pd.DataFrame) -> Figure:
-    """How often replies meet the tone, for each tone of the speaker: one average can hide a tone that is lost.
+def empathy_by_tone(frame: pd.DataFrame) -> Figure | None:
+    """The share of replies that match the speaker's emotion, emotion by emotion.
 
-    frame: columns system, tone, empathy (share).
+    frame: columns system, emotion, empathy (share).
     """
-    systems, tones = in_order(set(frame["system"])), [tone for tone in EMOTIONS if tone in set(frame["tone"])]
-    shares = 100 * frame.pivot(index="system", columns="tone", values="empathy").reindex(index=systems, columns=tones)
-    fig, axis = plt.subplots(figsize=(2.2 + 0.62 * len(tones), 0.75 + 0.22 * len(systems)))
-    sns.heatmap(
-        shares, cmap="Greys", vmin=0, vmax=125, annot=True, fmt=".0f", annot_kws={"size": 7.5}, cbar=False,
-        linewidths=1, ax=axis,
-    )  # fmt: skip
-    axis.set_yticks(np.arange(len(systems)) + 0.5, [name_of(system) for system in systems], rotation=0)
-    axis.tick_params(length=0)
-    axis.set(xlabel="tone spoken; replies that meet it, %", ylabel="")
+    if frame.empty:
+        return None
+    shares = 100 * frame.pivot(index="system", columns="emotion", values="empathy")
+    shares = shares.reindex(index=in_order(shares.index), columns=[e for e in EMOTIONS if e in shares])
+    fig, axis = plt.subplots(figsize=(2.2 + 0.62 * shares.shape[1], 0.75 + 0.22 * len(shares)))
+    sns.heatmap(shares.rename(index=name_of), cmap="Greys", vmin=0, vmax=125, annot=True, fmt=".0f",
+                annot_kws={"size": 7.5}, cbar=False, linewidths=1, ax=axis)  # fmt: skip
+    axis.tick_params(length=0, labelrotation=0)
+    axis.set(xlabel="emotion of the speaker; replies that match it, %", ylabel="")
+    return fig
+
+
+def errors_by_sound(frame: pd.DataFrame) -> Figure | None:
+    """Errors against measures of the sound, a panel for each. frame: of `tables.errors_by_sound`."""
+    if frame.empty:
+        return None
+    fig = lines(frame, "fifth", "system", "measure", looks(set(frame["system"])))
+    fig.axes[0].set_ylabel("errors, %")
+    fig.supxlabel("fifth of the clips of each emotion, 1: lowest", fontsize=8)
+    for axis in fig.axes:
+        axis.set_xlabel("")
+    return fig
+
+
+def amounts(frame: pd.DataFrame) -> Figure | None:
+    """Accuracy and replies over the share of emotional speech in stage 2. frame: of `ablations.learning_curve`."""
+    if frame.empty:
+        return None
+    panels = (frame["metric"] == "wa").map({True: "emotion recognition", False: "replies"})
+    frame = frame.assign(percent=100 * frame["share"], panel=panels)
+    fig = lines(frame, "percent", "measure", "panel", looks(dict.fromkeys(frame["measure"])), 2.2)
+    fig.supxlabel("share of the emotional speech in stage 2, %", fontsize=8)
+    fig.axes[0].set_ylabel("accuracy, quality, empathy, %")
+    for axis in fig.axes:
+        axis.set(xlabel="", xlim=(0, 105))
+    return fig
+
+
+def verdicts(claims: list[dict]) -> Figure:
+    """Every claim with its decisive difference and 95 % interval; dotted: the thresholds of the tests."""
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(claims)))
+    for place, claim in enumerate(reversed(claims)):
+        marker, colour = VERDICTS[claim["verdict"]]
+        if claim["interval"]:
+            low, high = claim["interval"]
+            row = pd.DataFrame([{"value": claim["measured"]["difference"], "low": low, "high": high}])
+            _interval(axis, row, [place], marker=marker, color=colour)
+        else:
+            axis.axhline(place, color="#eeeeee", linewidth=4, zorder=0)
+    axis.axvline(0, color="#444444", linewidth=0.8)
+    for bound in (-5, 2, 5):
+        axis.axvline(bound, color="#888888", linewidth=0.7, linestyle=":", zorder=0)
+    labels = [
+        f"{claim.get('title') or claim['id'].replace('-', ' ')}, {_short(claim['where'])}" for claim in claims[::-1]
+    ]
+    axis.set_yticks(range(len(claims)), labels, fontsize=7)
+    axis.set(xlabel="decisive difference, percentage points, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x")
+    looks_of = [
+        {"marker": m, "linestyle": "none"} if m else {"linewidth": 4, "alpha": 0.5} for m, _ in VERDICTS.values()
+    ]
+    marks = [Line2D([], [], color=VERDICTS[v][1], label=v, **look) for v, look in zip(VERDICTS, looks_of, strict=True)]
+    fig.legend(handles=marks, loc="outside upper center", ncols=len(marks))
+    return fig
+
+
+def _short(where: str) -> str:
+    """`Tables 4 and 5` as `T 4, 5`."""
+    for long, short in {"Tables": "T", "Table": "T", "Figure": "F", " and": ","}.items():
+        where = where.replace(long, short)
+    return where
+
+
+def forest(frame: pd.DataFrame) -> Figure | None:
+    """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05.
+
+    frame: of `ablations.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
+    """
+    if frame.empty:
+        return None
+    pooled, single = frame[frame["seed"] == "all"], frame[frame["seed"] != "all"]
+    names, measures = in_order(set(frame["variant"]))[::-1], list(dict.fromkeys(frame["measure"]))
+    fig, axes = _grid(
+        len(measures), 3 if len(measures) % 3 == 0 else 4, 0.45 + 0.19 * len(names), sharex=True, sharey=True
+    )
+    for axis, measure in zip(axes, measures, strict=True):
+        rows = pooled[pooled["measure"] == measure].assign(value=pooled["difference"])
+        for significant, colour, fill in ((True, "#3a3a3a", "#3a3a3a"), (False, "#9a9a9a", "white")):
+            chosen = rows[(rows["p_holm"] < 0.05) == significant]
+            places = [names.index(variant) for variant in chosen["variant"]]
+            _interval(axis, chosen, places, fmt="o", color=colour, markerfacecolor=fill)
+        runs = single[single["measure"] == measure]
+        places = [names.index(variant) for variant in runs["variant"]]
+        axis.plot(100 * runs["difference"], places, "|", markersize=6, color=COLOURS[MAIN], alpha=0.8)
+        axis.axvline(0, color=COLOURS[MAIN], linewidth=0.8)
+        axis.set(title=measure, ylim=(-0.6, len(names) - 0.4))
+        axis.grid(axis="x")
+    axes[0].set_yticks(range(len(names)), [name_of(name) for name in names])
+    fig.supxlabel(f"difference to {name_of(MAIN)}, percentage points", fontsize=8)
     return fig

@@ -1,66 +1,42 @@
-"""One look for every figure, and files whose bytes depend on nothing but the numbers."""
+"""One look for all figures and tables, and files whose bytes depend on the numbers alone."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from tabulate import tabulate
 
-from blsp_core.data.manifest import EMOTIONS
+from blsp_core.data.emotions import EMOTIONS
 
 WIDTH = 6.3  # inches: the text width of a paper
-PAGE = 95  # characters that fit in a line of a printed table
-LONG = 30  # characters from which a cell wraps
+DPI = 200  # of PNG files
 MAIN = "blsp-emo"  # the system that the study is about
-# How a system is called, in the order of every table and figure; others follow by name. First the systems of the
-# paper's Tables 1-3 between floor and ceiling, then the variants of Tables 4 and 5 and our own.
+# The systems of the paper's Tables 1 to 3, in their order, with our lower bound, upper bound and linear probe. Other
+# systems follow in alphabetical order and are called as in params.yaml.
 NAMES = {
-    "random+llm": "Text + random tone",
-    "text+llm": "Text + LLM",
-    "whisper+llm": "Whisper + LLM",
-    "probe": "linear probe",
-    "wav2vec2+llm": "wav2vec 2.0 + LLM",
-    "hubert+llm": "HuBERT + LLM",
-    "wavlm+llm": "WavLM + LLM",
-    "salmonn": "SALMONN",
-    "blsp": "BLSP (stage 1)",
-    "blsp-ser": "BLSP-SER",
-    "blsp-emo": "BLSP-Emo",
-    "gold+llm": "Text + true tone",
-    "no-semantic-stage": "no semantic stage",
-    "no-emotion-loss": "no emotion loss",
-    "multitask": "multitask",
-    "other-writer": "another writer",
-    "frozen-encoder": "frozen encoder",
-    "random-head": "head at random",
-    "shuffled-labels": "shuffled labels",
-    "released-kl": "BLSP, released KL",
-    "share-25": "a quarter of the speech",
-    "share-50": "half of the speech",
-}
-# From Okabe and Ito's palette as seaborn has it; floor and ceiling are grey, the study's own system dark red.
-COLOURS = {
-    "random+llm": "#9a9a9a", "text+llm": "#56b4e9", "whisper+llm": "#0173b2", "wav2vec2+llm": "#ca9161",
-    "hubert+llm": "#de8f05", "wavlm+llm": "#8c5a00", "salmonn": "#cc78bc", "blsp": "#029e73", "blsp-ser": "#7b4ea3",
-    "blsp-emo": "#b2182b", "gold+llm": "#3a3a3a", "no-semantic-stage": "#0173b2", "no-emotion-loss": "#de8f05",
-    "multitask": "#029e73", "other-writer": "#8c5a00", "frozen-encoder": "#56b4e9", "shuffled-labels": "#9a9a9a",
-    "released-kl": "#5b8f6b", "probe": "#4c72b0", "share-25": "#fbafe4", "share-50": "#d55e00",
-    "random-head": "#cc78bc",
+    "random+llm": "random+llm", "text+llm": "Text+LLM", "whisper+llm": "Whisper+LLM", "probe": "linear probe",
+    "wav2vec2+llm": "wav2vec 2.0+LLM", "hubert+llm": "HuBERT+LLM", "wavlm+llm": "WavLM+LLM",
+    "salmonn": "SALMONN-style Q-Former", "blsp": "BLSP", "blsp-ser": "BLSP-SER", "blsp-emo": "BLSP-Emo",
+    "gold+llm": "gold+llm",
 }  # fmt: skip
-SPARE = ("#6c6c6c", "#ece133", "#17a2b8")  # for systems that nobody foresaw
+COLOURS = {"random+llm": "#9a9a9a", MAIN: "#b2182b", "gold+llm": "#3a3a3a"}  # the others: the palette below
+PALETTE = [
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#56b4e9", "#001c7f", "#12711c",
+    "#591e71", "#592f0d", "#a23582", "#3c3c3c", "#b8850a", "#006374",
+]  # fmt: skip  # seaborn's colorblind and dark, without reds, which are BLSP-Emo's
 MARKERS = (*"Xovs^<>PpDdh*H8", *((corners, 2, 0) for corners in (3, 4, 5, 6, 8)), (4, 1, 0), (6, 1, 0), (7, 1, 0))
-TONE_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))
-TONE_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))
+EMOTION_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))
+EMOTION_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))
 
 
 def use_style() -> None:
-    """Set matplotlib for every figure of the study, as blsp.mplstyle beside this file says."""
-    plt.style.use(["default", "blsp_core.study.blsp"])
+    """Set matplotlib for all figures of the study, as blsp.mplstyle beside this file says."""
+    plt.style.use(["default", "blsp_core.report.blsp"])
 
 
 def in_order(systems) -> list[str]:
-    """Systems in the order of every table: floor, text, cascades, BLSP, BLSP-Emo, ceiling, then variants and others."""
+    """Systems in the order of every table: those of `NAMES`, then the others by name."""
     place = {system: number for number, system in enumerate(NAMES)}
     return sorted(systems, key=lambda system: (place.get(system, len(place)), system))
 
@@ -71,87 +47,66 @@ def name_of(system: str) -> str:
 
 
 def looks(systems) -> dict[str, dict]:
-    """For each system a colour and a marker, which differ without colour too; a known system keeps its own in every
-    figure."""
-    strangers = [system for system in in_order(systems) if system not in NAMES]
-    places = {system: number for number, system in enumerate([*NAMES, *strangers])}
+    """A colour and a marker for each system; the markers differ, and a system of `NAMES` always has the same look."""
+    places = {
+        system: number for number, system in enumerate([*NAMES, *(s for s in in_order(systems) if s not in NAMES)])
+    }
     return {
         system: {
-            "color": COLOURS.get(system) or SPARE[strangers.index(system) % len(SPARE)],
+            "color": COLOURS.get(system, PALETTE[places[system] % len(PALETTE)]),
             "marker": MARKERS[places[system] % len(MARKERS)],
         }
         for system in in_order(systems)
     }
 
 
-def save_figure(fig: Figure, path: str | Path, caption: str = "") -> None:
-    """Write `path`.png and `path`.pdf, and with a caption `path`.md, which shows the picture above it.
+def save_figure(fig: Figure | None, path: str | Path) -> Figure | None:
+    """Write `path`.png and `path`.pdf, always the same bytes for the same figure, and return the figure.
 
-    The same figure always gives the same bytes: no dates, no versions.
+    None, of a plot that had no data, is reported in a line and writes nothing.
     """
     path = Path(path)
+    if fig is None:
+        print(f"{path.name}: not drawn, its data are not there at this level")
+        return None
     path.parent.mkdir(parents=True, exist_ok=True)
     _settle(fig)
-    fig.savefig(path.with_name(path.name + ".png"), metadata={"Software": None})
-    fig.savefig(
-        path.with_name(path.name + ".pdf"),
-        metadata={"Creator": None, "Producer": None, "CreationDate": None, "ModDate": None},
-    )
-    if caption:
-        path.with_name(path.name + ".md").write_text(f"![]({path.name}.png)\n\n{caption}\n", encoding="utf-8")
+    fig.savefig(path.with_name(path.name + ".png"), dpi=DPI, metadata={"Software": None})
+    dates = dict.fromkeys(("Creator", "Producer", "CreationDate", "ModDate"))
+    fig.savefig(path.with_name(path.name + ".pdf"), metadata=dates)
+    plt.close(fig)  # a notebook shows what a cell returns, once
+    return fig
 
 
 def _settle(fig: Figure) -> None:
-    """Lay the figure out for good, on round places: the last digits of the layout differ from run to run."""
-    for _ in range(2):  # each pass knows the sizes of the one before
+    """Fix the layout at rounded positions, at the resolution of the file: the last digits differ from run to run."""
+    dpi, fig.dpi = fig.dpi, DPI
+    for _ in range(2):  # each pass uses the sizes of the one before
         fig.draw_without_rendering()
     places = [axis.get_position() for axis in fig.axes]
     fig.set_layout_engine("none")
     for axis, place in zip(fig.axes, places, strict=True):
         axis.set_position([round(side, 6) for side in place.bounds])
+    fig.dpi = dpi
 
 
-def save_table(frame: pd.DataFrame, path: str | Path, caption: str, numbers: pd.DataFrame | None = None) -> str:
-    """Write `path`.md and `path`.tex with the caption, and `path`.csv; returns the Markdown. Empty cells stay empty.
+def save_table(frame: pd.DataFrame, path: str | Path, caption: str = "") -> str:
+    """Write `path`.csv, and with the caption `path`.md and `path`.tex; return the Markdown.
 
-    numbers: what the cells were made of, for the CSV; without it the CSV holds the cells themselves.
+    Columns of numbers are aligned to the right; missing cells are empty. An empty frame writes nothing.
     """
     path = Path(path)
+    if frame.empty:
+        return f"{path.name}: no rows at this level.\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    cells = frame.astype(object).where(frame.notna(), "")
-    markdown = f"{caption}\n\n{_grid(cells, 'github')}\n"
-    latex = _grid(cells, "latex_booktabs").replace("{" + "l" * cells.shape[1] + "}", _columns(cells), 1)
-    if _width(cells) > PAGE:
-        latex = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{latex}}}"
-    table = f"\\begin{{table}}\n\\caption{{{_escaped(caption)}}}\n\\label{{tab:{path.name}}}\n{latex}\n\\end{{table}}\n"
-    (frame if numbers is None else numbers).to_csv(path.with_name(path.name + ".csv"), index=False, lineterminator="\n")
+    cells = frame.astype(object).where(frame.notna(), "").astype(str)
+    align = ["right" if cells[name].str.fullmatch(r"|[-+<.\d].*").all() else "left" for name in cells]
+    markdown = cells.to_markdown(index=False, colalign=align, disable_numparse=True)
+    markdown = f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n"
+    escaped = re.sub(r"([&%$#_{}])", r"\\\1", caption) or None  # pandas escapes the cells only
+    columns = "".join(side[0] for side in align)
+    latex = cells.to_latex(index=False, escape=True, caption=escaped, label=f"tab:{path.name}", column_format=columns)
+    frame.to_csv(path.with_name(path.name + ".csv"), index=False, lineterminator="\n")
     path.with_name(path.name + ".md").write_text(markdown, encoding="utf-8")
-    path.with_name(path.name + ".tex").write_text(table, encoding="utf-8")
+    path.with_name(path.name + ".tex").write_text(latex, encoding="utf-8")
     return markdown
-
-
-def _grid(cells: pd.DataFrame, form: str) -> str:
-    return tabulate(cells.values.tolist(), headers=list(cells.columns), tablefmt=form, disable_numparse=True)
-
-
-def _longest(cells: pd.DataFrame) -> list[int]:
-    """Characters of the longest cell of each column."""
-    return [max([len(str(cell)) for cell in cells.iloc[:, place]], default=0) for place in range(cells.shape[1])]
-
-
-def _width(cells: pd.DataFrame) -> int:
-    """Characters in a line of the table; columns that wrap take what is left."""
-    heads = [len(str(name)) for name in cells.columns]
-    return sum(max(head, cell) + 2 for head, cell in zip(heads, _longest(cells), strict=True) if cell <= LONG)
-
-
-def _columns(cells: pd.DataFrame) -> str:
-    """LaTeX's column types: lines of text wrap in what short cells, which stand as they are, leave of the page."""
-    long = [longest > LONG for longest in _longest(cells)]
-    left = max(0.3, 0.95 - _width(cells) / PAGE)
-    return "{" + "".join(f"p{{{left / sum(long):.2f}\\textwidth}}" if wraps else "l" for wraps in long) + "}"
-
-
-def _escaped(text: str) -> str:
-    """Text as LaTeX takes it."""
-    return "".join("\\" + letter if letter in "&%$#_{}" else letter for letter in text)

@@ -1,249 +1,379 @@
-"""The tables of the study, the headline numbers of summary.json, and the results block of the README.
+"""Results as frames: the tables of the paper with our measurements, and what the plots show.
 
-In every table a cell reads `82.1 [76.4, 87.0] ±1.3 (76.0)`: measured, the mean over training runs, with its 95 %
-interval and, where there are several runs, their standard deviation; in parentheses the paper's own number on the set
-that the corpus mirrors. `?` marks a published number whose source is unsure.
+A cell reads `82.1 [76.4, 87.0] ±1.3 (76.0)`: the mean over training runs in per cent, its 95 % interval, the standard
+deviation over runs where there are several, and the paper's number; `?`: its source is uncertain. What was not
+evaluated has no row; without any rows the frame is empty.
 """
 
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from blsp_core.errors import StudyError
-from blsp_core.evaluation.paper_claims import CONTROL, MIRRORS
-from blsp_core.evaluation.results import Metrics, read_figures
-from blsp_core.report.style import in_order, name_of
-from blsp_core.report.summaries import cell
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.evaluation.claims import MIRRORS
+from blsp_core.evaluation.metrics import estimate, folds_as_one, is_right
+from blsp_core.evaluation.results import CONTROL, Metrics, Predictions, of_task, tasks_of
+from blsp_core.report.style import MAIN, NAMES, in_order, name_of
 
-HEADLINES = (("llm", "object"), ("llm", "tone"), ("asr", "wer"))  # of foundation.json
 KEY = (
-    "Per cent, with 95 % intervals in brackets, after ± the spread over training runs where there are several, and the "
-    "paper's own numbers in parentheses"
+    "Per cent, with 95 % intervals in brackets, after ± the standard deviation over training runs where there are "
+    "several, and the paper's numbers in parentheses (quality and empathy: of 10)"
 )
 TITLES = {
     "iemocap": "IEMOCAP", "meld": "MELD", "ravdess": "RAVDESS", "aesdd": "AESDD", "cafe": "CaFE", "resd": "RESD",
-    "speechalpaca": "SpeechAlpaca", "ser": "SpeechAlpaca", "average": "average",
+    "speechalpaca": "SpeechAlpaca", "mer-test1": "MerBench 1", "mer-test2": "MerBench 2",
 }  # fmt: skip
+TITLES |= {mirror: f"{mirror} ({TITLES[real]})" for real, mirror in MIRRORS.items()}
 UNKNOWN = {"value": None, "uncertain": False, "words": None}
-TABLES = ("table1", "table2", "table3", "table4-5")
+REPLIES = ("quality", "empathy")
+SYSTEMS = tuple(NAMES)  # the paper's Tables 1 to 3, with our bounds
+VARIANTS = (MAIN, "no-semantic-stage", "no-emotion-loss", "other-writer", "multitask", "blsp-ser")
+PAPER = {  # table -> its columns and rows
+    "table1": (("iemocap", "meld", "ravdess", "mer-test1", "mer-test2"), SYSTEMS),
+    "table2": (("speechalpaca", *REPLIES), SYSTEMS),
+    "table3": (("aesdd", "cafe", "resd"), SYSTEMS),
+    "table4": (("iemocap", "ravdess"), VARIANTS),
+    "table5": (("speechalpaca", *REPLIES), VARIANTS),
+}
 
 
-def read_metrics(results: str | Path) -> Metrics:
-    """The figures of every system over its training runs, as the paper's stage has kept them in paper.json."""
-    path = Path(results) / "paper.json"
-    if not path.is_file():
-        raise StudyError(f"{path} is not there yet; run `dvc repro` to its end")
-    systems = read_figures(path)["systems"]
-    return {system: systems[system] for system in in_order(systems)}
+def long(metrics: Metrics) -> pd.DataFrame:
+    """Every figure that has an interval: system, task, metric, value, low, high, sd (over training runs), runs, n."""
+    rows = [
+        (system, task, metric, found[metric], *interval, found.get("sd", {}).get(metric), found["seeds"], found["n"])
+        for system, tasks in metrics.items()
+        for task, found in tasks.items()
+        for metric, interval in found["intervals"].items()
+    ]
+    return pd.DataFrame(rows, columns=["system", "task", "metric", "value", "low", "high", "sd", "runs", "n"])
 
 
-def published_entry(published: dict, corpus: str, system: str, metric: str) -> dict:
-    """What the paper says of a system on the set that a corpus mirrors; an empty entry where it says nothing known."""
-    column = {acted: real for real, acted in MIRRORS.items()}.get(corpus, corpus)
-    if column == "speechalpaca":
-        column = "ser" if metric == "wa" else metric
-    found = [published[key] for table in TABLES if (key := f"{table}.{column}.{system}") in published]
-    known = [entry for entry in found if entry["value"] is not None]
-    return (known or found or [UNKNOWN])[0]
+def cell(row: Mapping) -> str:
+    """A row of `long` as a cell, without the paper's number; empty where the value is not a number."""
+    if not math.isfinite(row["value"]):
+        return ""
+    spread = f" ±{100 * row['sd']:.1f}" if pd.notna(row.get("sd")) else ""
+    return f"{100 * row['value']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]{spread}"
 
 
-def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
-    """Emotion recognition in long form, without the control: system, corpus, value, low, high (accuracy, shares),
-    published (per cent), uncertain (whether the source of that is unsure)."""
-    rows = []
-    for system, tasks in metrics.items():
-        for task, figures in tasks.items():
-            if task.startswith("ser.") and task != f"ser.{CONTROL}":
-                corpus, (low, high) = task.removeprefix("ser."), figures["intervals"]["wa"]
-                paper = published_entry(published, corpus, system, "wa")
-                row = {"system": system, "corpus": corpus, "value": figures["wa"], "low": low, "high": high}
-                rows.append(row | {"published": paper["value"], "uncertain": paper["uncertain"]})
-    return pd.DataFrame(rows)
+def one_system(tasks: dict[str, dict]) -> pd.DataFrame:
+    """Every figure of one system, a row for each task."""
+    counts = [{"task": task, "n": figures["n"], "clusters": figures["clusters"]} for task, figures in tasks.items()]
+    frame = long({"": tasks})
+    cells = frame.assign(cell=frame.apply(cell, axis=1)).pivot(index="task", columns="metric", values="cell")
+    order = list(dict.fromkeys(frame["metric"]))
+    return pd.DataFrame(counts).merge(cells[order].reset_index(), on="task").fillna("")
+
+
+def published_entry(published: dict, column: str, system: str) -> dict:
+    """What the paper reports of a system in a column, a corpus or its mirror, quality or empathy."""
+    column = {mirror: real for real, mirror in MIRRORS.items()}.get(column, column).replace("speechalpaca", "ser")
+    found = [
+        published.get(f"{table}.{column}.{system}", UNKNOWN) for table in ("table1", "table2", "table3", "table4-5")
+    ]
+    return next((entry for entry in found if entry["value"] is not None), UNKNOWN)
+
+
+def _paper(entry: dict, form: str = "{}") -> str:
+    """A published number as it is shown: empty where unknown, with ? where its source is uncertain."""
+    text = entry["words"] or "" if entry["value"] is None else f"{entry['value']:.1f}"
+    return form.format(text + "?" * entry["uncertain"]) if text else ""
+
+
+def recognition(metrics: Metrics, published: dict, metric: str = "wa") -> pd.DataFrame:
+    """Rows of `long` on all corpora but the control, with corpus, published and uncertain."""
+    frame = long(metrics)
+    kept = frame["task"].str.startswith("ser.") & (frame["task"] != f"ser.{CONTROL}") & (frame["metric"] == metric)
+    frame = frame[kept].assign(corpus=frame["task"].str.removeprefix("ser."))
+    entries = [published_entry(published, row.corpus, row.system) for row in frame.itertuples()]
+    return frame.assign(published=[e["value"] for e in entries], uncertain=[e["uncertain"] for e in entries])
+
+
+def overview(
+    metrics: Metrics, published: dict, columns: Collection[str] | None = None, metric: str = "wa"
+) -> pd.DataFrame:
+    """Systems by corpora, then quality and empathy of their replies to requests, as cells.
+
+    columns: which corpora, "quality" and "empathy"; None: all but the control. metric: wa or ua.
+    """
+    frame, rows = long(metrics), {}
+    for row in frame.to_dict("records"):
+        recognised = row["task"].startswith("ser.") and row["metric"] == metric
+        column = row["task"].removeprefix("ser.") if recognised else row["metric"]
+        shown = recognised or (row["task"] == "requests" and column in REPLIES and metric == "wa")
+        if shown and (column != CONTROL if columns is None else column in columns):
+            paper = published_entry(published, column, row["system"]) if metric == "wa" else UNKNOWN
+            cells = rows.setdefault(row["system"], {"system": name_of(row["system"])})
+            cells[TITLES.get(column, column)] = cell(row) + _paper(paper, " ({})")
+    return pd.DataFrame(rows.values()).fillna("")
+
+
+def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
+    """One table of the paper: each column is measured on the paper's own set where a system answered it, else on the
+    corpus that mirrors it. Systems of the study's user are rows of Tables 1 to 3."""
+    columns, rows = PAPER[table]
+    known = {*SYSTEMS, *VARIANTS}
+    shown = {name: metrics[name] for name in metrics if name in rows or (rows is SYSTEMS and name not in known)}
+    return overview(shown, published, [_measured(metrics, column) for column in columns])
+
+
+def _measured(metrics: Metrics, column: str) -> str | None:
+    """The corpus (or quality, empathy) that was measured for a column of the paper, None if there is none."""
+    tasks = {task for of_system in metrics.values() for task in of_system}
+    if column in REPLIES:
+        return column if "requests" in tasks else None
+    return next((name for name in (column, MIRRORS.get(column)) if f"ser.{name}" in tasks), None)
+
+
+def absences(metrics: Metrics) -> str:
+    """One sentence on the rows and columns of the paper's Tables 1 to 5 that were not evaluated."""
+    rows = [name_of(system) for system in dict.fromkeys((*SYSTEMS, *VARIANTS)) if system not in metrics]
+    columns = dict.fromkeys(column for columns, _ in PAPER.values() for column in columns)
+    sets = [TITLES.get(column, column) for column in columns if _measured(metrics, column) is None]
+    parts = [", ".join(names) for names in (rows, sets) if names]
+    return f"Not evaluated at this level: {'; '.join(parts) or 'nothing'}."
 
 
 def most_frequent(metrics: Metrics) -> dict[str, float]:
-    """The share of the most frequent emotion of each corpus: what a system scores that always gives one answer."""
-    shares = {}
-    for tasks in metrics.values():
-        for task, figures in tasks.items():
-            if task.startswith("ser."):
-                totals = [sum(row.values()) for row in figures["confusion"].values()]
-                shares[task.removeprefix("ser.")] = max(totals) / sum(totals)
-    return shares
+    """corpus -> the share of its most frequent emotion: the accuracy of a constant answer."""
+    rows = {corpus: next(iter(found.values())) for corpus, found in confusions(metrics).items()}
+    totals = {corpus: pd.DataFrame(matrix).sum() for corpus, matrix in rows.items()}
+    return {corpus: float(of_emotion.max() / of_emotion.sum()) for corpus, of_emotion in totals.items()}
 
 
-def recognition_table(
-    metrics: Metrics, published: dict, metric: str = "wa", corpora: list[str] | None = None
-) -> pd.DataFrame:
-    """Every system on every corpus but the control, or on those named; the paper reports accuracy (wa) only."""
-    rows = []
+def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
+    """corpus -> system -> confusion matrix."""
+    found: dict[str, dict[str, dict]] = {}
     for system, tasks in metrics.items():
-        row = {"system": name_of(system)}
         for task, figures in tasks.items():
-            corpus = task.removeprefix("ser.")
-            if task.startswith("ser.") and (corpus != CONTROL if corpora is None else corpus in corpora):
-                paper = published_entry(published, corpus, system, metric) if metric == "wa" else None
-                row[_headed(corpus)] = _cell(figures, metric, paper)
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("")
-
-
-def requests_table(metrics: Metrics, published: dict) -> pd.DataFrame:
-    """Replies to spoken requests; the paper's numbers are a GPT-4 judge's, 0-10."""
-    rows = []
-    for system, figures in _replies(metrics).items():
-        row = {"system": name_of(system)}
-        for metric in ("quality", "empathy"):
-            row[f"{metric} (paper: of 10)"] = _cell(
-                figures, metric, published_entry(published, "requests", system, metric)
-            )
-        row |= {f"empathy, {tone}": f"{100 * share:.0f}" for tone, share in figures["tone_by_tone"].items()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+            if "confusion" in figures:
+                found.setdefault(task.removeprefix("ser."), {})[system] = figures["confusion"]
+    return found
 
 
 def requests(metrics: Metrics) -> pd.DataFrame:
-    """Quality and empathy with their intervals, a row for each system: quality, quality_low, quality_high ..."""
-    rows = []
-    for system, figures in _replies(metrics).items():
-        row = {"system": system}
-        for metric in ("quality", "empathy"):
-            low, high = figures["intervals"][metric]
-            row |= {metric: figures[metric], f"{metric}_low": low, f"{metric}_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    """Quality and empathy of replies, a row for each system: columns (value, low, high) under each metric."""
+    frame = long(metrics)
+    frame = frame[(frame["task"] == "requests") & frame["metric"].isin(REPLIES)].dropna(subset=["value"])
+    return frame.pivot(index="system", columns="metric", values=["value", "low", "high"]).swaplevel(axis=1)
+
+
+def empathy_by_tone(metrics: Metrics) -> pd.DataFrame:
+    """Empathy for each emotion of the speaker, long: system, emotion, empathy."""
+    shares = {system: tasks["requests"]["tone_by_tone"] for system, tasks in metrics.items() if "requests" in tasks}
+    rows = [(system, *pair) for system, of_emotion in shares.items() for pair in of_emotion.items()]
+    return pd.DataFrame(rows, columns=["system", "emotion", "empathy"]).dropna()
 
 
 def dialogue_table(dialogues: dict[str, dict], published: dict) -> pd.DataFrame:
-    """Pairwise preferences of `pairwise.against_all`: shares in per cent, wins less losses with its interval."""
+    """Pairwise preferences of `pairwise.against_all`: shares in per cent, wins minus losses with its interval."""
     rows = []
-    for pair, figures in dialogues.items():
-        system, rival = pair.split(".vs.")
-        low, high = (100 * end for end in figures["interval"])
-        row = {"system": name_of(system), "against": name_of(rival)}
-        spread = {name: f" ±{100 * sd:.1f}" for name, sd in figures.get("sd", {}).items()}
-        shares = ("win", "tie", "loss", "flips", "unjudged")
-        row |= {name: f"{100 * figures[name]:.1f}{spread.get(name, '')}" for name in shares}
-        row["win - loss"] = f"{100 * figures['preference']:+.1f} [{low:.1f}, {high:.1f}]"
+    for pair, found in dialogues.items():
+        low, high = (100 * end for end in found["interval"])
+        row = {"against": name_of(pair.split(".vs.")[1])}
+        row |= {share: f"{100 * found[share]:.1f}" for share in ("win", "tie", "loss", "flips", "unjudged")}
+        row["win - loss"] = f"{100 * found['preference']:+.1f} [{low:.1f}, {high:.1f}]"
         rows.append(row | {"paper": _paper(published.get(f"figure3.dialogue.{pair}", UNKNOWN))})
     return pd.DataFrame(rows)
 
 
-def controls_table(controls: list[dict]) -> pd.DataFrame:
-    """controls.json for a reader."""
-    return pd.DataFrame(
-        {
-            "control": control["control"],
-            "decisive difference": _difference(control),
-            "test": control["test"],
-            "verdict": control["verdict"],
-        }
-        for control in controls
-    )
+def errors_by_sound(
+    predictions: Predictions, task: str, sounds: pd.DataFrame, systems: Iterable[str], parts: int = 5
+) -> pd.DataFrame:
+    """The share of errors in each fifth of the clips by loudness, pitch and rate, over all runs, with 95 % intervals.
 
-
-def _difference(row: dict) -> str:
-    if row["interval"] is None:
-        return ""
-    low, high = (100 * end for end in row["interval"])
-    return f"{100 * row['measured']['difference']:+.1f} [{low:.1f}, {high:.1f}]"
-
-
-def claims_table(claims: list[dict], published: dict) -> pd.DataFrame:
-    """claims.json for a reader; the first number of each group is the system that the claim is about."""
+    sounds: a row for each utterance, index its id, columns emotion and measures (of `acoustics.prosody`). Fifths are
+    taken within each emotion. Columns: system, measure, fifth (1 is the lowest), value, low, high, n.
+    """
     rows = []
-    for claim in claims:
-        rows.append(
-            {
-                "claim": claim["claim"],
-                "where": claim["where"],
-                "published": _groups(
-                    {key: (key.split(".", 2)[1], _paper(published[key])) for key in claim["published"]}
-                ),
-                "measured": claim.get("why") or _groups(_measured(claim["measured"])),
-                "difference": _difference(claim),
-                "test": claim["test"],
-                "verdict": claim["verdict"],
-            }
-        )
+    for measure in sounds.columns.drop("emotion") if len(sounds) else ():
+        ranks = sounds.groupby("emotion")[measure].rank(method="first", pct=True).dropna()
+        fifths = np.ceil((ranks * parts).round(9)).to_dict()
+        for system in in_order(set(systems) & set(predictions)):
+            runs = folds_as_one(of_task(predictions[system], task))
+            for fifth in range(1, parts + 1):
+                kept = [[row for row in run if fifths.get(row["id"]) == fifth] for run in runs]
+                if kept and all(kept):
+                    right = estimate(kept, "wa")
+                    values = {"value": 1 - right.value, "low": 1 - right.high, "high": 1 - right.low, "n": len(kept[0])}
+                    rows.append({"system": system, "measure": measure, "fifth": fifth} | values)
     return pd.DataFrame(rows)
 
 
-def _measured(measured: dict | None) -> dict:
-    pairs = {}
-    for key, value in (measured or {}).items():
-        if "." in key:  # a figure of a system, not of the comparison
-            task, metric = key.split(".")[0], key.rsplit(".", 1)[1]
-            column = metric if task != "ser" else key.split(".")[1] + ", balanced" * (metric == "ua")
-            pairs[key] = (column, f"{100 * value:.1f}")
-    return pairs
+def heads_table(predictions: Predictions) -> pd.DataFrame:
+    """Accuracy (per cent) of the LLM's answers and of the emotion head on the same clips, where there is a head."""
+    rows = []
+    for system, task, runs in _recognition(predictions):
+        clips = pd.DataFrame([row for run in runs for row in run])
+        if "head" in clips and clips["head"].notna().all():
+            shares = {name: 100 * (clips[by] == clips["reference"]).mean() for name, by in
+                      (("LLM", "predicted"), ("emotion head", "head"))}  # fmt: skip
+            rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **shares})
+    return pd.DataFrame(rows).round(1)
 
 
-def _groups(pairs: dict[str, tuple[str, str]]) -> str:
-    """`IEMOCAP 76.0 vs 69.3, 64.6; MELD 57.3 vs ...`; a group of which nothing is known is left out."""
-    groups: dict[str, list[str]] = {}
-    for column, value in pairs.values():
-        groups.setdefault(column, []).append(value)
-    texts = []
-    for column, (first, *rest) in groups.items():
-        if first or any(rest):
-            against = ", ".join(value or "n/a" for value in rest)
-            texts.append(f"{TITLES.get(column, column)} {first or 'n/a'}" + (f" vs {against}" if any(rest) else ""))
-    return "; ".join(texts)
+def unmet_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
+    """Accuracy on speakers that some setting was chosen on, and on held-out speakers, for corpora that have both."""
+    rows = []
+    for system, task, runs in _recognition(predictions) if chosen_on else ():
+        if len({row["speaker"] in chosen_on for row in runs[0]}) == 2:
+            row = {"system": name_of(system), "corpus": task.removeprefix("ser.")}
+            for chosen, column in ((True, "speakers that settings were chosen on"), (False, "held-out speakers")):
+                found = estimate(
+                    [[one for one in run if (one["speaker"] in chosen_on) is chosen] for run in runs], "wa"
+                )
+                row[column] = cell({"value": found.value, "low": found.low, "high": found.high})
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def summary(
-    foundation: dict, metrics: Metrics, runs: list[dict], dialogues: dict[str, dict] | None = None
-) -> dict[str, float]:
-    """The flat headline numbers of summary.json: shares in 0..1, means over training runs, and with several runs their
-    spread under `<key>.sd`.
+def _recognition(predictions: Predictions):
+    """(system, task, runs) of emotion recognition, with the folds of one test set as one run."""
+    for system, runs in predictions.items():
+        for task in (task for task in tasks_of(runs) if task.startswith("ser.")):
+            yield system, task, folds_as_one(of_task(runs, task))
 
-    runs: the records of all stages; seconds are their sum, and that of what one training seed needs; memory is the
-    largest of their peaks. dialogues: of `pairwise.against_all`.
+
+def good_and_bad(rows: list[dict], count: int = 3, is_right: Callable[[dict], bool] = is_right) -> list[int]:
+    """The places of the first right answers, then of the first wrong ones, in the order of the manifest."""
+    places = range(len(rows))
+    return [place for right in (True, False) for place in [p for p in places if is_right(rows[p]) is right][:count]]
+
+
+def meets_the_tone(row: dict) -> bool:
+    """Whether a reply got at least half of the score for empathy."""
+    return (row.get("empathy") or 0) >= 0.5
+
+
+def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:
+    """The first right and the first wrong answers, in the order of the manifest."""
+    chosen = [rows[place] | {"right": is_right(rows[place])} for place in good_and_bad(rows, count)]
+    frame = pd.DataFrame(chosen)[["text", "reference", "response", "right"]]
+    return frame.set_axis(["transcript", "emotion", "answer", "right"], axis=1)
+
+
+def replies_table(
+    predictions: Mapping[str, Mapping[str, list[dict]]], text: str, task: str = "showcase"
+) -> pd.DataFrame:
+    """The paper's Table 7: replies to one sentence, a row for each emotion of the speaker, a column for each system.
+
+    predictions: system -> task -> rows, of one run of each system.
     """
-    known = [(part, name) for part, name in HEADLINES if name in foundation.get(part, {})]  # none of what was fetched
-    flat = {f"foundation.{part}.{name}": foundation[part][name] for part, name in known}
-    for system, tasks in metrics.items():
-        for task, figures in tasks.items():
-            names = ("wa", "ua", "f1", "unparsed", "n") if task.startswith("ser.") else ("quality", "empathy")
-            flat |= _flat(f"{task}.{system}", figures, names)
-    for pair, figures in (dialogues or {}).items():
-        flat |= _flat(f"dialogue.{pair}", figures, ("win", "tie", "loss"))
-    flat["study.seconds"] = sum(run["seconds"] for run in runs)
-    first = min((run["train_seed"] for run in runs if "train_seed" in run), default=None)
-    shared = [run for run in runs if run.get("train_seed", first) == first]
-    flat["study.seconds_of_one_seed"] = sum(run["seconds"] for run in shared)
-    flat["study.peak_memory_gb"] = max(run.get("peak_memory_gb", 0.0) for run in runs)
-    return dict(sorted(flat.items()))
+    found = [(system, row) for system in in_order(predictions) for row in predictions[system].get(task, [])]
+    cells = {(row["reference"], name_of(system)): row["response"] for system, row in found if row["text"] == text}
+    columns = dict.fromkeys(system for _, system in cells)
+    rows = [e for e in EMOTIONS if any(e == emotion for emotion, _ in cells)]
+    return pd.DataFrame([{"emotion": e} | {system: cells.get((e, system), "") for system in columns} for e in rows])
 
 
-def _flat(head: str, figures: dict, names: tuple[str, ...]) -> dict[str, float]:
-    spread = {f"{head}.{name}.sd": figures["sd"][name] for name in names if name in figures.get("sd", {})}
-    return {f"{head}.{name}": figures[name] for name in names} | spread
+def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
+    """What `plots.tone_map` takes: points, emotions and a note for each model, of its embeddings.csv (of one run)."""
+    frames = {name: frame for name, frame in frames.items() if len(frame)}
+    points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
+    notes = {name: _probe(points[name], frame) for name, frame in frames.items()}
+    return points, next((list(frame["emotion"]) for frame in frames.values()), []), notes
 
 
-def overview(metrics: Metrics, published: dict, corpora: list[str] | None = None) -> pd.DataFrame:
-    """Systems by corpora, then the quality and the empathy of their replies to requests."""
-    systems, replies = recognition_table(metrics, published, corpora=corpora), requests_table(metrics, published)
-    columns = ["system", *(column for column in replies if column.startswith(("quality", "empathy (")))]
-    return systems.merge(replies[columns], on="system", how="left").fillna("") if len(replies) else systems
+def _probe(points: np.ndarray, frame: pd.DataFrame) -> str:
+    """The accuracy of a linear probe of the emotion on speakers that it was not fitted to."""
+    from sklearn.linear_model import LogisticRegression  # takes long to load
+    from sklearn.model_selection import GroupKFold, cross_val_score
+
+    speakers = frame["speaker"].nunique()
+    if min(speakers, frame["emotion"].nunique()) < 2:
+        return ""
+    scaled, probe = (points - points.mean(axis=0)) / points.std(axis=0), LogisticRegression(max_iter=2000)
+    folds = GroupKFold(min(5, speakers))
+    scores = cross_val_score(probe, scaled, frame["emotion"], groups=frame["speaker"], cv=folds)
+    return f"linear probe: {100 * scores.mean():.0f} %"
 
 
-def _replies(metrics: Metrics) -> dict[str, dict]:
-    return {system: tasks["requests"] for system, tasks in metrics.items() if "requests" in tasks}
+def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
+    """Differences of `ablations.differences` at one seed or pooled: a row for each variant, a column for each measure.
+
+    A cell reads `-3.4 [-6.0, -0.8] p .012`, in percentage points; `*` marks an adjusted p below 0.05.
+    """
+    rows: dict[str, dict] = {}
+    for row in frame[frame["seed"] == seed].itertuples():
+        p = "p <.001" if row.p_holm < 0.001 else f"p {row.p_holm:.3f}".replace("0.", ".", 1)
+        cells = rows.setdefault(row.variant, {"variant": name_of(row.variant)})
+        cells[row.measure] = f"{_points(row.difference, row.low, row.high)} {p}{'*' * (row.p_holm < 0.05)}"
+    return pd.DataFrame([rows[variant] for variant in in_order(rows)]).fillna("")
 
 
-def _headed(corpus: str) -> str:
-    real = {acted: real for real, acted in MIRRORS.items()}.get(corpus)
-    return f"{corpus} ({TITLES[real]})" if real else TITLES.get(corpus, corpus)
+def _points(value: float, low: float, high: float) -> str:
+    """A difference with its interval, in percentage points."""
+    return f"{100 * value:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _cell(figures: dict, metric: str, paper: dict | None) -> str:
-    said = _paper(paper) if paper else ""
-    return cell(figures, metric) + (f" ({said})" if said else "")
+def claims_table(rows: list[dict]) -> pd.DataFrame:
+    """claims.json or controls.json for a reader: what is claimed, the decisive difference, and the verdict."""
+    return pd.DataFrame(
+        {
+            "claim": row.get("claim") or row["control"],
+            "where": row.get("where", "control"),
+            "difference": _points(row["measured"]["difference"], *row["interval"]) if row["interval"] else "",
+            "verdict": row["verdict"] + (f": {row['why']}" if row.get("why") else ""),
+        }
+        for row in rows
+    )
 
 
-def _paper(entry: dict) -> str:
-    """A published number as it is shown: empty where unknown, marked where its source is unsure."""
-    said = entry["words"] or "" if entry["value"] is None else f"{entry['value']:.1f}"
-    return f"{said}?" if said and entry["uncertain"] else said
+def read_logs(folder: Path, places: Mapping[str, Mapping[int, str]], file: str = "log.csv") -> dict[str, pd.DataFrame]:
+    """system -> a CSV of its training runs, below each other with a column `seed`; a system without it is left out.
+
+    folder: data/<scale>; places: of `results.places`.
+    """
+    paths = {
+        system: {
+            seed: path
+            for seed, place in places[system].items()
+            if (path := folder / "training" / place / file).is_file()
+        }
+        for system in in_order(places)
+    }
+    return {
+        system: pd.concat([pd.read_csv(path).assign(seed=seed) for seed, path in runs.items()], ignore_index=True)
+        for system, runs in paths.items()
+        if runs
+    }
+
+
+def read_records(folder: Path, places: Mapping[str, Mapping[int, str]]) -> list[dict]:
+    """The `run` record of all stages: settings, versions, hardware, seconds. folder, places: as for `read_logs`."""
+    runs = [place for of_system in places.values() for place in of_system.values()]
+    files = sorted(folder.glob("*/results.json"))
+    files += [folder / kind / place / "results.json" for kind in ("training", "evaluation") for place in runs]
+    return [json.loads(file.read_text(encoding="utf-8"))["run"] for file in files if file.is_file()]
+
+
+def cost_table(records: list[dict]) -> pd.DataFrame:
+    """Time and memory by section of params.yaml: the sum of minutes, and the largest memory of one run."""
+    frame = pd.DataFrame(
+        {"stage": r["section"], "minutes": r["seconds"] / 60, "GB": r.get("peak_memory_gb")} for r in records
+    )
+    if frame.empty:
+        return frame
+    table = frame.groupby("stage", sort=False).agg(
+        runs=("minutes", "size"), minutes=("minutes", "sum"), GB=("GB", "max")
+    )
+    return table.round(1).rename(columns={"GB": "peak memory, GB"}).reset_index()
+
+
+def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mapping) -> dict[str, float]:
+    """The flat numbers that `dvc metrics show` prints: of the backbones and of BLSP-Emo, shares in 0..1; and minutes.
+
+    llm, whisper: their results.json. What was not measured is left out.
+    """
+    worst = [llm[name] for name in ("object", "emotion") if name in llm]
+    tasks, flat = metrics.get(MAIN, {}), {"wer": whisper.get("wer"), "llm": min(worst, default=None)}
+    for column in ("iemocap", "ravdess", "speechalpaca"):
+        corpus = _measured({MAIN: tasks}, column)
+        flat |= {corpus: tasks[f"ser.{corpus}"]["wa"]} if corpus else {}
+    flat |= {metric: tasks.get("requests", {}).get(metric) for metric in REPLIES}
+    flat["minutes"] = sum(run["seconds"] for run in records) / 60
+    return {name: round(value, 4) for name, value in flat.items() if value is not None and math.isfinite(value)}

@@ -1,0 +1,242 @@
+"""Plots of speech, of the method and of training. Each takes numbers and returns a figure; none reads a file."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
+
+from blsp_core.data.emotions import EMOTIONS
+from blsp_core.report.style import EMOTION_COLOURS, EMOTION_MARKERS, MAIN, WIDTH, in_order, looks, name_of
+
+DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
+TRAINED = {"facecolor": "#fbd5c8", "edgecolor": "#b2182b", "linewidth": 1.6}
+FROZEN = {"facecolor": "#eceff1", "edgecolor": "#607d8b", "linestyle": (0, (3, 2))}
+LOSS = {"facecolor": "#fff6d6", "edgecolor": "#a07800"}
+INPUT = {"facecolor": "white", "edgecolor": "#888888"}
+
+
+def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str, rate: int = 16_000) -> Figure:
+    """One sentence in several emotions: waveform and log-mel spectrogram, on common scales.
+
+    waves: emotion -> (samples,) in -1..1; log_mels: emotion -> (mels, frames) at 100 frames a second.
+    """
+    fig = plt.figure(figsize=(WIDTH, 2.7))
+    draw_sounds(fig, waves, log_mels, rate)
+    fig.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
+    return fig
+
+
+def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict, rate: int = 16_000) -> None:
+    """The panels of `sounds`, a column for each emotion."""
+    emotions = [emotion for emotion in EMOTIONS if emotion in waves]
+    longest = max(len(wave) for wave in waves.values()) / rate
+    loudest = max(np.abs(wave).max() for wave in waves.values()) * 1.05
+    low, high = np.percentile(np.concatenate([mel.ravel() for mel in log_mels.values()]), (5, 99.5))
+    axes = fig.subplots(2, len(emotions), sharex=True, sharey="row", height_ratios=[1, 1.7], squeeze=False)
+    for (above, below), emotion in zip(axes.T, emotions, strict=True):
+        wave, mel = waves[emotion], log_mels[emotion]
+        colour = EMOTION_COLOURS[emotion]
+        above.plot(np.arange(len(wave)) / rate, wave, color=colour, linewidth=0.35, rasterized=True)
+        above.set(title=emotion, ylim=(-loudest, loudest))
+        extent = (0, mel.shape[1] / 100, 0, mel.shape[0])
+        below.imshow(mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
+        below.set(xlim=(0, longest))
+        below.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes[0, 0].set_ylabel("amplitude")
+    axes[1, 0].set_ylabel("mel band")
+    fig.supxlabel("time, s", fontsize=8)
+
+
+def prosody(frame: pd.DataFrame) -> Figure:
+    """The distribution of each measure in each emotion. frame: columns emotion and measures, a row an utterance."""
+    measures, emotions = frame.columns.drop("emotion"), [e for e in EMOTIONS if e in set(frame["emotion"])]
+    fig, axes = plt.subplots(1, len(measures), figsize=(WIDTH, 2.2), squeeze=False)
+    for axis, measure in zip(axes[0], measures, strict=True):
+        sns.violinplot(
+            frame, x="emotion", y=measure, hue="emotion", order=emotions, palette=EMOTION_COLOURS, cut=0,
+            inner="quart", linewidth=0.7, legend=False, ax=axis,
+        )  # fmt: skip
+        axis.set(title=measure, xlabel="", ylabel="")
+        axis.set_xticks(range(len(emotions)), emotions, rotation=35, ha="right", rotation_mode="anchor")
+        axis.grid(axis="y")
+    return fig
+
+
+def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
+    """The cosine of each word's embedding with each speech embedding, (words, speech embeddings), in their order."""
+    fig, axis = plt.subplots(figsize=(WIDTH * 0.75, 0.6 + 0.19 * len(words)))
+    sns.heatmap(cosine, cmap="Greys", vmin=0, yticklabels=words, cbar_kws={"label": "cosine"}, ax=axis)
+    axis.set(xlabel="speech embedding", title=title)
+    axis.tick_params(length=0, labelrotation=0)
+    axis.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axis.xaxis.set_major_formatter("{x:.0f}")
+    return fig
+
+
+def tone_map(points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None) -> Figure | None:
+    """Utterances on the two principal axes of their embeddings, by emotion, a panel for each model.
+
+    points: model -> (utterances, width); tones: the emotion of each utterance; notes: model -> a line below its panel.
+    """
+    from sklearn.decomposition import PCA  # takes long to load
+
+    if not points:
+        return None
+    fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.7), squeeze=False)
+    for axis, (model, found) in zip(axes[0], points.items(), strict=True):
+        x, y = PCA(2, svd_solver="full").fit_transform(found).T
+        order = [emotion for emotion in EMOTIONS if emotion in tones]
+        sns.scatterplot(
+            x=x, y=y, hue=tones, style=tones, hue_order=order, style_order=order, palette=EMOTION_COLOURS,
+            markers=EMOTION_MARKERS, s=14, linewidth=0, alpha=0.85, ax=axis,
+        )  # fmt: skip
+        axis.set(title=name_of(model), xticks=[], yticks=[], xlabel=(notes or {}).get(model, ""))
+        axis.spines[:].set_visible(True)
+        axis.get_legend().remove()
+    axes[0, -1].legend(title="emotion", loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.4)
+    return fig
+
+
+def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log: bool = False) -> Figure | None:
+    """Losses over steps, a panel for each column, a line for each run: a running mean, and behind it the logged values
+    or, of a system with several training runs, their range.
+
+    logs: run -> frame with `step` and losses; columns: column -> title of the panel; log: a logarithmic axis.
+    """
+    if not logs:
+        return None
+    fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH * min(1, 0.2 + 0.4 * len(columns)), 2.3), squeeze=False)
+    style = looks(logs)
+    others = [run for run in logs if run != MAIN] if len(logs) > 1 else []
+    dashes = {run: DASHES[number % len(DASHES)] for number, run in enumerate(others)}
+    for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
+        for run, frame in ((run, frame) for run, frame in logs.items() if column in frame):
+            colour = style[run]["color"]
+            of_step = frame.dropna(subset=[column]).groupby("step")[column]
+            span = of_step.agg(["mean", "min", "max"])
+            smooth = span.rolling(max(1, len(span) // 20), min_periods=1, center=True).mean()
+            axis.plot(smooth["mean"], label=name_of(run), linestyle=dashes.get(run, "-"), color=colour)
+            if of_step.size().max() > 1:
+                axis.fill_between(smooth.index, smooth["min"], smooth["max"], color=colour, alpha=0.12, linewidth=0)
+            else:
+                axis.plot(span["mean"], color=colour, alpha=0.25, linewidth=0.6)
+        axis.set(title=title, xlabel="step", **({"yscale": "log"} if log else {"ylim": (0, None)}))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.grid(axis="y")
+    axes[0, 0].set_ylabel("loss")
+    if len(logs) > 1:
+        lines = {line.get_label(): line for axis in axes[0] for line in axis.get_legend_handles_labels()[0]}
+        shown = [name_of(run) for run in logs if name_of(run) in lines]
+        fig.legend([lines[name] for name in shown], shown, loc="outside right center")
+    return fig
+
+
+def lines(frame: pd.DataFrame, x: str, line: str, panel: str, looks_of: Mapping, height: float = 1.9) -> Figure:
+    """Shares in per cent as lines with markers, and with 95 % intervals where there are `low` and `high`.
+
+    frame: columns value (a share) and those named by x, line and panel; looks_of: line -> colour and marker.
+    """
+    panels = list(dict.fromkeys(frame[panel]))
+    width = WIDTH * min(1, 0.35 + 0.3 * len(panels))
+    fig, axes = plt.subplots(1, len(panels), figsize=(width, 0.5 + height), sharey=True, squeeze=False)
+    for axis, title in zip(axes[0], panels, strict=True):
+        for number, (name, look) in enumerate(looks_of.items()):
+            rows = frame[(frame[panel] == title) & (frame[line] == name)].sort_values(x)
+            bars = 100 * np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]]) if "low" in rows else None
+            dash = ("-", *DASHES)[number % (len(DASHES) + 1)]
+            axis.errorbar(
+                rows[x], 100 * rows["value"], yerr=bars, label=name_of(name), markersize=4, elinewidth=0.7,
+                linewidth=1.2, linestyle=dash, **look,
+            )  # fmt: skip
+        axis.set(title=title, xlabel=x, ylim=(-2, 102))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.grid(axis="y")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend([handle[0] for handle in handles], labels, loc="outside right center")
+    return fig
+
+
+def emotion_words(frame: pd.DataFrame) -> Figure | None:
+    """The probability of the right emotion word, as a share of the five, along training, a panel for each run.
+
+    frame: columns run, step, emotion, probability; the mean where several training runs share a step.
+    """
+    if frame.empty:
+        return None
+    frame = frame.groupby(["run", "step", "emotion"])["probability"].mean().rename("value").reset_index()
+    frame["panel"] = pd.Categorical(frame["run"].map(name_of), map(name_of, in_order(set(frame["run"]))), ordered=True)
+    looks_of = {e: {"color": EMOTION_COLOURS[e], "marker": EMOTION_MARKERS[e]} for e in EMOTIONS}
+    fig = lines(frame.sort_values("panel"), "step", "emotion", "panel", looks_of)
+    fig.axes[0].set_ylabel("share of the right word, %")
+    return fig
+
+
+def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) -> Figure | None:
+    """Accuracy of a linear probe by encoder layer, a line for each corpus.
+
+    frame: columns corpus, layer, accuracy (a share); reference: corpus -> BLSP-Emo's accuracy, a dashed line.
+    """
+    if frame.empty:
+        return None
+    frame = frame.rename(columns={"accuracy": "value"}).assign(panel="")
+    looks_of = looks(dict.fromkeys(frame["corpus"]))
+    fig = lines(frame, "layer", "corpus", "panel", looks_of, 2.2)
+    for corpus, value in (reference or {}).items():
+        if corpus in looks_of:
+            fig.axes[0].axhline(100 * value, color=looks_of[corpus]["color"], linestyle="--", linewidth=0.8)
+    fig.axes[0].set(xlabel="encoder layer (0: input of the first)", ylabel="accuracy, %")
+    if reference:
+        fig.axes[0].set_title(f"dashed horizontal lines: {name_of(MAIN)}", fontsize=7.5)
+    return fig
+
+
+def method(stage1: Mapping, stage2: Mapping) -> Figure:
+    """The paper's Figure 2: the two stages with their losses, from the settings of the two sections of params.yaml."""
+    adapter, rank, weight = stage1["adapter"], stage2["lora_rank"], stage2["emotion_weight"]
+    parts = {"convolution": f"{len(adapter.get('kernel_sizes', []))} convolutions", "qformer": "window Q-Former"}
+    parts = f"adapter: {parts.get(adapter['type'], adapter['type'])}"
+    head = TRAINED if stage2["head"]["train"] else FROZEN
+    encoder = TRAINED if stage2["train_encoder"] else FROZEN
+    lora = f"LLM with partial LoRA\n(rank {rank}, speech only)" if rank else "LLM"
+    lora = (
+        lora if stage2["lora_scope"] == "speech" else lora.replace("partial ", "").replace("speech only", "everywhere")
+    )
+    kl = f"KL divergence over the response (T = {stage1['temperature']:g})"
+    # panel, x, y, width, text, look, and the y of the box that an arrow leads to
+    boxes = [
+        (0, 26, 8, 48, "speech", INPUT, 26), (0, 26, 26, 48, "Whisper encoder", FROZEN, 44),
+        (0, 26, 44, 48, parts, TRAINED, 62),
+        (0, 26, 62, 48, "“Continue the following\nsentence: [speech]”", INPUT, 80),
+        (0, 26, 80, 48, "LLM", FROZEN, 98),
+        (0, 77, 62, 44, "“Continue the following\nsentence: [transcript]”", INPUT, 80),
+        (0, 77, 80, 44, "the same LLM", FROZEN, 98), (0, 51, 98, 98, kl, LOSS, None),
+        (1, 26, 8, 48, "speech", INPUT, 26), (1, 26, 26, 48, "Whisper encoder", encoder, 44),
+        (1, 26, 44, 48, parts, TRAINED, 62), (1, 26, 62, 48, "“Continue … conveyed\ntone …: [speech]”", INPUT, 80),
+        (1, 26, 80, 48, lora, TRAINED if rank else FROZEN, 98),
+        (1, 26, 98, 48, "cross-entropy of the LLM's\nemotion-aware continuation", LOSS, None),
+    ]  # fmt: skip
+    if weight:
+        boxes += [(1, 77, 80, 44, "mean over time,\nlinear emotion head", head, 98)]
+        boxes += [(1, 77, 98, 44, f"{weight:g} × cross-entropy\nof the emotion", LOSS, None)]
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.3))
+    for axis, title in zip(axes, ("Stage 1: semantic alignment", "Stage 2: emotion alignment"), strict=True):
+        axis.set(xlim=(0, 101), ylim=(0, 106), title=title)
+        axis.axis("off")
+    arrow = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.9, "color": "#444444"}
+    for panel, x, y, width, text, look, above in boxes:
+        style = "round,pad=0,rounding_size=2"
+        axes[panel].add_patch(FancyBboxPatch((x - width / 2, y - 6.5), width, 13, boxstyle=style, **look))
+        axes[panel].text(x, y, text, ha="center", va="center", fontsize=6.3)
+        if above:
+            axes[panel].add_patch(FancyArrowPatch((x, y + 6.5), (x, above - 6.5), **arrow))
+    if weight:  # from the speech embeddings to the head
+        axes[1].plot([50, 77], [44, 44], color="#444444", linewidth=0.9)
+        axes[1].add_patch(FancyArrowPatch((77, 44), (77, 73.5), **arrow))
+    marks = [FancyBboxPatch((0, 0), 1, 1, **look) for look in (TRAINED, FROZEN, LOSS)]
+    fig.legend(marks, ["trained", "frozen", "loss"], loc="outside lower center", ncols=3, handlelength=1.6)
+    return fig
