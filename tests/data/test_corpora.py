@@ -1,11 +1,16 @@
 """Every reader, on a small folder in its corpus's true layout."""
 
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trees
 
+from blsp_core.data import corpora
 from blsp_core.data.corpora import CORPORA
 from blsp_core.data.corpora.checks import check_folder
 from blsp_core.data.corpora.importing import import_corpus
@@ -101,6 +106,16 @@ def test_what_a_corpus_says_of_itself_fits_together(name):
     assert set(corpus.splits.values()) <= {"validation", "test"}
     assert set(corpus.kept) <= {"all", "train", "validation", "test"}
     assert sum(corpus.kept.values()) <= sum(corpus.expected.values())
+
+
+def test_a_corpus_is_one_file_that_nothing_else_lists(tmp_path):
+    package = tmp_path / "blsp_core"
+    shutil.copytree(Path(corpora.__file__).parents[2], package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / "data/corpora/emodb.py").read_text(encoding="utf-8").replace('name="emodb"', 'name="savee"')
+    (package / "data/corpora/savee.py").write_text(text, encoding="utf-8")
+    program = "from blsp_core.data.corpora import find; print(find('savee').name)"
+    found = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert found.stdout.strip() == "savee", found.stderr
 
 
 def test_the_published_counts_are_those_that_readers_expect():
