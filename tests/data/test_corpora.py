@@ -150,3 +150,16 @@ def test_parts_of_a_corpus_are_enough_where_they_are_named(complete, tmp_path, m
     assert list(imported.manifests) == ["librispeech.validation"]
     with pytest.raises(StudyError, match="parts: no part 'dev-dirty'; there are train-clean-100"):
         import_corpus("librispeech", {"parts": ["dev-dirty"]}, tmp_path, tmp_path)
+
+
+def test_clips_without_sound_or_transcript_are_counted(complete, tmp_path):
+    folder = complete("iemocap")
+    next(folder.rglob("Ses05F_impro03_M012.wav")).unlink()
+    words = folder / "IEMOCAP_full_release/Session1/dialog/transcriptions/Ses01F_impro01.txt"
+    words.write_text("Ses01F_impro01_M000 [006.2901-008.2357]: Do you have your forms?\n")
+    with pytest.raises(
+        StudyError, match="1 file is without a transcript .*1 file is listed in its tables, but without"
+    ):
+        import_corpus("iemocap", {}, tmp_path, tmp_path)
+    imported = import_corpus("iemocap", {"incomplete": True}, tmp_path, tmp_path)
+    assert [row.emotion for rows in imported.manifests.values() for row in rows] == ["angry"]
