@@ -1,5 +1,6 @@
 """Acoustic measures of speech, a simple linear classifier of emotions, and tables of what the corpora hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,13 @@ def classify(train: list[Utterance], test: list[Utterance], root: Path) -> dict[
 
 
 def one_sentence(utterances: list[Utterance]) -> list[Utterance]:
-    """The sentence that one speaker says in the most emotions, once in each."""
+    """The sentence that one speaker says in the most emotions, once in each, as rows of a corpus `showcase`."""
     groups: dict[tuple[str, str], dict[str, Utterance]] = {}
     for utterance in utterances:
         if utterance.emotion:
             groups.setdefault((utterance.speaker, utterance.text), {}).setdefault(utterance.emotion, utterance)
     most = max(groups.values(), key=len, default={})
-    return [most[emotion] for emotion in EMOTIONS if emotion in most]
+    return [replace(most[name], corpus="showcase", split="test") for name in EMOTIONS if name in most]
 
 
 def overview(manifests: list[list[Utterance]]) -> pd.DataFrame:

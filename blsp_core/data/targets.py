@@ -112,5 +112,5 @@ def name_emotion(clip: Utterance, emotion: str) -> dict:
 
 
 def _row(clip: Utterance, instruction: str, output: str) -> dict:
-    asked = {"system": prompts.SYSTEM, "instruction": instruction}
-    return {**as_row(clip), **asked, "output": output, "early_stop": False}
+    fields = {"system": prompts.SYSTEM, "instruction": instruction}
+    return {**as_row(clip), **fields, "output": output, "early_stop": False}

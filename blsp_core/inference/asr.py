@@ -7,12 +7,7 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import torch
-from transformers import (
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-    WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
-)
+from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.data.audio import SAMPLE_RATE, load_audio
@@ -24,10 +19,8 @@ from blsp_core.model.backbones import has_decoder
 from blsp_core.model.encoder import encode_speech
 
 
-def load_whisper(
-    folder: Path,
-) -> tuple[WhisperForConditionalGeneration, WhisperFeatureExtractor, PreTrainedTokenizerBase]:
-    """A complete Whisper from its folder, ready for inference, with its extractor and tokenizer. Raises StudyError for
+def load_whisper(folder: Path) -> tuple:
+    """A complete Whisper from its folder, ready for inference, its extractor and its tokenizer. Raises StudyError for
     an encoder alone."""
     if not has_decoder(folder):
         raise StudyError(f"{folder}: a Whisper encoder without a decoder; set whisper.source to a complete Whisper")
@@ -36,25 +29,20 @@ def load_whisper(
 
 
 def transcribe(
-    whisper,
-    extractor,
-    tokenizer,
-    sounds: list[np.ndarray],
-    batch_size: int = 64,
-    language: str | Sequence[str] | None = None,
+    whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64, language: str | list | None = None
 ) -> list[str]:
     """Greedy transcripts of 16 kHz waveforms, in their order.
 
-    language: two letters, for all sounds or one for each; without it a multilingual Whisper detects it. A checkpoint
-    whose `config.real_frames` is true gets its encoder's output for the real frames, zero-padded to the window; any
-    other gets log-mels of the whole window (30 s), and what is longer is cut.
+    language: two letters, for all sounds or one for each; a multilingual Whisper detects those it does not know. A
+    checkpoint whose `config.real_frames` is true gets its encoder's output for the real frames, zero-padded to the
+    window; any other gets log-mels of the whole window (30 s), and what is longer is cut.
     """
-    languages = [language] * len(sounds) if language is None or isinstance(language, str) else list(language)
+    languages = language if isinstance(language, list) else [language] * len(sounds)
     multilingual = getattr(whisper.generation_config, "is_multilingual", False)
 
     def run(batch: list[int]) -> list[str]:
         settings = {"task": "transcribe"} if multilingual else {}
-        if multilingual and all(languages[i] for i in batch):
+        if multilingual and all(f"<|{languages[i]}|>" in whisper.generation_config.lang_to_id for i in batch):
             settings["language"] = [languages[i] for i in batch]
         if getattr(whisper.config, "real_frames", False):
             features, mask = pad_features([torch.from_numpy(log_mel(extractor, sounds[i])) for i in batch])

@@ -101,9 +101,9 @@ class Endpoint:
         except openai.APIConnectionError:
             raise StudyError(f"{where}: cannot be reached; is the address right, and the server up?") from None
         except openai.APIStatusError as error:
-            said = _without_key(error.response.text)[:200]
+            text = _without_key(error.response.text)[:200]
             raise StudyError(
-                f"{where}: status {error.status_code} ({said}); correct the request or try later"
+                f"{where}: status {error.status_code} ({text}); correct the request or try later"
             ) from None
         except (openai.OpenAIError, ValueError):
             answer = None

@@ -12,24 +12,17 @@ from blsp_core.data.manifest import Utterance
 from blsp_core.data.prompts import spoken_chat
 from blsp_core.inference.batches import run_in_batches
 from blsp_core.inference.llm import generate
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model import BlspEmoForConditionalGeneration as Model
+from blsp_core.model import BlspEmoProcessor
 
 DIMENSIONS = 16  # principal axes of `pooled`
 MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
 
 
 def reply(
-    model: BlspEmoForConditionalGeneration,
-    processor: BlspEmoProcessor,
-    utterances: list[Utterance],
-    root: Path,
-    *,
-    system: str,
-    instruction: str,
-    max_new_tokens: int,
-    batch_size: int = 64,
-    desc: str | None = None,
-) -> list[str]:
+    model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, *, system: str,
+    instruction: str, max_new_tokens: int, batch_size: int = 64, desc: str = "replies to speech",
+) -> list[str]:  # fmt: skip
     """Greedy replies to utterances whose sound is below `root`, in their order, each with its earlier turns."""
 
     def run(batch: list[int]) -> list[str]:
@@ -38,7 +31,7 @@ def reply(
         return [answer.text for answer in generate(model, processor.tokenizer, inputs, max_new_tokens)]
 
     lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
-    return run_in_batches(run, lengths, batch_size, desc or "replies to speech")
+    return run_in_batches(run, lengths, batch_size, desc)
 
 
 def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: Path) -> list[dict]:
@@ -57,11 +50,7 @@ class Conversation:
     """A dialogue so far: the user's turns as sound, the model's in text."""
 
     def __init__(
-        self,
-        model: BlspEmoForConditionalGeneration,
-        processor: BlspEmoProcessor,
-        system: str = prompts.SYSTEM_EMPATHY,
-        max_new_tokens: int = 64,
+        self, model: Model, processor: BlspEmoProcessor, system: str = prompts.SYSTEM_EMPATHY, max_new_tokens: int = 64
     ):
         self.model, self.processor, self.max_new_tokens = model, processor, max_new_tokens
         self.system, self.turns = system, []
@@ -78,11 +67,7 @@ class Conversation:
 
 
 def speech_embeddings(
-    model: BlspEmoForConditionalGeneration,
-    processor: BlspEmoProcessor,
-    utterances: list[Utterance],
-    root: Path,
-    batch_size: int = 64,
+    model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, batch_size: int = 64
 ) -> list[torch.Tensor]:
     """What the LLM gets in place of each transcript: (speech embeddings, width of the LLM), float32, each."""
 
@@ -93,9 +78,7 @@ def speech_embeddings(
     return run_in_batches(run, [u.duration for u in utterances], batch_size, "speech embeddings")
 
 
-def predict_emotions(
-    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
-) -> list[str]:
+def predict_emotions(model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path) -> list[str]:
     """The emotion head's prediction for each utterance, from its speech embeddings, without the LLM."""
 
     def run(batch: list[int]) -> list[str]:
@@ -111,7 +94,7 @@ def _embed(model, processor, utterances: list[Utterance], root: Path) -> tuple[t
 
 
 def word_similarity(
-    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterance: Utterance, root: Path
+    model: Model, processor: BlspEmoProcessor, utterance: Utterance, root: Path
 ) -> tuple[torch.Tensor, list[str]]:
     """Cosine of every token's embedding with every speech embedding, (tokens, speech embeddings), and the tokens."""
     speech = speech_embeddings(model, processor, [utterance], root)[0]
@@ -121,9 +104,7 @@ def word_similarity(
     return cosine, [processor.tokenizer.decode(token).strip() for token in ids]
 
 
-def pooled(
-    model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
-) -> pd.DataFrame:
+def pooled(model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path) -> pd.DataFrame:
     """The mean speech embedding of the first `MOST` utterances on its principal axes.
 
     Columns: id, emotion, speaker, then d00, d01 ... in falling order of variance. Without utterances the first three.

@@ -71,3 +71,19 @@ def test_dialogues_are_compared_by_all_turns_of_the_user():
     with pytest.raises(StudyError, match="the text 'they saw the horse / we saw the dog' is in the split train"):
         acoustics.check_apart([replace(ROW, history=before), other])
     assert acoustics.overview([[other]]).iloc[0]["hours"] == pytest.approx(3 / 3600, abs=1e-3)
+
+
+def test_the_showcase_is_the_sentence_that_a_speaker_says_in_the_most_emotions():
+    rows = [replace(ROW, emotion=e, speaker=s) for s, e in (("a", "sad"), ("a", "sad"), ("b", "sad"), ("b", "happy"))]
+    chosen = acoustics.one_sentence([*rows, replace(ROW, speaker="b", emotion="angry", text="another")])
+    assert [(row.speaker, row.emotion, row.corpus) for row in chosen] == [
+        ("b", "happy", "showcase"),
+        ("b", "sad", "showcase"),
+    ]
+    assert acoustics.one_sentence([replace(ROW, emotion="")]) == []
+
+
+def test_utterances_are_classified_by_their_mel_bands(corpus):
+    folder, rows = corpus
+    low, high = (replace(row, emotion=name) for row, name in ((rows[0], "sad"), (rows[7], "angry")))
+    assert acoustics.classify([low, high] * 6, [high, low], folder) == {"sad": 1, "angry": 1, "ua": 1}

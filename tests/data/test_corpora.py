@@ -1,11 +1,16 @@
 """Every reader, on a small folder in its corpus's true layout."""
 
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trees
 
+from blsp_core.data import corpora
 from blsp_core.data.corpora import CORPORA
 from blsp_core.data.corpora.checks import check_folder
 from blsp_core.data.corpora.importing import import_corpus
@@ -103,6 +108,16 @@ def test_what_a_corpus_says_of_itself_fits_together(name):
     assert sum(corpus.kept.values()) <= sum(corpus.expected.values())
 
 
+def test_a_corpus_is_one_file_that_nothing_else_lists(tmp_path):
+    package = tmp_path / "blsp_core"
+    shutil.copytree(Path(corpora.__file__).parents[2], package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / "data/corpora/emodb.py").read_text(encoding="utf-8").replace('name="emodb"', 'name="savee"')
+    (package / "data/corpora/savee.py").write_text(text, encoding="utf-8")
+    program = "from blsp_core.data.corpora import find; print(find('savee').name)"
+    found = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert found.stdout.strip() == "savee", found.stderr
+
+
 def test_the_published_counts_are_those_that_readers_expect():
     assert CORPORA["ravdess"].kept["all"] == 864 and sum(CORPORA["ravdess"].expected.values()) == 1440
     assert CORPORA["iemocap"].kept["test"] == 1241 and sum(CORPORA["iemocap"].expected.values()) == 10_039
@@ -135,3 +150,16 @@ def test_parts_of_a_corpus_are_enough_where_they_are_named(complete, tmp_path, m
     assert list(imported.manifests) == ["librispeech.validation"]
     with pytest.raises(StudyError, match="parts: no part 'dev-dirty'; there are train-clean-100"):
         import_corpus("librispeech", {"parts": ["dev-dirty"]}, tmp_path, tmp_path)
+
+
+def test_clips_without_sound_or_transcript_are_counted(complete, tmp_path):
+    folder = complete("iemocap")
+    next(folder.rglob("Ses05F_impro03_M012.wav")).unlink()
+    words = folder / "IEMOCAP_full_release/Session1/dialog/transcriptions/Ses01F_impro01.txt"
+    words.write_text("Ses01F_impro01_M000 [006.2901-008.2357]: Do you have your forms?\n")
+    with pytest.raises(
+        StudyError, match="1 file is without a transcript .*1 file is listed in its tables, but without"
+    ):
+        import_corpus("iemocap", {}, tmp_path, tmp_path)
+    imported = import_corpus("iemocap", {"incomplete": True}, tmp_path, tmp_path)
+    assert [row.emotion for rows in imported.manifests.values() for row in rows] == ["angry"]

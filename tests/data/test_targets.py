@@ -18,10 +18,10 @@ CLIPS = [
 
 
 def written(clips, writer="llm", **values):
-    asked = prompts.CONTINUE_EMOTION
+    prompt = prompts.CONTINUE_EMOTION
     return [
         as_row(clip)
-        | {"instruction": asked.format(emotion=clip.emotion), "output": f"{writer} on {clip.id}, {clip.emotion}"}
+        | {"instruction": prompt.format(emotion=clip.emotion), "output": f"{writer} on {clip.id}, {clip.emotion}"}
         | {"early_stop": False, "writer": writer, **values}
         for clip in clips
     ]
@@ -112,8 +112,8 @@ def test_shuffled_labels_are_the_same_labels_and_the_llm_writes_for_the_wrong_on
     assert 0.5 < 1 - same == len(moved) / len(CLIPS)
     for row in rows:
         assert row["emotion"] == wrong[row["id"]]
-        told = row["instruction"] in (prompts.REPEAT, prompts.CONTINUE_EMOTION.format(emotion=row["emotion"]))
-        assert told and (row["instruction"] == prompts.REPEAT or row["output"].endswith(row["emotion"]))
+        prompted = row["instruction"] in (prompts.REPEAT, prompts.CONTINUE_EMOTION.format(emotion=row["emotion"]))
+        assert prompted and (row["instruction"] == prompts.REPEAT or row["output"].endswith(row["emotion"]))
     assert Counter(row["instruction"] == prompts.REPEAT for row in rows) == {False: 40, True: 10}
     assert shuffle_labels(EMOTION, 1, written)[0] == rows != shuffle_labels(EMOTION, 2, written)[0]
 

@@ -81,6 +81,7 @@ def test_a_multilingual_checkpoint_gets_language_and_task_of_every_clip(backbone
     transcribe(whisper, extractor, tokenizer, sounds[:2], 2, ["de", "en"])
     order = sorted((0, 1), key=lambda i: len(sounds[i]))
     assert [start[:3] for start in starts] == [[257, (98, 97)[i], 99] for i in order]
+    assert len(transcribe(whisper, extractor, tokenizer, sounds[:2], 2, ["xx", ""])) == 2  # languages are detected
 
 
 def test_an_english_checkpoint_gets_no_language(backbones, sounds):

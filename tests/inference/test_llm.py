@@ -89,7 +89,4 @@ def test_in_the_pipeline_progress_is_a_line_of_text_every_few_seconds(monkeypatc
     times = iter([0.0, 4.0, 11.0, 12.0, 30.0])
     monkeypatch.setattr(showing.time, "monotonic", lambda: next(times))
     assert list(progress([1, 2, 3, 4], "replies")) == [1, 2, 3, 4]
-    assert capsys.readouterr().out.splitlines() == [
-        "replies: step 2 of 4, 11 s left",
-        "replies: step 4 of 4, 0 s left",
-    ]
+    assert capsys.readouterr().out.splitlines() == ["replies: step 2 of 4, 11 s left", "replies: step 4 of 4, 0 s left"]

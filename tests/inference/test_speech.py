@@ -13,8 +13,8 @@ from blsp_core.inference import speech
 
 
 def ask(speech_model, corpus, utterances, batch_size=8):
-    told = {"system": prompts.SYSTEM, "instruction": prompts.CONTINUE, "max_new_tokens": 5}
-    return speech.reply(*speech_model, utterances, corpus[0], **told, batch_size=batch_size)
+    settings = {"system": prompts.SYSTEM, "instruction": prompts.CONTINUE, "max_new_tokens": 5}
+    return speech.reply(*speech_model, utterances, corpus[0], **settings, batch_size=batch_size)
 
 
 def test_replies_come_in_order_and_do_not_depend_on_their_neighbours(speech_model, corpus):

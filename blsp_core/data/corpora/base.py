@@ -7,18 +7,16 @@ from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
 UNPARSED = "with a name that does not parse"
-NO_SOUND = "listed in its tables, but without sound"
-NO_TEXT = "without a transcript"
 
 
 @dataclass(frozen=True)
 class Clip:
     """One sound file of a corpus and what the corpus says about it."""
 
-    path: Path
+    path: Path  # perhaps missing: `checks` counts what cannot be used
     id: str  # unique within the corpus
     label: str  # the corpus's own word or code for the emotion
-    text: str  # the transcript, as the corpus writes it
+    text: str | None  # the transcript, as the corpus writes it; None where it is missing
     speaker: str
     part: str  # the group whose clips `Corpus.expected` counts
     language: str = ""  # where it is not the corpus's

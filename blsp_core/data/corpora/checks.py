@@ -12,6 +12,7 @@ from blsp_core.data.corpora.base import Clip, Corpus, Fault
 from blsp_core.errors import StudyError
 
 CUT_SHORT, UNREADABLE, POINTER = "cut short", "no sound that can be read", "a git-lfs pointer without its sound"
+NO_SOUND, NO_TEXT = "listed in its tables, but without sound", "without a transcript"
 UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # in the header of a wav that was written into a pipe
 
 
@@ -76,6 +77,8 @@ def check_folder(corpus: Corpus, folder: Path, parts: Sequence[str] | None = Non
             faults.append(item)
         elif item.part in parts:
             length, what = _length(item.path)
+            if not what and item.text is None:
+                what = NO_TEXT
             if not what and item.label not in corpus.labels and item.label not in corpus.left_out:
                 what = f"labelled {item.label!r}, which is no label of the corpus"
             if what:
@@ -93,6 +96,8 @@ def check_folder(corpus: Corpus, folder: Path, parts: Sequence[str] | None = Non
 
 def _length(path: Path) -> tuple[float, str]:
     """Seconds of a sound file, by its header, and what is wrong with it ("" for nothing)."""
+    if not path.is_file():
+        return 0.0, NO_SOUND
     with open(path, "rb") as file:
         head = file.read(24)
     if head.startswith(b"version https://git-lfs"):

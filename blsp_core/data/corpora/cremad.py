@@ -25,15 +25,13 @@ SENTENCE = {
     "TSI": "The surface is slick.",
     "WSI": "We'll stop in a couple of minutes.",
 }
+# older copies have one clip whose level is X, not XX
+PATTERN = rf"(1\d{{3}})_({'|'.join(SENTENCE)})_([A-Z]{{3}})_(LO|MD|HI|XX?)"
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
-    # older copies have one clip whose level is X, not XX
-    for path, name in named(folder, "AudioWAV/*.wav", r"(1\d{3})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)"):
-        if name is None or name[2] not in SENTENCE:
-            yield Fault(path, UNPARSED)
-        else:
-            yield Clip(path, path.stem, name[3], SENTENCE[name[2]], name[1], "AudioWAV")
+    for path, name in named(folder, "AudioWAV/*.wav", PATTERN):
+        yield Clip(path, path.stem, name[3], SENTENCE[name[2]], name[1], "AudioWAV") if name else Fault(path, UNPARSED)
 
 
 CORPUS = Corpus(

@@ -25,11 +25,8 @@ SENTENCE = {
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
-    for path, name in named(folder, "wav/*.wav", r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z]?)"):
-        if name is None or name[2] not in SENTENCE:
-            yield Fault(path, UNPARSED)
-        else:
-            yield Clip(path, path.stem, name[3], SENTENCE[name[2]], name[1], "wav")
+    for path, name in named(folder, "wav/*.wav", rf"(\d\d)({'|'.join(SENTENCE)})([WLEAFTN])([a-z]?)"):
+        yield Clip(path, path.stem, name[3], SENTENCE[name[2]], name[1], "wav") if name else Fault(path, UNPARSED)
 
 
 CORPUS = Corpus(

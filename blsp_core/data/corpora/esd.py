@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named, speakers
+from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named, speakers
 
 LINE = re.compile(r"\s*(\d{4}_\d{6})\s+(.*\S)\s+\S+\s*")
 
@@ -25,11 +25,9 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
         speaker, label = path.relative_to(folder).parts[:2]
         if name is None or name[1] != speaker:
             yield Fault(path, UNPARSED)
-        elif path.stem not in texts:
-            yield Fault(path, NO_TEXT)
         else:
             language = "zh" if speaker <= "0010" else "en"
-            yield Clip(path, path.stem, label, texts[path.stem], speaker, speaker, language)
+            yield Clip(path, path.stem, label, texts.get(path.stem), speaker, speaker, language)
 
 
 def _decode(data: bytes, mandarin: bool) -> str:

@@ -12,27 +12,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_SOUND, NO_TEXT, Clip, Corpus, Fault, named
+from blsp_core.data.corpora.base import Clip, Corpus, named
 
 TURN = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(\S+)\s+([a-z]{3})\s+\[.*")
 LINE = re.compile(r"(Ses\S+)\s+\[[^\]]*\]:\s*(.*)")
 NOISE = re.compile(r"\[[A-Z ]+\]")  # [LAUGHTER] and the like, which would reveal the emotion
 
 
-def read(folder: Path) -> Iterator[Clip | Fault]:
+def read(folder: Path) -> Iterator[Clip]:
     for labels, _ in named(folder, "Session[1-5]/dialog/EmoEvaluation/Ses*.txt", ".*"):
         session = labels.parents[2]
         transcripts = filter(None, map(LINE.fullmatch, _lines(session / "dialog/transcriptions" / labels.name)))
         texts = {line[1]: " ".join(NOISE.sub(" ", line[2]).split()) for line in transcripts}
         for turn in filter(None, map(TURN.fullmatch, _lines(labels))):
             sound = session / "sentences/wav" / labels.stem / f"{turn[1]}.wav"
-            if not sound.is_file():
-                yield Fault(sound, NO_SOUND)
-            elif turn[1] not in texts:
-                yield Fault(sound, NO_TEXT)
-            else:
-                speaker = f"{session.name}{turn[1].rsplit('_', 1)[1][0]}"  # the F or M before the turn's number
-                yield Clip(sound, turn[1], turn[2], texts[turn[1]], speaker, session.name)
+            speaker = f"{session.name}{turn[1].rsplit('_', 1)[1][0]}"  # the F or M before the turn's number
+            yield Clip(sound, turn[1], turn[2], texts.get(turn[1]), speaker, session.name)
 
 
 def _lines(path: Path) -> list[str]:

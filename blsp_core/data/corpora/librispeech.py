@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named
+from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
@@ -18,11 +18,8 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
     for path, name in named(folder, "*-*/*/*/*.flac", r"(\d+)-(\d+)-(\d+)"):
         if name is None:
             yield Fault(path, UNPARSED)
-            continue
-        text = texts(path.with_name(f"{name[1]}-{name[2]}.trans.txt")).get(path.stem)
-        if text is None:
-            yield Fault(path, NO_TEXT)
         else:
+            text = texts(path.with_name(f"{name[1]}-{name[2]}.trans.txt")).get(path.stem)
             yield Clip(path, path.stem, "", text, name[1], path.relative_to(folder).parts[0])
 
 

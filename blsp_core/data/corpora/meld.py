@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_SOUND, Clip, Corpus, Fault
+from blsp_core.data.corpora.base import Clip, Corpus, Fault
 
 FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 BROKEN = {("train", "dia125_utt3"), ("dev", "dia110_utt7")}  # a damaged film, a missing one, in every copy
@@ -31,8 +31,8 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
             sound = films / f"{clip}.wav"
             if (part, clip) in BROKEN:
                 continue
-            if not sound.is_file():
-                yield Fault(sound, FILM if sound.with_suffix(".mp4").is_file() else NO_SOUND)
+            if not sound.is_file() and sound.with_suffix(".mp4").is_file():
+                yield Fault(sound, FILM)
             else:
                 yield Clip(sound, f"{part}-{clip}", row["Emotion"], row["Utterance"].strip(), row["Speaker"], part)
 

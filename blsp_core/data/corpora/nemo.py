@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import NO_TEXT, UNPARSED, Clip, Corpus, Fault, named, speakers
+from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named, speakers
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
@@ -22,12 +22,8 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         texts = {row["file_id"]: row["raw_text"] for row in rows}
     for path, name in named(folder, "samples/*.wav", r"([A-Z]+\d)_([a-z]+)_(\d+)"):
-        if name is None:
-            yield Fault(path, UNPARSED)
-        elif path.name not in texts:
-            yield Fault(path, NO_TEXT)
-        else:
-            yield Clip(path, path.stem, name[2], texts[path.name], name[1], "samples")
+        clip = name and Clip(path, path.stem, name[2], texts.get(path.name), name[1], "samples")
+        yield clip or Fault(path, UNPARSED)
 
 
 CORPUS = Corpus(

@@ -33,7 +33,7 @@ CORPUS = Corpus(
     expected={f"Actor_{actor:02}": 60 for actor in range(1, 25)},
     kept={"all": 864},
     read=read,
-    splits=speakers(validation=("17", "18", "19", "20"), test=("21", "22", "23", "24")),  # where no folds are asked for
+    splits=speakers(validation=("17", "18", "19", "20"), test=("21", "22", "23", "24")),  # without folds
     folds=6,
     inside="Audio_Speech_Actors_01-24",
 )
