@@ -79,15 +79,14 @@ def _speakers(voices: str, people: int = 1, sizes: float = 0.05) -> list[Speaker
     return speakers
 
 
-SPEAKERS = {  # no breathy voices: eSpeak NG seeds their noise by the clock
-    "train": _speakers(
-        "m1 m3 m4 m6 m7 f1 f4 Alex Andy Andrea Annie Denis Diogo Gene2 Henrique Jacky Lee Marco Mike adam antonio "
-        "belinda david ed edward klatt klatt4 max pablo quincy rob steph travis anika pedro",
-        people=4,
-        sizes=0.13,
-    ),
+# No breathy voices: eSpeak NG seeds their noise by the clock.
+_TRAIN = """m1 m3 m4 m6 m7 f1 f4 Alex Andy Andrea Annie Denis Diogo Gene2 Henrique Jacky Lee Marco Mike adam antonio
+    belinda david ed edward klatt klatt4 max pablo quincy rob steph travis anika pedro"""
+_TEST = "m2 linda Nguyen Michael Storm grandma ian gustave paul marcelo kaukovalta edward2"
+SPEAKERS = {
+    "train": _speakers(_TRAIN, people=4, sizes=0.13),
     "validation": _speakers("aunty m8 Mario boris shelby benjamin"),
-    "test": _speakers("m2 linda Nguyen Michael Storm grandma ian gustave paul marcelo kaukovalta edward2"),
+    "test": _speakers(_TEST),
 }
 
 
