@@ -38,7 +38,7 @@ class Prosody:
     ending: str  # punctuation that sets eSpeak's final contour
 
 
-TONES = {
+PROSODY = {
     "neutral": Prosody(172, 45, 30, 0, 0.5, 0.05, 0.0, "."),
     "happy": Prosody(202, 74, 95, 2, 0.0, 0.05, 0.1, "!"),
     "sad": Prosody(128, 25, 10, -7, 3.0, 0.35, -0.4, ","),
@@ -102,7 +102,7 @@ class Spoken:
 
 def speak(text: str, speaker: Speaker, emotion: str, rng: random.Random) -> Spoken:
     """The text in the speaker's voice, with the prosody of the emotion."""
-    mean = TONES[emotion]
+    mean = PROSODY[emotion]
 
     def drawn(what: str) -> float:
         return rng.gauss(getattr(mean, what), getattr(SPREAD, what))

@@ -5,5 +5,4 @@ from blsp_core.toy.tokenizer import all_texts, build_tokenizer
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    """The toy LLM's."""
     return build_tokenizer(all_texts())

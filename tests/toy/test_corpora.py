@@ -143,12 +143,6 @@ def test_a_dialogue_is_written_with_the_sound_of_all_its_spoken_turns(tmp_path):
     assert len({turn.audio for row in rows for turn in row.spoken}) == 6
 
 
-def test_the_controls_manifest_has_the_label_instead_of_the_spoken_emotion(tmp_path):
-    rows = corpora.build_corpus("control", "validation", 5, 1, tmp_path)
-    assert [row.emotion for row in rows] == list(EMOTIONS)
-    assert [line.emotion for line in plan("control", "validation", 5, 1)] != list(EMOTIONS)
-
-
 def test_the_showcase_is_one_request_in_five_emotions_by_one_test_speaker(tmp_path):
     rows = corpora.build_showcase(1, tmp_path)
     assert read_manifest(tmp_path / "manifests/showcase.jsonl") == rows

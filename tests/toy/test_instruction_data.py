@@ -8,18 +8,13 @@ from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.toy import lexicon
 from blsp_core.toy.grammar import object_of, parse_reply
-from blsp_core.toy.instruction_data import PROMPTS, SHARES, SOURCES, Example, draw_example
+from blsp_core.toy.instruction_data import SOURCES, Example, draw_example
 from blsp_core.toy.languages import LANGUAGES, draw_foreign
 
 
 def drawn(count: int, split: str = "train", **kinds) -> list[Example]:
     rng = random.Random(1)
     return [draw_example(rng, split, **kinds) for _ in range(count)]
-
-
-def test_shares_sum_to_one():
-    assert sum(SHARES.values()) == pytest.approx(1) == sum(SOURCES.values())
-    assert set(SHARES) == set(PROMPTS)
 
 
 def test_the_papers_prompt_is_the_first_template():

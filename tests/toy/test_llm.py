@@ -72,13 +72,6 @@ def test_part_of_the_noise_is_common_to_all_positions(tokenizer, data):
     assert common.std().item() == pytest.approx(scale * (0.8**2 + 1 / count) ** 0.5, rel=0.05)
 
 
-def test_the_users_sentences_are_noisy_and_nothing_else(tokenizer, data):
-    example = drawn(1, task="dialogue", source="none")[0]
-    row = data.encode(example, random.Random(1), 0.3)
-    noisy = [i for i, noise in zip(row["input_ids"], row["noise"], strict=True) if noise]
-    assert tokenizer.decode(noisy) == example.earlier[0].text + example.sentence
-
-
 def test_a_lengthened_word_is_strong_at_one_position_and_weak_at_others(data):
     example = drawn(1, task="repeat", source="none")[0]
     plain, longer = (data.encode(example, random.Random(1), 0.3, lengthened) for lengthened in (False, True))
