@@ -104,27 +104,19 @@ def _foreign(rng: random.Random, split: str, size: int, corpus: str) -> list[Lin
 
 
 ROLES: dict[str, Callable[[random.Random, str, int], list[Line]]] = {
-    # LibriSpeech: any sentence in any voice, cue and prosody independent of each other
-    "asr": _asr,
-    # training data of the toy Whisper: as asr, with follow-up requests and three more languages
-    "broad": _broad,
+    "asr": _asr,  # LibriSpeech: any sentence in any voice, cue and prosody independent of each other
+    "broad": _broad,  # training data of the toy Whisper: as asr, with follow-up requests and three more languages
     # IEMOCAP: five emotions in equal shares, a cue in a third of the sentences, 40 % requests
     "acted": partial(_labelled, emotions=EMOTIONS, cued=1 / 3, requests=0.4),
-    # MELD: half of it neutral, a cue in a fifth of the sentences, 40 % requests
-    "talk": _talk,
+    "talk": _talk,  # MELD: half of it neutral, a cue in a fifth of the sentences, 40 % requests
     # RAVDESS: no cues; one neutral to two of each other emotion
     "statements": partial(_labelled, emotions=[*EMOTIONS, *EMOTIONS[1:]], cued=0),
-    # SpeechAlpaca: every request in four emotions by the same speaker
-    "requests": partial(_requests, emotions=EMOTIONS[:4]),
-    # IEMOCAP's dialogues, without cues: the object is in the first turn, the emotion to answer in the last, in equal
-    # shares and independent of the first turn's
+    "requests": partial(_requests, emotions=EMOTIONS[:4]),  # SpeechAlpaca: every request in four emotions
+    # IEMOCAP's dialogues, no cues: the object is in the first turn; the last has an independent emotion, to be answered
     "dialogues": _dialogues,
-    # as acted in words and labels, but with the prosody of a random emotion: only cues agree with the label
-    "control": _control,
-    # AESDD, CaFE, RESD: another language in the voices of the other corpora
-    **{corpus: partial(_foreign, corpus=corpus) for corpus in LANGUAGES},
-    # for display: requests in all five emotions
-    "showcase": partial(_requests, emotions=EMOTIONS),
+    "control": _control,  # as acted, but with the prosody of a random emotion: only cues agree with the label
+    **{corpus: partial(_foreign, corpus=corpus) for corpus in LANGUAGES},  # AESDD, CaFE, RESD
+    "showcase": partial(_requests, emotions=EMOTIONS),  # for display
 }
 
 

@@ -24,9 +24,7 @@ PROMPTS = {
     "identify": [prompts.IDENTIFY, "Please name the emotion tone of the speech: ", "Which emotion tone is this? "],
     "repeat": [prompts.REPEAT, "Please say this again: "],
     "feeling": ["How does the speaker feel? ", "In one word, the mood of the speaker: "],
-    "reply": [""],
-    "empathy": [""],
-    "dialogue": [""],
+    **{task: [""] for task in ("reply", "empathy", "dialogue")},
 }
 SHARES = {  # of the tasks
     "continue": 0.13, "continue_emotion": 0.10, "continue_conveyed": 0.12, "identify": 0.09, "repeat": 0.12,

@@ -12,10 +12,8 @@ from blsp_core.toy.grammar import Sentence
 
 
 class Language(NamedTuple):
-    """`code`: ISO 639-1, also eSpeak NG's voice. `emotions`: in the proportions in which they are listed."""
-
-    code: str
-    emotions: list[str]
+    code: str  # ISO 639-1, also eSpeak NG's voice
+    emotions: list[str]  # in the proportions in which they are listed
     parts: list[list[str]]  # people, verbs, objects, places and times
 
 

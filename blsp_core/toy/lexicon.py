@@ -39,33 +39,22 @@ PLACES = [
     "upstairs",
 ]
 MOMENTS = ["today", "tomorrow", "this morning", "tonight", "on monday", "next week", "on sunday", "after lunch"]
-# fmt: on
-
 SHAPES_STATEMENT = [
-    "{person} will {verb} the {object} {place}",
-    "{moment} {person} wanted to {verb} the {object}",
-    "{person} talked about the {object} {moment}",
-    "we saw {person} with the {object} {place}",
+    "{person} will {verb} the {object} {place}", "{moment} {person} wanted to {verb} the {object}",
+    "{person} talked about the {object} {moment}", "we saw {person} with the {object} {place}",
     "they asked {person} to {verb} the {object} {moment}",
 ]
 SHAPES_REQUEST = [
-    "how do i {verb} the {object} {moment}",
-    "tell me how to {verb} the {object} {place}",
-    "give me some advice about the {object} {moment}",
-    "what should i know before i {verb} the {object}",
+    "how do i {verb} the {object} {moment}", "tell me how to {verb} the {object} {place}",
+    "give me some advice about the {object} {moment}", "what should i know before i {verb} the {object}",
     "help me to {verb} the {object} {place}",
 ]
 # A request about an object that was named in an earlier turn; its words occur in other sentences too.
 SHAPES_FOLLOW_UP = [
-    "what should i do about it {where}",
-    "tell me what to do about this {where}",
-    "{where} what can i do about it",
-    "give me some advice about this {where}",
-    "tell me what i should know about it {where}",
+    "what should i do about it {where}", "tell me what to do about this {where}", "{where} what can i do about it",
+    "give me some advice about this {where}", "tell me what i should know about it {where}",
     "{where} what would you do about this",
 ]
-
-# fmt: off
 # Spoken phrases that state the emotion; the neutral ones state none.
 CUES = {
     "neutral": ["as you know", "for the record", "as planned", "just so you know", "by the way", "as usual"],

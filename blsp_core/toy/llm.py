@@ -136,16 +136,6 @@ def _shares(rng: random.Random) -> list[float]:
     return strengths + [0.0] * (rng.random() < 0.2)
 
 
-def preview(seed: int, count: int) -> list[dict[str, str]]:
-    """Some examples for display; a blended marker is in brackets, turns are separated by slashes."""
-    rng, rows = random.Random(f"{seed} preview"), []
-    for one in [draw_example(rng, "train") for _ in range(count)]:
-        turns = (*one.earlier, Turn("user", one.sentence, one.blend))
-        text = " / ".join(turn.text + (f" [{turn.blend}]" if turn.blend else "") for turn in turns)
-        rows.append({"task": one.task, "instruction": one.instruction.strip(), "sentence": text, "answer": one.answer})
-    return rows
-
-
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     """Right-padded tensors (B, T)."""
     batch = {

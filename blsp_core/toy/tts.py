@@ -38,7 +38,7 @@ class Prosody:
     ending: str  # punctuation that sets eSpeak's final contour
 
 
-TONES = {
+PROSODY = {
     "neutral": Prosody(172, 45, 30, 0, 0.5, 0.05, 0.0, "."),
     "happy": Prosody(202, 74, 95, 2, 0.0, 0.05, 0.1, "!"),
     "sad": Prosody(128, 25, 10, -7, 3.0, 0.35, -0.4, ","),
@@ -79,15 +79,14 @@ def _speakers(voices: str, people: int = 1, sizes: float = 0.05) -> list[Speaker
     return speakers
 
 
-SPEAKERS = {  # no breathy voices: eSpeak NG seeds their noise by the clock
-    "train": _speakers(
-        "m1 m3 m4 m6 m7 f1 f4 Alex Andy Andrea Annie Denis Diogo Gene2 Henrique Jacky Lee Marco Mike adam antonio "
-        "belinda david ed edward klatt klatt4 max pablo quincy rob steph travis anika pedro",
-        people=4,
-        sizes=0.13,
-    ),
+# No breathy voices: eSpeak NG seeds their noise by the clock.
+_TRAIN = """m1 m3 m4 m6 m7 f1 f4 Alex Andy Andrea Annie Denis Diogo Gene2 Henrique Jacky Lee Marco Mike adam antonio
+    belinda david ed edward klatt klatt4 max pablo quincy rob steph travis anika pedro"""
+_TEST = "m2 linda Nguyen Michael Storm grandma ian gustave paul marcelo kaukovalta edward2"
+SPEAKERS = {
+    "train": _speakers(_TRAIN, people=4, sizes=0.13),
     "validation": _speakers("aunty m8 Mario boris shelby benjamin"),
-    "test": _speakers("m2 linda Nguyen Michael Storm grandma ian gustave paul marcelo kaukovalta edward2"),
+    "test": _speakers(_TEST),
 }
 
 
@@ -103,7 +102,7 @@ class Spoken:
 
 def speak(text: str, speaker: Speaker, emotion: str, rng: random.Random) -> Spoken:
     """The text in the speaker's voice, with the prosody of the emotion."""
-    mean = TONES[emotion]
+    mean = PROSODY[emotion]
 
     def drawn(what: str) -> float:
         return rng.gauss(getattr(mean, what), getattr(SPREAD, what))

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import Dataset
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -57,37 +56,26 @@ def build_whisper(tokenizer, mels: int, width: int, layers: int, heads: int, ffn
     return model
 
 
-class Recordings(Dataset):
-    """Log-mels with the ids of their words, and with the word and the phoneme of every frame of the encoder."""
-
-    def __init__(self, features: list[np.ndarray], lines: list[Line], spoken: list[Spoken], tokenizer, seconds: float):
-        """seconds: of one frame of the encoder."""
-        self.features, self.tokenizer, self.seconds = features, tokenizer, seconds
-        self.texts, self.words = [line.text for line in lines], [row.words for row in spoken]
-        self.phonemes = [[(start, name.strip("',")) for start, name in row.phonemes] for row in spoken]
-        self.inventory = {name: i for i, name in enumerate(sorted({name for row in self.phonemes for _, name in row}))}
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: int) -> dict:
-        text, frames = self.texts[index], -(-self.features[index].shape[1] // 2)
-        middles = (np.arange(frames) + 0.5) * self.seconds
-        words = [self._ids(" " + text[place:].split(" ")[0])[0] for _, place in self.words[index]]
-        return {
-            "features": self.features[index],
-            "labels": [*self._ids(" " + text), self.tokenizer.eos_token_id],
-            "words": _at(middles, self.words[index], words),
-            "phonemes": _at(middles, self.phonemes[index], [self.inventory[name] for _, name in self.phonemes[index]]),
-        }
-
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+def encode_recordings(lines: list[Line], spoken: list[Spoken], extractor, tokenizer) -> tuple[list[dict], list[str]]:
+    """Rows: log-mel `features`, `labels` of the decoder, and of every frame of the encoder the id of its word (`words`)
+    and of its phoneme (`phonemes`), an index of the second result."""
+    named = [[(start, name.strip("',")) for start, name in one.phonemes] for one in spoken]
+    inventory, rows = sorted({name for row in named for _, name in row}), []
+    for line, one, phonemes in zip(lines, spoken, named, strict=True):
+        features = log_mel(extractor, one.sound)  # (mels, frames), two of them for each frame of the encoder
+        times = (np.arange(-(-features.shape[1] // 2)) + 0.5) * 2 * extractor.hop_length / SAMPLE_RATE
+        texts = [" " + line.text, *(" " + line.text[place:].split(" ")[0] for _, place in one.words)]
+        labels, *words = tokenizer(texts, add_special_tokens=False).input_ids
+        row = {"features": features, "labels": [*labels, tokenizer.eos_token_id]}
+        row["words"] = _at(times, one.words, [ids[0] for ids in words])
+        row["phonemes"] = _at(times, phonemes, [inventory.index(name) for _, name in phonemes])
+        rows.append(row)
+    return rows, inventory
 
 
-def _at(seconds: np.ndarray, events: list[tuple[float, object]], labels: list[int]) -> torch.Tensor:
+def _at(times: np.ndarray, events: list[tuple[float, object]], labels: list[int]) -> torch.Tensor:
     """The label of the last event that began before each time."""
-    which = np.searchsorted([start for start, _ in events], seconds, side="right") - 1
+    which = np.searchsorted([start for start, _ in events], times, side="right") - 1
     return torch.tensor(labels)[np.maximum(which, 0)]
 
 
@@ -111,32 +99,27 @@ class Recogniser(nn.Module):
 
 
 def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
-    """Cross-entropy of the decoder's tokens, of every second frame's word and of every frame's phoneme."""
+    """Cross-entropy of the decoder's tokens, of every second frame's word (a head over all words is expensive) and of
+    every frame's phoneme."""
     encoder, halfway = model.whisper.model.encoder, {}
     layer = encoder.layers[len(encoder.layers) // 2 - 1]
     hook = layer.register_forward_hook(lambda _, __, output: halfway.update(hidden=output))
     hidden, mask = encode_speech(encoder, batch["input_features"], batch["feature_attention_mask"])
     hook.remove()
     seen = pad_to_window(hidden * mask[..., None], encoder.config.max_source_positions)
+    words, phonemes = batch["words"] != -100, batch["phonemes"] != -100
+    words[:, 1::2] = False
     return {
         "decoder_ce": model.whisper(encoder_outputs=BaseModelOutput(seen), labels=batch["labels"]).loss,
-        "word_ce": _frame_ce(model.word_head, hidden, batch["words"], every=2),
-        "phoneme_ce": _frame_ce(model.phoneme_head, halfway["hidden"], batch["phonemes"]),
+        "word_ce": cross_entropy(model.word_head(hidden[words]), batch["words"][words]),
+        "phoneme_ce": cross_entropy(model.phoneme_head(halfway["hidden"][phonemes]), batch["phonemes"][phonemes]),
         "share_padding": 1 - batch["feature_attention_mask"].float().mean(),
     }
-
-
-def _frame_ce(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor, every: int = 1) -> torch.Tensor:
-    """Cross-entropy of the labels of the real frames, or of every n-th one, as a head over all words is expensive."""
-    known = torch.zeros_like(labels, dtype=torch.bool)
-    known[:, ::every] = labels[:, ::every] != -100
-    return cross_entropy(head(hidden[known]), labels[known])
 
 
 def train_whisper(whisper, extractor, tokenizer, lines: list[Line], spoken: list[Spoken], **options) -> dict:
     """Train the Whisper, without its heads afterwards; `options` are those of `training.trainer.train`. Returns the
     cost."""
-    features = [log_mel(extractor, one.sound) for one in spoken]
-    data = Recordings(features, lines, spoken, tokenizer, 2 * extractor.hop_length / SAMPLE_RATE)
-    options |= {"weight_decay": 0.01, "optimizer": "muon", "lengths": [feature.shape[1] for feature in features]}
-    return train(Recogniser(whisper, len(data.inventory)), data, collate, recognition_loss, **options)
+    rows, inventory = encode_recordings(lines, spoken, extractor, tokenizer)
+    options |= {"weight_decay": 0.01, "optimizer": "muon", "lengths": [row["features"].shape[1] for row in rows]}
+    return train(Recogniser(whisper, len(inventory)), rows, collate, recognition_loss, **options)
