@@ -103,6 +103,7 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
         config = BlspEmoConfig.from_dict(self.config.to_dict())
         config.architectures = [type(self).__name__]
+        config.encoder_config._name_or_path = config.llm_config._name_or_path = ""  # paths of this machine
         if config.encoder_name is None:
             save_encoder(self.encoder, folder / "encoder")
             config.encoder_name = "./encoder"

@@ -1,4 +1,4 @@
-"""Low-rank updates that act where speech is."""
+"""Low-rank updates at speech positions."""
 
 import pytest
 import torch
