@@ -169,8 +169,8 @@ def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = 
     missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
     if missing or mismatched:
         raise StudyError(
-            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing and "
-            f"{len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
+            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing "
+            f"and {len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
             "put weights and config of one Whisper there"
         )
     return encoder

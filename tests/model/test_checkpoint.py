@@ -65,6 +65,7 @@ model.generate(**processor([{"role": "user", "content": "a"}]), max_new_tokens=2
 """
 
 
+@pytest.mark.slow
 def test_auto_classes_load_it_after_import_blsp_core(parts, folders, tmp_path):
     model = make_model(parts[1], *folders, lora_rank=0)
     model.save_pretrained(tmp_path / "x")

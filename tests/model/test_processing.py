@@ -62,8 +62,9 @@ def test_it_has_the_interface_of_transformers(processor):
     assert ids == processor(chats[0])["input_ids"].tolist()
     same(processor(text=texts[1], audio=sound(0.5, 1)), processor(chats[1]))
     assert processor.batch_decode(processor(ask("abc"))["input_ids"])[0].endswith("<|im_start|>assistant\n")
-    with pytest.raises(StudyError, match="sampling_rate: 8000 Hz, wanted is 16000 Hz"):
-        processor(text=texts, audio=[sound(1.0), sound(0.5, 1)], sampling_rate=8000)
+    for make in (processor, processor.apply_chat_template):
+        with pytest.raises(StudyError, match="sampling_rate: 8000 Hz, wanted is 16000 Hz"):
+            make(chats, **({} if make is processor else how), sampling_rate=8000)
     with pytest.raises(StudyError, match="2 audio parts, but 1 clips"):
         processor(text=texts, audio=sound(1.0))
 
