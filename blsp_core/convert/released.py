@@ -67,7 +67,7 @@ class _Settings(dict):
 def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None) -> Report:
     """Write `target`, a folder that `from_pretrained` of model and processor read, out of the released folder `source`.
 
-    Holds about 1 GB at a time. dtype: of the backbones; None keeps the source's. The report is written beside the
+    Memory peaks at about 2 GB. dtype: of the backbones; None keeps the source's. The report is written beside the
     weights as `conversion.json`. Raises StudyError for anything in the source that is not understood; then nothing is
     written.
     """

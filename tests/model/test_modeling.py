@@ -221,7 +221,9 @@ def test_a_prefix_that_cannot_be_shared_changes_nothing_and_one_that_must_not_is
         model(**batch, labels=labels, shared_prefix=8)
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(model, processor):
+@pytest.mark.parametrize("lora_scope", ["speech", "everywhere"])
+def test_gradient_checkpointing_gives_the_same_gradients(processor, lora_scope):
+    model = make_model(processor, lora_scope=lora_scope)
     model.set_trainable(encoder=True, lora=True)
     batch = processor(CHATS)
 
