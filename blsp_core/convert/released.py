@@ -39,17 +39,42 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
+class _Settings(dict):
+    """A JSON file of the source, or a section of it, whose missing and unexpected settings are named."""
+
+    def __init__(self, path: Path, wanted: str = "", values: dict | None = None):
+        self.path = path
+        if values is None and not path.is_file():
+            raise StudyError(f"{path}: is not there; wanted is {wanted}")
+        try:
+            super().__init__(json.loads(path.read_text()) if values is None else values)
+        except ValueError as error:
+            raise StudyError(f"{path}: is not JSON ({error})") from None
+
+    def __missing__(self, key):
+        raise StudyError(f"{self.path}: {key} is missing; this is no config of the released code")
+
+    def section(self, name: str) -> "_Settings":
+        return _Settings(self.path, values=self.get(name) or {})
+
+    def want(self, **settings) -> None:
+        """Raises StudyError for a setting with another value; a setting that is not there has this one."""
+        for name, wanted in settings.items():
+            if self.get(name, wanted) != wanted:
+                raise StudyError(f"{self.path}: {name} is {self[name]}, this model supports {wanted} only")
+
+
 def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None) -> Report:
     """Write `target`, a folder that `from_pretrained` of model and processor read, out of the released folder `source`.
 
-    Holds about 1 GB at a time. dtype: of the backbones; None keeps the source's. The report is written beside the
+    Memory peaks at about 2 GB. dtype: of the backbones; None keeps the source's. The report is written beside the
     weights as `conversion.json`. Raises StudyError for anything in the source that is not understood; then nothing is
     written.
     """
     source, target = Path(source), Path(target)
     if target.exists():
         raise StudyError(f"{target}: is there already; name a new folder, or remove it")
-    config = _Settings(source, _read_json(source / "config.json", "a released BLSP-Emo or Qwen checkpoint"))
+    config = _Settings(source / "config.json", "a released BLSP-Emo or Qwen checkpoint")
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -69,23 +94,19 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     return report
 
 
-def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype | None) -> Report:
+def _convert_blsp(source: Path, target: Path, config: _Settings, dtype: torch.dtype | None) -> Report:
     report = Report(source.name)
-    _want(source, config, "adapter_type", "subsampler")
-    _want(source, config, "adapter_hidden_layers", 0)
-    lora = config.get("lora_config") or {}
+    config.want(adapter_type="subsampler", adapter_hidden_layers=0, num_emotions=len(EMOTIONS))
+    lora = config.section("lora_config")
+    lora.want(fan_in_fan_out=False, bias="none", peft_type="LORA")
     if lora:
-        for name, wanted in {"fan_in_fan_out": False, "bias": "none", "peft_type": "LORA"}.items():
-            _want(source, lora, name, wanted)
-        _want(source, config, "lora_scope", "audio")
+        config.want(lora_scope="audio")
     for name in lora.get("target_modules", ()):
         if name not in _TARGETS:
             raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
-    if config["num_emotions"] != len(EMOTIONS):
-        raise StudyError(f"{source}/config.json: num_emotions is {config['num_emotions']}, wanted {len(EMOTIONS)}")
-    llm_config = _qwen2_config(source, _Settings(source, config["qwen_config"]), report)
+    llm_config = _qwen2_config(config.section("qwen_config"), report)
     tokenizer = _tokenizer(source, llm_config)
-    extractor = WhisperFeatureExtractor.from_dict(_read_json(source / "preprocessor_config.json", "Whisper's features"))
+    extractor = WhisperFeatureExtractor.from_dict(_Settings(source / "preprocessor_config.json", "Whisper's features"))
     kernel_sizes = [int(size) for size in config["conv_kernel_sizes"].split(",")]
     adapter = {"type": "convolution", "kernel_sizes": kernel_sizes, "inner_dim": config["adapter_inner_dim"]}
     processor = BlspEmoProcessor(extractor, tokenizer, adapter, real_frames=False)
@@ -115,7 +136,7 @@ def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype |
     _write_llm_extras(source, target / "llm", llm_config, tokenizer)
     for part in ("llm", "encoder"):
         _write(target / part, tensors, {new: places[name] for new, name in parts[part].items()}, dtype)
-    own = {name: _piece(tensors, *places[name]).float().clone() for name in parts["own"] if name in places}
+    own = {name: _read(tensors, *places[name]).float().clone() for name in parts["own"] if name in places}
     if "emotion_head.weight" not in own:  # the first release had none
         own["emotion_head.weight"] = torch.zeros(wanted["emotion_head.weight"].shape)
         report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and predicts nothing")
@@ -127,9 +148,9 @@ def _convert_blsp(source: Path, target: Path, config: dict, dtype: torch.dtype |
     return report
 
 
-def _convert_qwen(source: Path, target: Path, config: dict, dtype: torch.dtype | None) -> Report:
+def _convert_qwen(source: Path, target: Path, config: _Settings, dtype: torch.dtype | None) -> Report:
     report = Report(source.name)
-    llm_config = _qwen2_config(source, config, report)
+    llm_config = _qwen2_config(config, report)
     tokenizer = _tokenizer(source, llm_config)
     with torch.device("meta"):
         wanted = {f"llm.{name}": value for name, value in Qwen2ForCausalLM(llm_config).state_dict().items()}
@@ -169,14 +190,14 @@ def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], repo
     return places
 
 
-def _piece(tensors, key: str, piece: int) -> torch.Tensor:
-    return new_places(key, tensors[key])[piece][1]
-
-
 def _write(folder: Path, tensors: Source, places: dict[str, tuple[str, int]], dtype: torch.dtype | None) -> None:
-    shapes = {name: _piece(tensors.shapes, *place) for name, place in places.items()}
+    shapes = {name: new_places(key, tensors.shapes[key])[i][1] for name, (key, i) in places.items()}
     shapes = {name: value.to(dtype or value.dtype) for name, value in shapes.items()}
-    write_shards(folder, shapes, lambda name: _piece(tensors, *places[name]))
+    write_shards(folder, shapes, lambda name: _read(tensors, *places[name]))
+
+
+def _read(tensors: Source, key: str, piece: int) -> torch.Tensor:
+    return new_places(key, tensors[key])[piece][1]
 
 
 def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
@@ -217,20 +238,8 @@ def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]
     return [(f"{prefix}.{block}.{target}.{kind}", piece) for target, piece in zip(new, pieces, strict=True)]
 
 
-class _Settings(dict):
-    """A section of the source's config.json, whose missing keys are named."""
-
-    def __init__(self, source: Path, values: dict):
-        super().__init__(values)
-        self.source = source
-
-    def __missing__(self, key):
-        raise StudyError(f"{self.source}/config.json: {key} is missing; this is no config of the released code")
-
-
-def _qwen2_config(source: Path, qwen: dict, report: Report) -> Qwen2Config:
-    for name, wanted in {"rotary_pct": 1.0, "no_bias": True, "scale_attn_weights": True}.items():
-        _want(source, qwen, name, wanted)
+def _qwen2_config(qwen: _Settings, report: Report) -> Qwen2Config:
+    qwen.want(rotary_pct=1.0, no_bias=True, scale_attn_weights=True)
     limit = qwen["seq_length"] if qwen.get("use_dynamic_ntk") or qwen.get("use_logn_attn") else None
     if limit is not None:
         report.notes.append(
@@ -275,22 +284,7 @@ def _write_llm_extras(source: Path, target: Path, llm_config: Qwen2Config, token
     llm_config.save_pretrained(target)
     tokenizer.save_pretrained(target)
     path = source / "generation_config.json"
-    settings = _read_json(path, "") if path.is_file() else {}
+    settings = _Settings(path) if path.is_file() else {}
     kept = {name: settings[name] for name in ("do_sample", "top_p", "top_k", "max_new_tokens") if name in settings}
     ids = {"eos_token_id": llm_config.eos_token_id, "pad_token_id": llm_config.pad_token_id}
     GenerationConfig(**kept, **ids).save_pretrained(target)
-
-
-def _read_json(path: Path, wanted: str) -> dict:
-    if not path.is_file():
-        raise StudyError(f"{path}: is not there; wanted is {wanted}")
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise StudyError(f"{path}: is not JSON ({error})") from None
-
-
-def _want(source: Path, config: dict, name: str, wanted) -> None:
-    found = config.get(name, wanted)
-    if found != wanted:
-        raise StudyError(f"{source}/config.json: {name} is {found}, this model knows {wanted} only")

@@ -14,8 +14,8 @@ tags: [speech, emotion, blsp-emo]{base_models}
 # BLSP-Emo
 
 A speech-language model after BLSP-Emo (arXiv 2406.03872): a Whisper encoder ({encoder}), an adapter ({adapter}) and a
-causal LLM ({llm}){lora}. It answers spoken requests in text, with regard to the speaker's emotion; an emotion head names
-one of: {emotions}.
+causal LLM ({llm}){lora}. It answers spoken requests in text, with regard to the speaker's emotion.
+Its emotion head has the classes {emotions}.
 
 ```python
 import blsp_core  # registers the model type with transformers
@@ -29,9 +29,9 @@ print(processor.decode(reply, skip_special_tokens=True))
 
 ## Limits
 
-- One clip is at most {seconds:g} s long; the model reads speech of one speaker, and was trained on few corpora.
-- Emotions are those of (mostly acted) training data; they are no statement about how a person feels.
-- The weights of the backbones are part of this folder and keep their own licences.
+- A clip is at most as long as the encoder's window, {frames} frames.
+- An emotion is a class of the training data, much of it acted; it does not tell how a person feels.
+- The weights of both backbones are in this folder and keep their own licences.
 """
 
 
@@ -45,5 +45,5 @@ def model_card(config) -> str:
         llm=f"{config.llm_config.model_type}, width {config.get_text_config().hidden_size}",
         lora=f" with LoRA of rank {config.lora_rank}, scope {config.lora_scope}" if config.lora_rank else "",
         emotions=", ".join(config.emotions),
-        seconds=config.encoder_config.max_source_positions / 50,
+        frames=config.encoder_config.max_source_positions,
     )

@@ -103,6 +103,7 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
         config = BlspEmoConfig.from_dict(self.config.to_dict())
         config.architectures = [type(self).__name__]
+        config.encoder_config._name_or_path = config.llm_config._name_or_path = ""  # paths of this machine
         if config.encoder_name is None:
             save_encoder(self.encoder, folder / "encoder")
             config.encoder_name = "./encoder"
@@ -168,8 +169,8 @@ def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = 
     missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
     if missing or mismatched:
         raise StudyError(
-            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing and "
-            f"{len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
+            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing "
+            f"and {len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
             "put weights and config of one Whisper there"
         )
     return encoder

@@ -2,7 +2,7 @@
 
 import importlib
 
-from transformers import AutoConfig, PreTrainedConfig, WhisperConfig
+from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "surprise")
@@ -30,7 +30,7 @@ class BlspEmoConfig(PreTrainedConfig):
 
     model_type = "blsp_emo"
     sub_configs_defaults = {
-        "encoder_config": SubConfigSpec(config_class=WhisperConfig),
+        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="whisper"),
         "llm_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen2"),
     }
 

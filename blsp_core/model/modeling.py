@@ -107,8 +107,8 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
     def encode(
         self, input_features: torch.Tensor, feature_attention_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T); with
-        a mix of layers, the states of all: (clips, T, layers + 1, width)."""
+        """Log-mel (clips, mels, frames), mask (clips, frames) -> encoder states (clips, T, width), mask (clips, T).
+        With a mix of layers, the states of all: (clips, T, layers + 1, width)."""
         if feature_attention_mask is None:
             feature_attention_mask = torch.ones_like(input_features[:, 0])
         how = {"real_frames": self.config.real_frames, "every_layer": self.layer_mix is not None}
@@ -152,8 +152,8 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         shared_prefix: int = 0,
         **kwargs,
     ) -> BlspEmoOutput:
-        """input_ids, attention_mask: (rows, tokens), padded on either side; a clip has one `speech_token_id` for each of
-        its embeddings, clips in the order of the rows and of their places in the row.
+        """input_ids, attention_mask: (rows, tokens), padded on either side; a clip has one `speech_token_id` for each
+        of its embeddings, clips in the order of the rows and of their places in the row.
         input_features, feature_attention_mask: log-mel (clips, mels, frames) and its mask (clips, frames); or
         encoder_hidden_states, encoder_attention_mask: earlier outputs of `encode`.
         labels: (rows, tokens), -100 where none. logits_to_keep: an int (the last ones), or a bool mask (rows, tokens)

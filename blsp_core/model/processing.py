@@ -155,29 +155,26 @@ class BlspEmoProcessor(ProcessorMixin):
         {"type": "audio", ...} parts. Text around speech is tokenised as it would be without. `template`: variables of
         the chat template (`enable_thinking=False`).
         """
-        return self._ids(
-            [self._prompt(messages, add_generation_prompt=add_generation_prompt, **template)], speech_lengths
-        )[0]
+        text = self._prompt(messages, add_generation_prompt=add_generation_prompt, **template)
+        return self._ids([text], speech_lengths)[0]
 
     def apply_chat_template(
-        self, conversation: list, tokenize: bool = False, return_dict: bool = False, return_tensors: str | None = None,
+        self, conversation: list, *, tokenize: bool = False, return_dict: bool = False, return_tensors=None,
         processor_kwargs: dict | None = None, **template,
     ):  # fmt: skip
         """One chat or a list of them as text, with one placeholder per clip; with `tokenize` as input ids; with
         `return_dict` too, as all inputs of `generate`. Arguments as in transformers; an audio part holds what
         `waveform` reads under "audio", "path" or "url"."""
         chats = [conversation] if isinstance(conversation[0], dict) else conversation
+        names = ("padding", "padding_side", "sampling_rate")
+        how = {name: template.pop(name) for name in names if name in template} | (processor_kwargs or {})
         texts = [self._prompt(chat, **template) for chat in chats]
         if not tokenize:
             return texts if chats is conversation else texts[0]
         contents = [message["content"] for chat in chats for message in chat if not isinstance(message["content"], str)]
-        audio = [
-            part[key]
-            for part in sum(contents, [])
-            for key in ("audio", "path", "url")
-            if part["type"] == "audio" and key in part
-        ]
-        batch = self(text=texts, audio=audio, return_tensors=return_tensors, **(processor_kwargs or {}))
+        parts = [part for part in sum(contents, []) if part["type"] == "audio"]
+        audio = [part[key] for part in parts for key in ("audio", "path", "url") if key in part]
+        batch = self(text=texts, audio=audio, return_tensors=return_tensors, **how)
         return batch if return_dict else batch["input_ids"]
 
     def __call__(
@@ -192,8 +189,8 @@ class BlspEmoProcessor(ProcessorMixin):
         """
         how = {"padding_side": padding_side, "padding": padding, "sampling_rate": sampling_rate}
         if chats is not None:
-            template = {"add_generation_prompt": True, **template}
-            return self.apply_chat_template(chats, True, True, return_tensors, how, **template)
+            how |= {"tokenize": True, "return_dict": True, "add_generation_prompt": True}
+            return self.apply_chat_template(chats, return_tensors=return_tensors, **{**how, **template})
         if sampling_rate not in (None, self.feature_extractor.sampling_rate):
             raise StudyError(f"sampling_rate: {sampling_rate} Hz, wanted is {self.feature_extractor.sampling_rate} Hz")
         waveforms = [self.waveform(clip) for clip in (audio if isinstance(audio, list | tuple) else [audio])]

@@ -144,7 +144,7 @@ def test_greedy_replies_are_the_same_tokens(model, processor, reference, i):
 
 def batch_as_released(model, processor, reference):
     """Student output, teacher logits and their labels for the three clips, with what the released code does to a batch:
-    every segment is padded on its own, positions count the padding, and the adapter hears the silence behind a clip."""
+    every segment is padded on its own, positions count the padding, and the adapter reads the padding behind a clip."""
     segment = {name.removeprefix("batch/"): torch.from_numpy(value) for name, value in reference.items()}
     segment = {name: value.long() if value.dtype == torch.int16 else value for name, value in segment.items()}
     real = segment["speech_embeds_mask"]  # (3, 44)
@@ -177,7 +177,7 @@ def batch_as_released(model, processor, reference):
 
 
 @torch.no_grad()
-def test_the_released_batch_can_be_had_by_hand(model, processor, reference):
+def test_the_batch_losses_of_the_released_code_are_reproduced(model, processor, reference):
     np.testing.assert_allclose(batch_as_released(model, processor, reference), LOSSES["batch"], atol=1e-5, rtol=0)
 
 

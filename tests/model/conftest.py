@@ -1,7 +1,7 @@
 """Fixtures of the tiny model."""
 
 import pytest
-from tiny import make_model, make_tokenizer
+from tiny import CONVOLUTION, make_model, make_tokenizer
 from transformers import WhisperFeatureExtractor
 
 from blsp_core.model import BlspEmoProcessor
@@ -14,7 +14,7 @@ def extractor():
 
 @pytest.fixture
 def processor(extractor):
-    return BlspEmoProcessor(extractor, make_tokenizer())
+    return BlspEmoProcessor(extractor, make_tokenizer(), CONVOLUTION)
 
 
 @pytest.fixture

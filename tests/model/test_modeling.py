@@ -1,4 +1,4 @@
-"""The model as a whole: rows are independent, speech stands where its placeholders stand, and little else changes."""
+"""The model as a whole: rows are independent, and speech replaces its placeholders only."""
 
 import numpy as np
 import pytest
@@ -24,13 +24,13 @@ def test_a_row_does_not_depend_on_its_neighbours(model, processor, padding_side)
     for i, chat in enumerate(CHATS):
         alone = model(**processor(chat))
         real = batch["attention_mask"][i].bool()
-        torch.testing.assert_close(together.logits[i, real], alone.logits[0], atol=2e-5, rtol=0)
+        torch.testing.assert_close(together.logits[i, real], alone.logits[0], atol=5e-5, rtol=0)
         if alone.speech_mask is not None:
             for mask, embeddings, emotion in zip(
                 alone.speech_mask, alone.speech_embeddings, alone.emotion_logits, strict=True
             ):
-                heard = together.speech_embeddings[clip][together.speech_mask[clip]]
-                torch.testing.assert_close(heard, embeddings[mask], atol=1e-5, rtol=0)
+                found = together.speech_embeddings[clip][together.speech_mask[clip]]
+                torch.testing.assert_close(found, embeddings[mask], atol=1e-5, rtol=0)
                 torch.testing.assert_close(together.emotion_logits[clip], emotion, atol=1e-5, rtol=0)
                 clip += 1
     assert clip == 3
@@ -42,7 +42,7 @@ def test_full_window_rows_do_not_depend_on_their_neighbours(extractor, processor
     model = make_model(processor)
     together = model(**processor(CHATS))
     alone = model(**processor(CHATS[1]))
-    torch.testing.assert_close(together.logits[1, -alone.logits.shape[1] :], alone.logits[0], atol=2e-5, rtol=0)
+    torch.testing.assert_close(together.logits[1, -alone.logits.shape[1] :], alone.logits[0], atol=5e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def test_without_speech_the_llm_is_the_original_bit_for_bit(processor):
 
 
 @torch.no_grad()
-def test_what_was_generated_is_heard_without_lora(processor):
+def test_generated_tokens_are_read_without_lora(processor):
     """A prompt's logits with LoRA and without differ; a reply's, given the same prompt in the cache, do not."""
     model, bare = make_model(processor), make_llm()
     batch = processor(CHATS[0])
@@ -151,7 +151,7 @@ def test_a_wrong_number_of_placeholders_is_an_error_with_both_numbers(model, pro
 
 
 def test_features_longer_than_the_window_are_refused(model):
-    with pytest.raises(StudyError, match="501 frames, but the speech encoder hears at most 500"):
+    with pytest.raises(StudyError, match="501 frames, but the speech encoder reads at most 500"):
         model.encode(torch.zeros(1, 80, 501))
 
 
@@ -164,14 +164,14 @@ def test_features_longer_than_the_window_are_refused(model):
         ({"adapter": False, "head": True}, ["emotion_head."]),
     ],
 )
-def test_gradients_reach_exactly_what_learns(model, processor, stage, prefixes):
+def test_gradients_reach_exactly_the_trained_parts(model, processor, stage, prefixes):
     model.set_trainable(**stage)
     batch = processor(CHATS)
     out = model(**batch)
     (out.logits.square().mean() + out.emotion_logits.square().mean()).backward()
     for name, parameter in model.named_parameters():
-        learns = any(prefix in name for prefix in prefixes) and "embed_positions" not in name
-        assert (parameter.grad is not None and parameter.grad.abs().sum() > 0) == learns, name
+        trained = any(prefix in name for prefix in prefixes) and "embed_positions" not in name
+        assert (parameter.grad is not None and parameter.grad.abs().sum() > 0) == trained, name
 
 
 @pytest.mark.parametrize("lora_scope", ["speech", "everywhere"])
@@ -212,7 +212,7 @@ def test_a_prefix_that_cannot_be_shared_changes_nothing_and_one_that_must_not_is
     torch.testing.assert_close(shared.loss, model(**batch, labels=labels).loss, atol=1e-5, rtol=1e-4)
     alone = processor(ask("hear this: ", sound(1.03)))
     assert torch.equal(model(**alone, shared_prefix=8).logits, model(**alone).logits[:, 8:])
-    with pytest.raises(StudyError, match="past_key_values are given as well"):
+    with pytest.raises(StudyError, match="past_key_values are given too"):
         model(**alone, past_key_values=model(**alone, use_cache=True).past_key_values, shared_prefix=8)
     model.train().activation_checkpointing_enable()
     torch.testing.assert_close(model(**batch, shared_prefix=8).logits, whole[:, 8:], atol=1e-5, rtol=1e-4)
@@ -221,7 +221,9 @@ def test_a_prefix_that_cannot_be_shared_changes_nothing_and_one_that_must_not_is
         model(**batch, labels=labels, shared_prefix=8)
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(model, processor):
+@pytest.mark.parametrize("lora_scope", ["speech", "everywhere"])
+def test_gradient_checkpointing_gives_the_same_gradients(processor, lora_scope):
+    model = make_model(processor, lora_scope=lora_scope)
     model.set_trainable(encoder=True, lora=True)
     batch = processor(CHATS)
 
@@ -229,7 +231,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(model, processor):
         model.zero_grad()
         out = model(**batch, use_cache=False)
         with torch.no_grad():
-            model(**processor(CHATS[2]), use_cache=False)  # a teacher's pass in between must not disturb
+            model(**processor(CHATS[2]), use_cache=False)  # a teacher's pass in between changes nothing
         out.logits.square().mean().backward()
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
@@ -254,13 +256,12 @@ def test_half_precision_stays_within_two_percent_of_the_loss(model, processor):
     assert np.allclose(full, half, rtol=0.02)
 
 
-def test_speech_starts_at_the_size_of_words(model):
+def test_speech_embeddings_start_with_the_standard_deviation_of_word_embeddings(model):
     words = model.get_input_embeddings().weight
     assert torch.allclose(model.adapter.norm.weight, words.std().expand(words.shape[1]))
 
 
-def test_an_encoder_frame_is_silent_padding_or_real_but_never_both(model, processor):
-    """Noise in the padded frames changes nothing."""
+def test_what_is_in_the_padding_changes_nothing(model, processor):
     speech = processor.features([sound(1.0), sound(2.0)])
     clean, mask = model.get_speech_embeddings(**speech)
     speech["input_features"][0, :, 50:] = 7.0

@@ -2,37 +2,29 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-from tiny import ask, make_encoder, make_llm, make_model, make_tokenizer, sound
-from transformers import WhisperFeatureExtractor
+from tiny import CONVOLUTION, ask, make_tokenizer, sound
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoProcessor
-from blsp_core.model.adapters import subsampled_length
+from blsp_core.model.adapters import embedding_count
 from blsp_core.model.processing import encoder_length, mel_length
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_lengths_follow_from_the_number_of_samples():
     assert mel_length(54477, hop=160) == 340 and mel_length(54477, hop=160, real_frames=False) == 341
     assert encoder_length(341) == 171
-    assert subsampled_length(encoder_length(mel_length(112000, 160)), (5, 5, 5)) == 44
-    assert subsampled_length(encoder_length(mel_length(19200, 160, real_frames=False)), (5, 5, 5)) == 8
+    assert embedding_count(encoder_length(mel_length(112000, 160)), {"type": "convolution"}) == 44
+    assert embedding_count(encoder_length(mel_length(19200, 160, real_frames=False)), {"type": "convolution"}) == 8
 
 
-@pytest.mark.parametrize("hop, window, kernels", [(320, 640, (5, 5)), (160, 400, (5, 5, 5)), (160, 400, (3, 4))])
-@pytest.mark.parametrize("real_frames", [True, False])
-def test_placeholders_are_as_many_as_embeddings(hop, window, kernels, real_frames):
-    extractor = WhisperFeatureExtractor(hop_length=hop, n_fft=window, chunk_length=4)
-    processor = BlspEmoProcessor(extractor, make_tokenizer(), kernels, real_frames)
-    encoder = make_encoder(seconds=4 if hop == 320 else 8)
-    model = make_model(processor, encoder, make_llm())
-    chats = [ask(sound(samples / 16000)) for samples in (1600, 5333, 16000, 16001, 16159, 16160, 64000)]
-    batch = processor(chats)
-    mask = model(**batch).speech_mask
-    assert mask.sum(1).tolist() == (batch["input_ids"] == processor.speech_token_id).sum(1).tolist()
-
-
-def test_text_around_speech_is_tokenised_as_ever(processor):
+def test_text_around_speech_is_tokenised_as_without(processor):
     plain = make_tokenizer()
     ids = processor.prompt_ids(ask("hear: ", sound(0.1), " now"), [3])
     before = plain("<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nhear: ").input_ids
@@ -48,7 +40,7 @@ def test_a_chat_without_speech_is_what_the_tokenizer_makes_of_it(processor):
     assert batch["input_ids"].tolist() == [expected] and set(batch) == {"input_ids", "attention_mask"}
 
 
-def test_several_utterances_keep_their_order(processor):
+def test_several_clips_keep_their_order(processor):
     chat = [*ask(sound(1.0)), {"role": "assistant", "content": "ok"}, *ask("then ", sound(0.3), sound(2.0))[1:]]
     batch = processor([chat, ask(sound(0.5))])
     assert batch["feature_attention_mask"].sum(1).tolist() == [50, 15, 100, 25]
@@ -57,30 +49,74 @@ def test_several_utterances_keep_their_order(processor):
     assert batch["input_ids"][1, 0] == processor.tokenizer.pad_token_id and batch["attention_mask"][1, 0] == 0
 
 
+def test_it_has_the_interface_of_transformers(processor):
+    chats = [ask("hear: ", sound(1.0), " now"), ask(sound(0.5, 1))]
+    how = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
+    expected = processor(chats)
+    same(processor.apply_chat_template(chats, **how), expected)
+    same(processor.apply_chat_template(chats[0], **how), processor(chats[0]))
+    texts = processor.apply_chat_template(chats, add_generation_prompt=True)
+    assert texts[0].endswith("hear: <|speech|> now<|im_end|>\n<|im_start|>assistant\n")
+    same(processor(text=texts, audio=[sound(1.0), sound(0.5, 1)], sampling_rate=16000, padding=True), expected)
+    ids = processor.apply_chat_template(chats[0], tokenize=True, add_generation_prompt=True)
+    assert ids == processor(chats[0])["input_ids"].tolist()
+    same(processor(text=texts[1], audio=sound(0.5, 1)), processor(chats[1]))
+    assert processor.batch_decode(processor(ask("abc"))["input_ids"])[0].endswith("<|im_start|>assistant\n")
+    for make in (processor, processor.apply_chat_template):
+        with pytest.raises(StudyError, match="sampling_rate: 8000 Hz, wanted is 16000 Hz"):
+            make(chats, **({} if make is processor else how), sampling_rate=8000)
+    with pytest.raises(StudyError, match="2 audio parts, but 1 clips"):
+        processor(text=texts, audio=sound(1.0))
+
+
+def test_audio_is_a_file_a_url_or_an_array(processor, tmp_path):
+    values = (sound(1.0) * 32768).round().astype(np.int16)
+    expected = processor.features([values.astype(np.float32) / 32768])
+    soundfile.write(tmp_path / "a b.wav", values, 16000)
+    uri = (tmp_path / "a b.wav").as_uri()
+    for audio in (values, torch.from_numpy(values), str(tmp_path / "a b.wav"), tmp_path / "a b.wav", uri):
+        same(processor.features([audio]), expected)
+    for key in ("audio", "path", "url"):
+        chat = [{"role": "user", "content": [{"type": "audio", key: uri}]}]
+        same(processor(chat), processor([{"role": "user", "content": [{"type": "audio", "audio": values}]}]))
+    soundfile.write(tmp_path / "b.flac", np.stack([sound(1.0), sound(1.0)], 1), 44100)
+    assert processor.waveform(tmp_path / "b.flac").shape == (5805,)  # of 16000 samples at 44.1 kHz
+
+
+def test_audio_that_would_be_misread_is_refused(processor, tmp_path):
+    (tmp_path / "text.wav").write_text("no sound")
+    for audio, message in {
+        "gone.wav": "gone.wav: there is no such audio file",
+        tmp_path / "text.wav": "text.wav: cannot be read as audio",
+    }.items():
+        with pytest.raises(StudyError, match=message):
+            processor.features([audio])
+    for audio, message in [
+        (np.ones(16000, np.int32), "a clip of int32, wanted are floats within .-1, 1. or int16"),
+        (sound(1.0) * 32768, "values up to .*, wanted are within"),
+        (np.full(16000, np.nan), "values up to nan"),
+        (np.zeros((100, 2)), r"shape \(100, 2\), wanted is mono"),
+        (sound(10.5), r"a clip of 10.50 s, wanted are 0.04 to 10 s"),
+        (sound(0.01), "a clip of 0.01 s"),
+    ]:
+        with pytest.raises(StudyError, match=message):
+            processor.features([audio])
+
+
 @pytest.mark.parametrize("real_frames", [True, False])
-def test_a_clips_features_do_not_depend_on_the_batch(extractor, real_frames):
+def test_the_features_of_a_clip_do_not_depend_on_the_batch(extractor, real_frames):
     processor = BlspEmoProcessor(extractor, make_tokenizer(), real_frames=real_frames)
     clips = [sound(1.013), sound(2.5, 1)]
-    together = processor.features(clips)
-    alone = processor.features(clips[:1])
+    together, alone = processor.features(clips), processor.features(clips[:1])
     frames = alone["input_features"].shape[2]
     assert torch.equal(together["input_features"][0, :, :frames], alone["input_features"][0])
     assert together["feature_attention_mask"][0].sum() == alone["feature_attention_mask"].sum()
 
 
-def test_clips_the_encoder_cannot_hear_are_refused(processor):
-    with pytest.raises(StudyError, match=r"a clip of 10.50 s, wanted are 0.04 to 10 s"):
-        processor.features([sound(10.5)])
-    with pytest.raises(StudyError, match="a clip of 0.01 s"):
-        processor.features([sound(0.01)])
-    with pytest.raises(StudyError, match=r"shape \(100, 2\), wanted is mono"):
-        processor.features([np.zeros((100, 2))])
-
-
-def test_text_cannot_pretend_to_be_speech(processor):
+def test_text_cannot_contain_the_placeholder(processor):
     with pytest.raises(StudyError, match="stands for speech"):
         processor.prompt_ids(ask("a <|speech|> b"))
-    with pytest.raises(StudyError, match="1 audio parts, but 0 speech lengths"):
+    with pytest.raises(StudyError, match="1 audio parts, but 0 clips"):
         processor.prompt_ids(ask(sound(1)))
     with pytest.raises(StudyError, match="a part of type video"):
         processor.prompt_ids([{"role": "user", "content": [{"type": "video", "video": 1}]}])
@@ -93,11 +129,13 @@ def test_a_tokenizer_without_a_chat_template_is_refused(extractor):
         BlspEmoProcessor(extractor, tokenizer)
 
 
-def test_it_comes_back_from_its_folder(processor, tmp_path):
-    processor.real_frames = False
+def test_it_is_saved_and_loaded(extractor, tmp_path):
+    processor = BlspEmoProcessor(
+        extractor, make_tokenizer(), {**CONVOLUTION, "kernel_sizes": (5, 5)}, real_frames=False
+    )
     processor.save_pretrained(tmp_path)
     again = BlspEmoProcessor.from_pretrained(tmp_path)
-    assert again.model_settings == processor.model_settings
+    assert again.model_settings == {**processor.model_settings, "adapter": {**CONVOLUTION, "kernel_sizes": [5, 5]}}
     chat = ask("a", sound(1.0))
     assert again.prompt_ids(chat, [2]) == processor.prompt_ids(chat, [2])
     assert again.feature_extractor.hop_length == 320

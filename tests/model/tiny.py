@@ -8,6 +8,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from blsp_core.model import BlspEmoForConditionalGeneration
 
+CONVOLUTION = {"type": "convolution", "kernel_sizes": [5, 5, 5], "inner_dim": 16}
+QFORMER = {"type": "qformer", "window": 8, "width": 64, "layers": 2}
+
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -68,7 +71,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_model(processor, encoder=None, llm=None, noise=0.3, **settings) -> BlspEmoForConditionalGeneration:
     """The model around tiny backbones; partial LoRA, where there is any, away from its start at zero."""
-    settings = {"lora_rank": 4, "lora_dropout": 0.0, "adapter_inner_dim": 16, **settings}
+    settings = {"lora_rank": 4, "lora_dropout": 0.0, **settings}
     torch.manual_seed(1)
     model = BlspEmoForConditionalGeneration.from_parts(
         encoder or make_encoder(), llm or make_llm(), processor, **settings
