@@ -123,17 +123,17 @@ def aligned(first: Sequence[Rows], second: Sequence[Rows]) -> tuple[list[Rows], 
     are one run. Raises StudyError when the runs differ in number, or in the utterances that were answered.
     """
     ones, others = folds_as_one(first), folds_as_one(second)
-    names, task = (ones[0][0]["system"], others[0][0]["system"]), ones[0][0]["task"]
+    whose, what = [runs[0][0].get("system") for runs in (ones, others)], ones[0][0].get("task")
     ones, others = ones * (len(others) if len(ones) == 1 else 1), others * (len(ones) if len(others) == 1 else 1)
     if len(ones) != len(others):
         raise StudyError(
-            f"{names[0]} has {len(ones)} runs of {task}, {names[1]} has {len(others)}; evaluate both at the same seeds"
+            f"{whose[0]} has {len(ones)} runs of {what}, {whose[1]} has {len(others)}; evaluate both at the same seeds"
         )
     order = [row["id"] for row in ones[0]]
     both = [[{row["id"]: row for row in run} for run in runs] for runs in (ones, others)]
     if any(set(run) != set(order) for runs in both for run in runs):
         raise StudyError(
-            f"{names[0]} and {names[1]} did not answer the same utterances of {task}; evaluate both again on the same "
+            f"{whose[0]} and {whose[1]} did not answer the same utterances of {what}; evaluate both again on the same "
             "manifest"
         )
     one, other = ([[run[name] for name in order] for run in runs] for runs in both)
