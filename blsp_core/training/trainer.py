@@ -176,6 +176,9 @@ class _Trainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _issue_warnings_after_load(self, load_result):
+        """None: checkpoints lack the frozen weights on purpose."""
+
     def create_optimizer(self, model=None):
         if self.optimizer is None:
             *_, muon = self.optimizer_terms
