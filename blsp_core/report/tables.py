@@ -109,7 +109,9 @@ def overview(
             paper = published_entry(published, column, row["system"]) if metric == "wa" else UNKNOWN
             cells = rows.setdefault(row["system"], {"system": name_of(row["system"])})
             cells[TITLES.get(column, column)] = cell(row) + _paper(paper, " ({})")
-    return pd.DataFrame(rows.values()).fillna("")
+    table = pd.DataFrame(rows.values()).fillna("")
+    order = [TITLES.get(column, column) for column in columns or ()] if len(rows) else []
+    return table[["system", *order]] if order else table
 
 
 def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
@@ -118,7 +120,7 @@ def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
     columns, rows = PAPER[table]
     known = {*SYSTEMS, *VARIANTS}
     shown = {name: metrics[name] for name in metrics if name in rows or (rows is SYSTEMS and name not in known)}
-    return overview(shown, published, [_measured(metrics, column) for column in columns])
+    return overview(shown, published, [found for column in columns if (found := _measured(shown, column))])
 
 
 def _measured(metrics: Metrics, column: str) -> str | None:

@@ -66,7 +66,7 @@ def test_metrics_are_one_long_table(metrics):
         0
     ]
     assert (row["runs"], row["n"]) == (2, 60) and row["low"] <= row["value"] <= row["high"]
-    assert set(tables.one_system(metrics["probe"])["task"]) == {t for t in metrics["probe"]}
+    assert tables.one_system(metrics["probe"])["task"].tolist() == [*metrics["probe"]]
 
 
 def test_a_constant_answer_has_the_share_of_the_most_frequent_emotion(metrics):
@@ -75,11 +75,17 @@ def test_a_constant_answer_has_the_share_of_the_most_frequent_emotion(metrics):
 
 def test_errors_are_counted_in_fifths_within_each_emotion():
     ids = [f"{emotion}-{place}" for emotion in ("sad", "angry") for place in range(10)]
-    sounds = pd.DataFrame(
-        {"emotion": [i.split("-")[0] for i in ids], "level": [*range(10), *range(100, 110)]}, index=ids
-    )
+    levels = [*range(10), *range(100, 110)]
+    sounds = pd.DataFrame({"emotion": [i.split("-")[0] for i in ids], "level": levels}, index=ids)
     rows = [  # the four softest of each emotion are errors
-        {"id": i, "reference": e, "predicted": "happy" if int(i[-1]) < 4 else e, "speaker": f"s{place % 4}"}
+        {
+            "id": i,
+            "system": "",
+            "task": "",
+            "reference": e,
+            "predicted": "happy" if int(i[-1]) < 4 else e,
+            "speaker": f"s{place % 4}",
+        }
         for place, (i, e) in enumerate(zip(ids, sounds["emotion"], strict=True))
     ]
     found = tables.errors_by_sound({"blsp-emo": {1: {"ser.acted": rows}}}, "ser.acted", sounds, ["blsp-emo", "salmonn"])
