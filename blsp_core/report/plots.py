@@ -264,7 +264,7 @@ def verdicts(claims: list[dict]) -> Figure:
         {"marker": m, "linestyle": "none"} if m else {"linewidth": 4, "alpha": 0.5} for m, _ in VERDICTS.values()
     ]
     marks = [Line2D([], [], color=VERDICTS[v][1], label=v, **look) for v, look in zip(VERDICTS, looks_of, strict=True)]
-    fig.legend(handles=marks, loc="outside upper center", ncols=len(marks))
+    fig.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1, handletextpad=0.4)
     return fig
 
 
