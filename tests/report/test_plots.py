@@ -138,3 +138,11 @@ def test_the_method_says_what_the_settings_train():
     other = words(plots.method(*settings(lora_rank=0, emotion_weight=0)))
     assert "LoRA" not in other and "emotion head" not in other
     assert "window Q-Former" in words(plots.method({**stage1, "adapter": {"type": "qformer"}}, stage2))
+
+
+def test_corpora_with_other_emotions_share_the_rows_of_a_figure():
+    row = dict.fromkeys([*EMOTIONS, "unparsed"], 0)
+    found = {"greek": {"sad": row | {"sad": 4}}, "acted": {e: row | {e: 1, "sad": 1} for e in EMOTIONS}}
+    acted, greek = plots.confusions(found).axes
+    assert [label.get_text() for label in acted.get_yticklabels()] == [*EMOTIONS]
+    assert [text.get_text() for text in greek.texts if text.get_text()] == ["100"]
