@@ -174,13 +174,15 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of 
         return None
     systems = in_order(found)
     counts = {system: pd.DataFrame(found[system]).T for system in systems}
+    spoken = [emotion for emotion in EMOTIONS if any(emotion in matrix.index for matrix in counts.values())]
+    counts = {system: matrix.reindex(spoken) for system, matrix in counts.items()}  # corpora differ in emotions
     labels = [name for name in counts[systems[0]] if name != "unparsed" or any(c[name].any() for c in counts.values())]
     wide = 3 if len(systems) < 7 and len(systems) != 4 else 4
     fig, axes = _grid(len(systems), wide, (WIDTH - 0.65) / wide + 0.1, sharex=True, sharey=True)
     fig.set_figwidth(0.65 + (WIDTH - 0.65) * min(1, len(systems) / wide))
     for axis, system in zip(axes, systems, strict=True):
         shares = 100 * counts[system][labels].div(counts[system].sum(axis=1), axis=0)
-        numbers = shares.round().astype(int).astype(str).replace("0", "")
+        numbers = shares.fillna(0).round().astype(int).astype(str).replace("0", "")
         sns.heatmap(
             shares, cmap="Greys", vmin=0, vmax=125, annot=numbers, fmt="", annot_kws={"size": 7}, cbar=False, ax=axis
         )
@@ -264,7 +266,7 @@ def verdicts(claims: list[dict]) -> Figure:
         {"marker": m, "linestyle": "none"} if m else {"linewidth": 4, "alpha": 0.5} for m, _ in VERDICTS.values()
     ]
     marks = [Line2D([], [], color=VERDICTS[v][1], label=v, **look) for v, look in zip(VERDICTS, looks_of, strict=True)]
-    fig.legend(handles=marks, loc="outside upper center", ncols=len(marks))
+    fig.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1, handletextpad=0.4)
     return fig
 
 

@@ -109,7 +109,9 @@ def overview(
             paper = published_entry(published, column, row["system"]) if metric == "wa" else UNKNOWN
             cells = rows.setdefault(row["system"], {"system": name_of(row["system"])})
             cells[TITLES.get(column, column)] = cell(row) + _paper(paper, " ({})")
-    return pd.DataFrame(rows.values()).fillna("")
+    table = pd.DataFrame(rows.values()).fillna("")
+    order = [TITLES.get(column, column) for column in columns or ()] if len(rows) else []
+    return table[["system", *order]] if order else table
 
 
 def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
@@ -118,7 +120,7 @@ def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
     columns, rows = PAPER[table]
     known = {*SYSTEMS, *VARIANTS}
     shown = {name: metrics[name] for name in metrics if name in rows or (rows is SYSTEMS and name not in known)}
-    return overview(shown, published, [_measured(metrics, column) for column in columns])
+    return overview(shown, published, [found for column in columns if (found := _measured(shown, column))])
 
 
 def _measured(metrics: Metrics, column: str) -> str | None:
@@ -328,19 +330,13 @@ def read_logs(folder: Path, places: Mapping[str, Mapping[int, str]], file: str =
 
     folder: data/<scale>; places: of `results.places`.
     """
-    paths = {
-        system: {
-            seed: path
-            for seed, place in places[system].items()
-            if (path := folder / "training" / place / file).is_file()
-        }
-        for system in in_order(places)
-    }
-    return {
-        system: pd.concat([pd.read_csv(path).assign(seed=seed) for seed, path in runs.items()], ignore_index=True)
-        for system, runs in paths.items()
-        if runs
-    }
+    found: dict[str, list[pd.DataFrame]] = {}
+    for system in in_order(places):
+        for seed, place in places[system].items():
+            path = folder / "training" / place / file
+            if path.is_file():
+                found.setdefault(system, []).append(pd.read_csv(path).assign(seed=seed))
+    return {system: pd.concat(frames, ignore_index=True) for system, frames in found.items()}
 
 
 def read_records(folder: Path, places: Mapping[str, Mapping[int, str]]) -> list[dict]:
@@ -353,15 +349,10 @@ def read_records(folder: Path, places: Mapping[str, Mapping[int, str]]) -> list[
 
 def cost_table(records: list[dict]) -> pd.DataFrame:
     """Time and memory by section of params.yaml: the sum of minutes, and the largest memory of one run."""
-    frame = pd.DataFrame(
-        {"stage": r["section"], "minutes": r["seconds"] / 60, "GB": r.get("peak_memory_gb")} for r in records
-    )
-    if frame.empty:
-        return frame
-    table = frame.groupby("stage", sort=False).agg(
-        runs=("minutes", "size"), minutes=("minutes", "sum"), GB=("GB", "max")
-    )
-    return table.round(1).rename(columns={"GB": "peak memory, GB"}).reset_index()
+    columns = ["stage", "runs", "minutes", "peak memory, GB"]
+    rows = [(run["section"], 1, run["seconds"] / 60, run.get("peak_memory_gb")) for run in records]
+    frame = pd.DataFrame(rows, columns=columns).groupby("stage", sort=False)
+    return frame.agg({"runs": "sum", "minutes": "sum", "peak memory, GB": "max"}).round(1).reset_index()
 
 
 def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mapping) -> dict[str, float]:

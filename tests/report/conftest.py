@@ -1,0 +1,52 @@
+"""Made-up predictions: systems that are right with a given chance, on speakers and sentences that repeat."""
+
+import random
+
+import pytest
+from blsp_core.data.emotions import EMOTIONS
+from matplotlib import pyplot as plt
+
+from blsp_core.report import style
+
+CORPORA = ("acted", "talk", "statements", "requests", "control")
+
+
+def rows_of(system: str, task: str, chance: float, seed: int = 1, count: int = 60) -> list[dict]:
+    """Rows of a predictions file, of recognition (ser.*) or of scored replies, right with this chance."""
+    rng, rows = random.Random(f"{system} {task} {seed}"), []
+    corpus = task.removeprefix("ser.")
+    for place in range(count):
+        emotion = EMOTIONS[place % len(EMOTIONS)]
+        right = rng.random() < chance
+        row = {"id": f"{corpus}-{place}", "system": system, "task": task, "prompt": "", "reference": emotion}
+        row |= {"speaker": f"s{place % 6}", "text": "words" if task == "showcase" else f"sentence {place // 5}"}
+        if task.startswith("ser."):
+            row |= {"predicted": emotion if right else rng.choice(EMOTIONS), "response": "It is an emotion."}
+        else:
+            row |= {"quality": 1, "empathy": int(right), "response": f"a reply in {emotion if right else 'grey'}"}
+        rows.append(row)
+    return rows
+
+
+def answers_of(system: str, chance: float, seed: int = 1) -> dict[str, list[dict]]:
+    """task -> rows; a probe answers no requests."""
+    tasks = [f"ser.{corpus}" for corpus in CORPORA]
+    tasks += [] if system == "probe" else ["requests", "dialogue", "showcase"]
+    return {task: rows_of(system, task, chance, seed) for task in tasks}
+
+
+@pytest.fixture(scope="session")
+def predictions():
+    """Of five systems, of which BLSP-Emo was trained twice."""
+    chances = {"text+llm": 0.0, "whisper+llm": 0.0, "probe": 0.6, "blsp": 0.1, "blsp-emo": 0.9}
+    found = {system: {1: answers_of(system, chance)} for system, chance in chances.items()}
+    found["blsp-emo"][2] = answers_of("blsp-emo", 0.9, seed=2)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def use_style():
+    with plt.rc_context():
+        style.use_style()
+        yield
+    plt.close("all")

@@ -1,0 +1,48 @@
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from blsp_core.report import style
+
+
+def test_systems_of_the_paper_come_first_and_a_new_run_needs_no_entry():
+    assert style.in_order(["no-lora", "blsp-emo", "text+llm"]) == ["text+llm", "blsp-emo", "no-lora"]
+    assert (style.name_of("blsp-emo"), style.name_of("no-lora")) == ("BLSP-Emo", "no-lora")
+
+
+def test_a_system_looks_the_same_in_every_figure_and_markers_differ():
+    few, many = style.looks(["blsp", "blsp-emo"]), style.looks([*style.NAMES, "no-lora", "share-25"])
+    assert few == {system: many[system] for system in few}
+    assert len({look["marker"] for look in many.values()}) == len(many)
+    assert many["blsp-emo"]["color"] not in {look["color"] for name, look in many.items() if name != "blsp-emo"}
+
+
+def test_a_figure_is_written_as_the_same_bytes_each_time(tmp_path):
+    for run in ("one", "two"):
+        fig, axis = plt.subplots()
+        axis.plot([1, 2], [3, 4])
+        assert style.save_figure(fig, tmp_path / run) is fig
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_nothing_to_draw_is_said_and_nothing_written(tmp_path, capsys):
+    assert style.save_figure(None, tmp_path / "layers") is None
+    assert capsys.readouterr().out.startswith("layers: not drawn") and not list(tmp_path.iterdir())
+
+
+def test_a_table_is_written_three_times_with_numbers_to_the_right(tmp_path):
+    frame = pd.DataFrame({"system": ["A & B", "C"], "share, %": ["12.5 [1.0, 20.0]", None]})
+    markdown = style.save_table(frame, tmp_path / "table", "Shares in %.")
+    assert markdown == (tmp_path / "table.md").read_text()
+    assert markdown.startswith("Shares in %.\n\n| system") and "None" not in markdown
+    assert "-:|" in markdown.splitlines()[3] and "|:-" in markdown.splitlines()[3]
+    assert pd.read_csv(tmp_path / "table.csv")["share, %"].isna().tolist() == [False, True]
+    latex = (tmp_path / "table.tex").read_text()
+    assert r"A \& B" in latex and r"\caption{Shares in \%.}" in latex and "{lr}" in latex
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame(columns=["system"])])
+def test_an_empty_table_is_a_sentence(frame, tmp_path):
+    assert style.save_table(frame, tmp_path / "heads") == "heads: no rows at this level.\n"
+    assert not list(tmp_path.iterdir())
