@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
-from blsp_core.apps.convert import app
+from blsp_core.cli import convert_app as app
 from blsp_core.convert.released import convert, new_places
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor

@@ -1,1 +1,0 @@
-"""Front doors for people: convert released checkpoints, generate from JSONL."""

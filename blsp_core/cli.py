@@ -1,0 +1,172 @@
+"""The commands `blsp-generate`, `blsp-convert` and `blsp-export`. Torch is imported when one runs: --help is fast."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from blsp_core.data.prompts import IDENTIFY
+from blsp_core.errors import StudyError
+from blsp_core.pipeline import find_root, read_params
+
+WARNING = (
+    "warning: the default model was trained on a speech synthesiser and knows about a hundred words; "
+    "for other speech name a model with --model"
+)
+_IDENTIFY = IDENTIFY.replace("\n", "\\n")
+EXAMPLES = f"""Examples:
+
+\b
+blsp-generate a.wav b.flac
+blsp-generate --model MODEL --instruction "Repeat the following sentence: " a.wav
+
+Emotion recognition on a corpus, then empathetic replies:
+
+\b
+blsp-generate --model MODEL --input iemocap.jsonl --output ser.jsonl --reference-field emotion \\
+    --instruction $'{_IDENTIFY}'
+blsp-generate --model MODEL --input alpaca.jsonl --output replies.jsonl --max-new-tokens 256 --empathy
+"""
+STYLE = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
+generate_app, convert_app, export_app = typer.Typer(**STYLE), typer.Typer(**STYLE), typer.Typer(**STYLE)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"blsp_core {version('blsp_core')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")]
+NewFolder = Annotated[Path, typer.Argument(metavar="TARGET", help="A folder that does not exist yet.")]
+
+
+@contextmanager
+def _errors_as_sentences() -> Iterator[None]:
+    try:
+        yield
+    except (StudyError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@generate_app.command(epilog=EXAMPLES)
+def generate(
+    clips: Annotated[
+        list[str] | None, typer.Argument(help="Sound files: wav, flac, mp3, ogg; any sample rate.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name; default: models/mini.")] = None,
+    input: Annotated[Path | None, typer.Option(help="JSONL, one object a line, in place of clips.")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSONL to write; a partial one is continued.")] = None,
+    instruction: Annotated[str, typer.Option(help="Text before the speech; default: each line's `instruction`.")] = "",
+    audio_field: Annotated[str, typer.Option(help="Field of the input that names the sound file.")] = "audio",
+    reference_field: Annotated[str, typer.Option(help="Field copied to the output as `reference`.")] = "",
+    audio_root: Annotated[Path, typer.Option(help="Folder that relative sound files start from.")] = Path("."),
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips a batch.")] = 8,
+    empathy: Annotated[bool | None, typer.Option(help="System prompt; default: empathetic for clips only.")] = None,
+    version: Version = False,
+) -> None:
+    """Reply to speech, greedily.
+
+    Of clips, a line each is printed: the file, the most probable emotion with its probability, and the reply.
+    With --input, --output gets a row for each line: `line` (from 1), `audio`, `prompt`, `empathy`, `model`,
+    `max_new_tokens`, `response`, `early_stop` (cut by --max-new-tokens), `emotion` (probabilities) and `reference`; or
+    `error` in place of a response, and such lines are tried again by the next run. The exit status is 1 if any failed.
+    """
+    with _errors_as_sentences():
+        if bool(clips) == bool(input or output) or bool(input) != bool(output):
+            raise StudyError("blsp-generate: wanted are sound files, or both --input and --output; see --help")
+        from blsp_core.inference import answers
+
+        if model is None:
+            model = str(default_model())
+            typer.echo(WARNING, err=True)
+        settings = {"empathy": bool(clips) if empathy is None else empathy, "model": model}
+        settings["max_new_tokens"] = max_new_tokens
+        if clips:
+            rows = [{"line": n, "audio": clip, "prompt": instruction, **settings} for n, clip in enumerate(clips)]
+            for row in answers.answer_rows(answers.load_model(model), rows, audio_root, batch_size):
+                typer.echo(_on_screen(row), err="error" in row)
+        else:
+            questions = answers.read_questions(input, audio_field, instruction, reference_field, settings)
+            if output.exists() and output.samefile(input):
+                raise StudyError(f"{output}: is the input as well; name another --output")
+            rows = answers.answer_file(questions, output, audio_root, batch_size)
+        failed = sum("error" in row for row in rows)
+        if output or failed:
+            typer.echo(f"{len(rows) - failed} of {len(rows)} answered, {failed} failed", err=True)
+        if failed:
+            raise typer.Exit(1)
+
+
+@convert_app.command(epilog="Example:\n\n\b\nblsp-convert blsp-emo-released models/blsp-emo --dtype bfloat16")
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The released folder: config.json, weights, ...")],
+    target: NewFolder,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="Of the backbones; default: the source's.")
+    ] = None,
+    version: Version = False,
+) -> None:
+    """Convert a checkpoint of the authors' code, with about 1 GB in memory at a time.
+
+    SOURCE is a BLSP-Emo checkpoint (either stage) or Qwen-7B-Chat, with pytorch_model*.bin or model*.safetensors.
+    TARGET is read by BlspEmoForConditionalGeneration.from_pretrained and BlspEmoProcessor.from_pretrained; of a plain
+    Qwen, by AutoModelForCausalLM and AutoTokenizer. TARGET/conversion.json says what became of every key.
+    """
+    with _errors_as_sentences():
+        import torch
+
+        from blsp_core.convert.released import convert as convert_checkpoint
+
+        report = convert_checkpoint(source, target, getattr(torch, dtype) if dtype else None)
+        typer.echo(f"{target}: {len(report.used)} tensors converted, {len(report.left_out)} left out")
+        typer.echo("".join(f"note: {note}\n" for note in report.notes), nl=False)
+
+
+@export_app.command(epilog="Example:\n\n\b\nblsp-export data/mini/models/blsp-emo models/mini")
+def export(
+    source: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder or hub name.")],
+    target: NewFolder,
+    version: Version = False,
+) -> None:
+    """Write a self-contained model folder: both backbones are copied into it, with a model card.
+
+    TARGET needs no other file: it can be moved, uploaded, and given to `blsp-generate --model`.
+    """
+    with _errors_as_sentences():
+        if target.exists():
+            raise StudyError(f"{target}: exists already; name a new folder, or remove it")
+        from blsp_core.inference.answers import load_model
+
+        model, processor = load_model(source, as_saved=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+            unfinished = Path(folder) / target.name
+            model.export(unfinished)
+            processor.save_pretrained(unfinished)
+            unfinished.replace(target)
+        typer.echo(f"{target}: written")
+
+
+def default_model() -> Path:
+    """The study's `models/mini`, or else the blsp-emo of its scale. Raises StudyError when neither exists."""
+    root = find_root()
+    places = root / "models/mini", root / "data" / read_params(root)["scale"] / "models/blsp-emo"
+    for place in places:
+        if (place / "config.json").is_file():
+            return place
+    raise StudyError(f"{places[0]}: there is no model; run `dvc repro`, or name a model with --model")
+
+
+def _on_screen(row: dict) -> str:
+    if "error" in row:
+        return f"{row['audio']}  [error]  {row['error']}"
+    best, reply = max(row["emotion"], key=row["emotion"].get), " ".join(row["response"].split())
+    return f"{row['audio']}  [{best} {row['emotion'][best]:.2f}]  {reply}{' ...' if row['early_stop'] else ''}"

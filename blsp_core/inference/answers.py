@@ -1,0 +1,166 @@
+"""Replies of a model to rows that name a sound file, and the JSONL files of such rows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers.utils import logging
+
+from blsp_core.data.audio import SAMPLE_RATE, load_audio
+from blsp_core.data.dataset import spoken_chat
+from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY
+from blsp_core.errors import StudyError
+from blsp_core.inference.llm import decode, precision, ready
+from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
+
+MIN_SECONDS = 0.1  # of a clip
+
+
+def load_model(source: str | Path, as_saved: bool = False):
+    """A model, on the GPU where there is one, and its processor. Precision: as this machine computes best, or
+    `as_saved`, to copy it."""
+    logging.disable_progress_bar()
+    dtypes = {"dtype": precision()}
+    try:
+        if as_saved and (Path(source) / "config.json").is_file():
+            own = BlspEmoConfig.from_pretrained(source).llm_config.dtype
+            dtypes = {"dtype": own, "encoder_dtype": torch.float32}  # the encoder may be trained
+        model = BlspEmoForConditionalGeneration.from_pretrained(source, **dtypes)
+        return ready(model), BlspEmoProcessor.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StudyError(f"{source}: no BLSP-Emo model and processor can be read there ({reason})") from None
+
+
+def read_questions(path: Path, audio_field: str, instruction: str, reference_field: str, settings: dict) -> dict:
+    """Line number -> a row of the output without its response, with an `error` where the line cannot be used."""
+    if not path.is_file():
+        raise StudyError(f"{path}: there is no such file; wanted is JSONL, one object a line")
+    questions = {}
+    for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not text.strip():
+            continue
+        row = questions[number] = {"line": number, "audio": None, "prompt": instruction, **settings}
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        if not isinstance(line, dict):
+            row["error"] = "not a JSON object"
+        elif missing := [name for name in (audio_field, reference_field) if name and name not in line]:
+            row["error"] = f"has no field {missing[0]}"
+        else:
+            row["audio"], row["prompt"] = line[audio_field], instruction or line.get("instruction", "")
+            row |= {"reference": line[reference_field]} if reference_field else {}
+    return questions
+
+
+def _read_answers(path: Path, questions: dict[int, dict]) -> dict[int, dict]:
+    """Line number -> the row that an earlier run answered. Raises StudyError when that run had other settings, or the
+    file is not an output of this command."""
+    answers, texts = {}, path.read_bytes().split(b"\n") if path.exists() else [b""]
+    cut = texts.pop()  # the row that was being written when the run was stopped, or nothing
+    for number, text in enumerate([*texts, *([] if b'{"line": '.startswith(cut[:9]) else [cut])], start=1):
+        try:
+            row = json.loads(text)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not {"line", "audio", "prompt", "empathy", "model"} <= row.keys():
+            raise StudyError(f"{path}: line {number} is not an answer of blsp-generate; name another --output")
+        question = questions.get(row["line"], {})
+        for name in ("audio", "prompt", "empathy", "model", "max_new_tokens") if "response" in row else ():
+            if question.get(name) != row.get(name):
+                raise StudyError(
+                    f"{path}: {name} of line {row['line']} is {row.get(name)!r} there and {question.get(name)!r} now; "
+                    "remove the file, or name another --output"
+                )
+            answers[row["line"]] = row | question
+    return answers
+
+
+def answer_file(questions: dict[int, dict], output: Path, root: Path, batch_size: int) -> list[dict]:
+    """Answer what `output` has no answer to; every batch is written as soon as it is done. Returns all rows."""
+    answers = _read_answers(output, questions)
+    rest = [row for line, row in questions.items() if line not in answers]
+    loaded = load_model(rest[0]["model"]) if rest else None
+    output.parent.mkdir(parents=True, exist_ok=True)
+    _write(output, answers.values())
+    with open(output, "ab") as file, tqdm(total=len(rest), unit="clip", disable=None) as bar:
+        for row in answer_rows(loaded, rest, root, batch_size, by_length=True):
+            file.write(_line(row))
+            file.flush()
+            bar.update()
+    rows = [answers.get(line, row) for line, row in questions.items()]  # in the order of the input
+    _write(output, rows)
+    return rows
+
+
+def answer_rows(loaded, rows: list[dict], root: Path, batch_size: int, by_length: bool = False) -> Iterator[dict]:
+    """Each row with `response`, `early_stop` and `emotion`, or with `error`: a failing row fails alone."""
+    seconds = {row["line"]: _seconds(row, loaded[1], root) for row in rows}
+    if by_length:  # clips of like length share a batch
+        rows = sorted(rows, key=lambda row: seconds[row["line"]])
+    for start in range(0, len(rows), batch_size):
+        batch = [row for row in rows[start : start + batch_size] if "error" not in row]
+        for part in [batch, *([row] for row in batch)]:  # the rows one by one where they fail together
+            try:
+                _generate(*loaded, [row for row in part if not row.keys() & {"response", "error"}], root)
+            except (StudyError, OSError, RuntimeError) as error:  # too long, gone, out of memory
+                if len(part) == 1:
+                    part[0]["error"] = str(error).strip().splitlines()[0]
+        yield from rows[start : start + batch_size]
+
+
+def _seconds(row: dict, processor, root: Path) -> float:
+    """The length of a row's clip; 0, and the row gets its `error`, where it cannot be answered."""
+    audio, prompt, longest = row["audio"], row["prompt"], processor.feature_extractor.chunk_length
+    control = [token.content for token in processor.tokenizer.added_tokens_decoder.values() if token.special]
+    try:
+        if "error" in row:
+            return 0.0
+        for name, value in {"audio": audio, "instruction": prompt}.items():
+            if not isinstance(value, str):
+                raise StudyError(f"{name} is {value!r}; wanted is a text")
+        if found := [token for token in control if token in prompt]:
+            raise StudyError(f"instruction contains {found[0]}, a control token of the model; remove it")
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise StudyError("instruction contains a lone surrogate, which is half a character; correct it")
+        seconds = len(load_audio(audio, root)) / SAMPLE_RATE
+        if not MIN_SECONDS <= seconds <= longest:
+            raise StudyError(f"{seconds:.2f} s long; wanted are {MIN_SECONDS} to {longest} s")
+        return seconds
+    except (StudyError, OSError) as error:
+        row["error"] = str(error)
+        return 0.0
+
+
+def _generate(model, processor, rows: list[dict], root: Path) -> None:
+    """Give all rows `response`, `early_stop` and `emotion`."""
+    if not rows:
+        return
+    system = SYSTEM_EMPATHY if rows[0]["empathy"] else SYSTEM
+    batch = processor([spoken_chat(system, row["prompt"], load_audio(row["audio"], root)) for row in rows])
+    length, limit = batch["input_ids"].shape[1], model.config.get_text_config().max_position_embeddings
+    if length >= limit:
+        raise StudyError(f"instruction and speech are {length} tokens; the LLM takes less than {limit}")
+    batch = batch.to(model.device)
+    with torch.no_grad():
+        speech = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
+        probabilities = model.get_emotion_logits(*speech).float().softmax(-1).tolist()
+        ids = model.generate(**batch, max_new_tokens=rows[0]["max_new_tokens"], do_sample=False)[:, length:]
+    for row, new, shares in zip(rows, ids, probabilities, strict=True):
+        answer = decode(processor.tokenizer, new)
+        row |= {"response": answer.text, "early_stop": answer.early_stop}
+        row["emotion"] = {name: round(share, 4) for name, share in zip(model.config.emotions, shares, strict=True)}
+
+
+def _line(row: dict) -> bytes:
+    return (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="backslashreplace")  # surrogates as JSON has them
+
+
+def _write(path: Path, rows) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_bytes(b"".join(map(_line, rows)))
+    unfinished.replace(path)
