@@ -22,10 +22,6 @@ TOLD = "(The speaker sounds {emotion}.) "
 # Ours: transcription through the LLM.
 REPEAT = "Repeat the following sentence: "
 
-# Ours: further templates of the same, for the instruction data of the toy LLM.
-CONTINUE_WORDINGS = (CONTINUE, "Please continue this sentence: ", "Go on from here: ")
-CONTINUE_CONVEYED_WORDINGS = (CONTINUE_CONVEYED, "Please continue this sentence in the tone it conveys: ")
-
 
 def chat(system: str, user: str) -> list[dict]:
     """One question in chat form."""

@@ -13,7 +13,7 @@ from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import Task
 from blsp_core.inference import llm, speech
-from blsp_core.inference.transcripts import Transcripts
+from blsp_core.inference.asr import Transcripts
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 STAGES = {"stage1": "BlspEmo", "stage2": "BlspEmo", "classifier": "ClassifierLLM"}  # the class of what a stage trains

@@ -9,10 +9,10 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from blsp_core.data.audio import SAMPLE_RATE, load_audio
-from blsp_core.data.dataset import spoken_chat
-from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY
+from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
 from blsp_core.errors import StudyError
-from blsp_core.inference.llm import decode, precision, ready
+from blsp_core.inference import llm
+from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 MIN_SECONDS = 0.1  # of a clip
@@ -149,9 +149,8 @@ def _generate(model, processor, rows: list[dict], root: Path) -> None:
     with torch.no_grad():
         speech = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
         probabilities = model.get_emotion_logits(*speech).float().softmax(-1).tolist()
-        ids = model.generate(**batch, max_new_tokens=rows[0]["max_new_tokens"], do_sample=False)[:, length:]
-    for row, new, shares in zip(rows, ids, probabilities, strict=True):
-        answer = decode(processor.tokenizer, new)
+        answers = llm.generate(model, processor.tokenizer, batch, rows[0]["max_new_tokens"])
+    for row, answer, shares in zip(rows, answers, probabilities, strict=True):
         row |= {"response": answer.text, "early_stop": answer.early_stop}
         row["emotion"] = {name: round(share, 4) for name, share in zip(model.config.emotions, shares, strict=True)}
 

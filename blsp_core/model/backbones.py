@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
@@ -94,29 +93,3 @@ def _fetched(name: str, revision: str, part: str) -> Path:
             f"https://huggingface.co/{name} (licence: {licence}): run `hf download {name} --revision {revision}` where "
             f"there is a network, or put its folder anywhere and name that folder in {SETTING[part]}"
         ) from None
-
-
-def check_llm(exam: Mapping[str, Mapping[str, float]], object_floor: float, tone_floor: float) -> dict[str, float]:
-    """The worst instruction's share of right objects and of right tones. Raises StudyError when one is below its floor.
-
-    exam: as `examination.examine` gives it.
-    """
-    worst = {}
-    for what, floor in (("object", object_floor), ("tone", tone_floor)):
-        task, share = min(((task, row[what]) for task, row in exam.items() if what in row), key=lambda pair: pair[1])
-        if share < floor:
-            raise StudyError(
-                f"the LLM has the right {what} in {share:.3f} of its answers to the instruction {task!r}, "
-                f"foundation.llm_{what}_floor is {floor}: too weak to build on; raise foundation.llm_steps"
-            )
-        worst[what] = share
-    return worst
-
-
-def check_asr(wer: float, ceiling: float) -> None:
-    """Raises StudyError when the word error rate is above the ceiling."""
-    if wer > ceiling:
-        raise StudyError(
-            f"the speech encoder's word error rate is {wer:.3f}, foundation.asr_wer_ceiling is {ceiling}: too weak to "
-            "build on; raise foundation.asr_steps or foundation.asr_utterances"
-        )

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from blsp_core.data.emotions import EMOTIONS
 from matplotlib import pyplot as plt
 
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.report import style
 
 CORPORA = ("acted", "talk", "statements", "requests", "control")

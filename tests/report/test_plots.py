@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from blsp_core.data.emotions import EMOTIONS
 from matplotlib import pyplot as plt
 
 from blsp_core import pipeline
+from blsp_core.data.emotions import EMOTIONS
 from blsp_core.evaluation.results import measure_all
 from blsp_core.report import plots, style, tables
 
