@@ -183,7 +183,7 @@ class Study:
         digest = hashlib.sha256(json.dumps(terms, sort_keys=True, default=str).encode())
         modules = [module for name, module in sys.modules.items() if name.startswith("blsp_core.")]
         for path in sorted({module.__file__ for module in modules if getattr(module, "__file__", None)}):
-            digest.update(b"" if ".report." in path or path == __file__ else Path(path).read_bytes())
+            digest.update(b"" if "report" in Path(path).parts or path == __file__ else Path(path).read_bytes())
         for place in sorted(self._read):
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
                 state = path.stat()
@@ -269,17 +269,17 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         where = executed.relative_to(root)
         raise StudyError(f"notebook {name}: {kind}: {said.splitlines()[0]}; the traceback is in {where}") from None
     if name == "report":
-        write_page(executed)
+        write_page(executed, root / "figures" / executed.parts[-3] / parameters["level"] / "report.html")
     print(f"{label}: {time.perf_counter() - begun:.0f} s", flush=True)
 
 
-def write_page(executed: Path) -> None:
-    """Write an executed notebook as an HTML page beside it, without its code and without links to the network."""
+def write_page(executed: Path, page: Path) -> None:
+    """Write an executed notebook as an HTML page, without its code and without links to the network."""
     from nbconvert import HTMLExporter
 
     offline = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
     exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, **offline)
-    executed.with_suffix(".html").write_text(exporter.from_filename(str(executed))[0], encoding="utf-8")
+    page.write_text(exporter.from_filename(str(executed))[0], encoding="utf-8")
 
 
 def set_scale(root: Path, scale: str) -> None:
