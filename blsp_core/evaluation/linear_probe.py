@@ -99,11 +99,11 @@ class Probes:
     def choice(self, corpus: str) -> dict:
         """The layer that is best on the validation splits, its penalty and its balanced accuracy there."""
         layers = self.by_layer(corpus)
-        return layers.drop(columns="probe").loc[layers["recall"].idxmax()].to_dict()
+        return layers.drop(columns="probe").astype(object).loc[layers["recall"].idxmax()].to_dict()
 
     def answers(self, corpus: str, layer: int | None = None) -> list[str]:
         """The emotions that the probe names for the test clips of a corpus, by the chosen layer unless one is given."""
-        layer = int(self.choice(corpus)["layer"]) if layer is None else layer
+        layer = self.choice(corpus)["layer"] if layer is None else layer
         return self.by_layer(corpus)["probe"][layer].predict(self.clips[corpus, "test"].rows[:, layer]).tolist()
 
     def test_accuracy(self, corpora: Sequence[str]) -> pd.DataFrame:

@@ -53,8 +53,8 @@ def read_predictions(folder: str | Path, systems: Mapping[str, Mapping[int, str]
     }
     missing = [path for runs in files.values() for path in runs.values() if not path.is_file()]
     if missing or not files:
-        level = missing[0].parts[-3] if missing else "core"
-        where = "" if level == "core" else f" {level}/dvc.yaml"
+        levels = {path.parts[-3] for path in missing}
+        where = next((f" {level}/dvc.yaml" for level in ("extra", "full") if level in levels), "")
         raise StudyError(
             f"{folder}/evaluation: no predictions of {', '.join(path.parts[-2] for path in missing) or 'any system'}; "
             f"`dvc repro{where}` makes them"
