@@ -57,7 +57,7 @@ class SemanticAlignment:
     shift: bool = True
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
-        teacher, student = text_pass(model, batch, self.shift).logits, speech_pass(model, batch, self.shift).logits
+        teacher, student = (find(model, batch, self.shift).logits for find in (text_pass, speech_pass))
         kl = response_kl(student, teacher, self.temperature, count(batch, "speech_labels"))
         return {"response_kl": kl, "share_padding": padding_share(batch["speech_mask"])}
 
