@@ -47,11 +47,8 @@ def test_every_trained_weight_is_in_one_group():
     found = shapes(parameter_groups(Net(), 0.01, {}, 0.1, "muon"))
     inner, words, biases = (True, 0.01, 0.1), (False, 0.01, 0.1), (False, 0.01, 0.0)
     assert found == {inner: [(4, 4)] * 2, words: [(7, 4)], biases: [(4,)] * 2}
-
-
-def test_without_muon_all_is_adamw_s_and_biases_do_not_decay():
-    found = shapes(parameter_groups(Net(), 0.01, {"words": 0.02}, 0.1, "adamw"))
-    assert found == {(False, 0.02, 0.1): [(7, 4)], (False, 0.01, 0.1): [(4, 4)] * 2, (False, 0.01, 0.0): [(4,)] * 2}
+    found = shapes(parameter_groups(Net(), 0.01, {}, 0.1, "adamw"))
+    assert found == {words: [(7, 4), (4, 4), (4, 4)], biases: [(4,)] * 2}
 
 
 def test_parts_have_their_own_rates_and_low_rank_updates_are_adamw_s():
