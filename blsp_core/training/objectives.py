@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from blsp_core.model import BlspEmoForConditionalGeneration
 from blsp_core.model.losses import emotion_ce, response_ce, response_kl, response_positions, response_targets
@@ -57,7 +56,7 @@ class SemanticAlignment:
     shift: bool = True
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
-        teacher, student = text_pass(model, batch, self.shift).logits, speech_pass(model, batch, self.shift).logits
+        teacher, student = (find(model, batch, self.shift).logits for find in (text_pass, speech_pass))
         kl = response_kl(student, teacher, self.temperature, count(batch, "speech_labels"))
         return {"response_kl": kl, "share_padding": padding_share(batch["speech_mask"])}
 
@@ -94,11 +93,9 @@ class EmotionAlignment:
 def classification(model: torch.nn.Module, batch: Mapping) -> dict[str, torch.Tensor]:
     """Cross-entropy of an audio classifier, see `ser_classifier`."""
     logits, labels = model(batch["input_values"], attention_mask=batch["attention_mask"]).logits, batch["labels"]
-    return {
-        "emotion_ce": cross_entropy(logits.float(), labels, reduction="sum") / count(batch, "labels"),
-        "share_emotion_right": (logits.argmax(-1) == labels).float().mean(),
-        "share_padding": padding_share(batch["attention_mask"]),
-    }
+    parts = {"emotion_ce": emotion_ce(logits, labels, count(batch, "labels"))}
+    parts["share_emotion_right"] = (logits.argmax(-1) == labels).float().mean()
+    return parts | {"share_padding": padding_share(batch["attention_mask"])}
 
 
 def padding_share(mask: torch.Tensor) -> torch.Tensor:

@@ -62,25 +62,29 @@ class Muon(torch.optim.AdamW):
 
 
 def parameter_groups(
-    model: torch.nn.Module, learning_rate: float, learning_rates: Mapping[str, float], weight_decay: float, muon: bool
+    model: torch.nn.Module, learning_rate: float, rates: Mapping[str, float], weight_decay: float, optimizer: str
 ) -> list[dict]:
-    """Groups of what is trained. With `muon`, the matrices within layers or an adapter, without low-rank updates, are
-    Muon's; embeddings, heads and vectors are AdamW's.
+    """Groups of what is trained. optimizer: "adamw", or "muon" for the matrices within layers and the adapter, without
+    low-rank updates, and AdamW for embeddings, heads and vectors.
 
-    learning_rates: of parts of the model, by their attribute name or `lora`, where they differ from `learning_rate`.
-    Biases and norms have no weight decay. Raises StudyError for a part that does not exist, and without a matrix.
+    rates: of parts of the model, by their attribute name or `lora`, where they differ from `learning_rate`. Biases and
+    norms have no weight decay. Raises StudyError for an unknown optimizer or part, and when Muon has no matrix.
     """
-    unknown = [part for part in learning_rates if part != "lora" and not hasattr(model, part)]
+    if optimizer not in ("adamw", "muon"):
+        raise StudyError(f"optimizer: {optimizer!r} is unknown; wanted is adamw or muon")
+    unknown = [part for part in rates if part != "lora" and not hasattr(model, part)]
     if unknown:
         raise StudyError(f"learning_rates: {type(model).__name__} has no part {unknown[0]!r}; remove or correct it")
     groups: dict[tuple, list] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             part, matrix = "lora" if is_lora(name) else name.split(".")[0], weight.ndim > 1
-            inner = muon and matrix and part != "lora" and (".layers." in f".{name}" or part == "adapter")
-            terms = inner, learning_rates.get(part, learning_rate), weight_decay if matrix else 0.0
+            inner = (
+                optimizer == "muon" and matrix and part != "lora" and (".layers." in f".{name}" or part == "adapter")
+            )
+            terms = inner, rates.get(part, learning_rate), weight_decay if matrix else 0.0
             groups.setdefault(terms, []).append(weight)
-    if muon and not any(inner for inner, _, _ in groups):
+    if optimizer == "muon" and not any(inner for inner, _, _ in groups):
         raise StudyError(f"{type(model).__name__}: no matrix for Muon in its layers or adapter; set optimizer: adamw")
     names = ("muon", "lr", "weight_decay")
     return [{"params": weights, **dict(zip(names, terms, strict=True))} for terms, weights in groups.items()]

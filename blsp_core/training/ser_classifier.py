@@ -12,13 +12,8 @@ import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch.utils.data import Dataset
-from transformers import (
-    AutoConfig,
-    AutoFeatureExtractor,
-    AutoModelForAudioClassification,
-    PreTrainedModel,
-    Wav2Vec2FeatureExtractor,
-)
+from transformers import AutoConfig, AutoFeatureExtractor, PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers import AutoModelForAudioClassification as AutoClassifier
 
 from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.emotions import EMOTIONS
@@ -64,7 +59,7 @@ def build(
         num_conv_pos_embedding_groups=heads, classifier_proj_size=width, initializer_range=width**-0.5,
         apply_spec_augment=False, **dict.fromkeys(DROPOUTS, 0.0), **NAMES,
     )  # fmt: skip
-    return AutoModelForAudioClassification.from_config(config)
+    return AutoClassifier.from_config(config)
 
 
 def build_extractor() -> Wav2Vec2FeatureExtractor:
@@ -80,7 +75,7 @@ def load_pretrained(architecture: str, name: str, revision: str) -> tuple[PreTra
         config = AutoConfig.from_pretrained(name, revision=revision, **NAMES)
         if config.model_type != architecture:
             raise StudyError(f"{where}: {name} is a {config.model_type}; name a {architecture} there")
-        model = AutoModelForAudioClassification.from_pretrained(name, revision=revision, config=config)
+        model = AutoClassifier.from_pretrained(name, revision=revision, config=config)
         return model, AutoFeatureExtractor.from_pretrained(name, revision=revision)
     except OSError as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -165,7 +160,7 @@ class Classifier:
     """A classifier from its folder, for utterances below `root`."""
 
     def __init__(self, folder: Path, root: Path, batch_size: int = 32):
-        self.model = ready(AutoModelForAudioClassification.from_pretrained(folder))
+        self.model = ready(AutoClassifier.from_pretrained(folder))
         self.extractor, self.root = AutoFeatureExtractor.from_pretrained(folder), root
         self.batch_size = batch_size
 

@@ -19,42 +19,22 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from blsp_core.errors import StudyError
 from blsp_core.training.optimizer import Muon, parameter_groups
 
+Objective = Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]]  # see objectives.py
 PRINT_EVERY = 10  # seconds between lines of progress, where there is no bar
 
 
 def train(
-    model: torch.nn.Module,
-    dataset: Dataset,
-    collate: Callable,
-    objective: Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]],
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    checkpoints: Path,
-    log: Path,
-    gradient_accumulation: int = 1,
-    learning_rates: Mapping[str, float] | None = None,
-    optimizer: str = "adamw",
-    warmup_share: float = 0.1,
-    weight_decay: float = 0.05,
-    max_grad_norm: float = 1.0,
-    schedule: str = "cosine",
-    save_steps: int = 0,
-    log_steps: int = 10,
-    shuffle: bool = True,
-    lengths: Sequence[int] | None = None,
-    workers: int = 0,
-    callbacks: Sequence[TrainerCallback] = (),
-    score: Callable[[torch.nn.Module], float] | None = None,
-    validations: int = 1,
-    stop_after: int | None = None,
-) -> dict:
+    model: torch.nn.Module, dataset: Dataset, collate: Callable, objective: Objective, *,
+    steps: int, batch_size: int, learning_rate: float, seed: int, checkpoints: Path, log: Path,
+    gradient_accumulation: int = 1, learning_rates: Mapping[str, float] | None = None, optimizer: str = "adamw",
+    warmup_share: float = 0.1, weight_decay: float = 0.05, save_steps: int = 0, log_steps: int = 10,
+    shuffle: bool = True, lengths: Sequence[int] | None = None, callbacks: Sequence[TrainerCallback] = (),
+    score: Callable[[torch.nn.Module], float] | None = None, validations: int = 1, stop_after: int | None = None,
+) -> dict:  # fmt: skip
     """Train what `requires_grad` for `steps` updates, each of `gradient_accumulation` batches of `batch_size` rows.
 
-    objective: see objectives.py. log: a CSV, a row every `log_steps`: step, loss, its parts, shares, grad_norm,
-    learning_rate, samples_per_second. checkpoints: a folder whose unfinished run is resumed, removed at the end.
+    log: a CSV, a row every `log_steps`: step, loss, its parts, shares, grad_norm, learning_rate, samples_per_second.
+    checkpoints: a folder whose unfinished run is resumed, removed at the end.
     optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `BucketSampler`.
     score: of the model, higher is better, measured `validations` times; the model is left with its best weights.
     stop_after: interrupt after so many updates, for tests.
@@ -67,13 +47,12 @@ def train(
         saving = {"save_strategy": "best", "load_best_model_at_end": True, "metric_for_best_model": "score"}
         saving |= {"greater_is_better": True, "eval_strategy": "steps", "eval_steps": max(1, steps // validations)}
     arguments = TrainingArguments(
-        output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=gradient_accumulation, learning_rate=learning_rate, lr_scheduler_type=schedule,
-        warmup_steps=int(warmup_share * steps), weight_decay=weight_decay, max_grad_norm=max_grad_norm, seed=seed,
-        data_seed=seed, bf16=on_gpu, logging_steps=min(log_steps, steps), logging_nan_inf_filter=False,
-        save_total_limit=1, report_to="none", disable_tqdm=bool(os.environ.get("TQDM_DISABLE")),
-        remove_unused_columns=False, dataloader_num_workers=workers, label_names=["labels"],
-        train_sampling_strategy="random" if shuffle else "sequential", dataloader_pin_memory=on_gpu, **saving,
+        output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=batch_size, seed=seed, data_seed=seed,
+        gradient_accumulation_steps=gradient_accumulation, learning_rate=learning_rate, lr_scheduler_type="cosine",
+        warmup_steps=int(warmup_share * steps), weight_decay=weight_decay, max_grad_norm=1.0, bf16=on_gpu,
+        logging_steps=min(log_steps, steps), logging_nan_inf_filter=False, save_total_limit=1, report_to="none",
+        disable_tqdm=bool(os.environ.get("TQDM_DISABLE")), remove_unused_columns=False, dataloader_pin_memory=on_gpu,
+        train_sampling_strategy="random" if shuffle else "sequential", **saving,
     )  # fmt: skip
     arguments._n_gpu = min(arguments.n_gpu, 1)  # nn.DataParallel splits tensors only, and a batch holds more
     progress = _Progress(Path(log), batch_size * gradient_accumulation, save_steps if score else 0, stop_after)
@@ -83,7 +62,8 @@ def train(
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     trainer.objective, trainer.score, trainer.lengths, trainer.progress = objective, score, lengths, progress
-    trainer.optimizer_terms = learning_rate, learning_rates or {}, weight_decay, optimizer == "muon"
+    trainer.updates, trainer.sums = 0, {}  # since the last row of the log: how many, and their losses by part
+    trainer.groups = parameter_groups(model, learning_rate, learning_rates or {}, weight_decay, optimizer)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_complete(Path(checkpoints)))
     if stop_after is None:
@@ -128,18 +108,15 @@ class BucketSampler(Sampler):
 
 class _Trainer(Trainer):
     loss_is_scaled_for_ga = True  # objectives divide by the labels of all accumulated batches
-    updates = 0  # since the last row of the log
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """The batches of one update, each with `num_items`: the labels of every kind in all of them, at least 1, as a
         mean over processes, since these average their gradients."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        totals = {
-            name: sum((batch[name] != -100).sum() for batch in batches)
-            for name in (batches or [{}])[0]
-            if name.endswith("labels")
-        }
-        totals = {name: self.accelerator.reduce(n.float(), "mean").clamp(min=1) for name, n in totals.items()}
+        totals = {}
+        for name in [name for name in (batches or [{}])[0] if name.endswith("labels")]:
+            total = sum((batch[name] != -100).sum() for batch in batches).float()
+            totals[name] = self.accelerator.reduce(total, "mean").clamp(min=1)
         self.updates += 1
         return [{**batch, "num_items": totals} for batch in batches], None
 
@@ -157,17 +134,12 @@ class _Trainer(Trainer):
             among = self.current_gradient_accumulation_steps if name.startswith("share_") else 1
             self.sums[name] = self.sums.get(name, 0.0) + value.detach() / among
         self.progress.loss = loss.detach()
-        return (loss, parts) if return_outputs else loss
-
-    @property
-    def sums(self) -> dict:
-        return self.__dict__.setdefault("_sums", {})
+        return loss
 
     def log(self, logs, start_time=None):
         if "loss" in logs:
             logs |= {name: float(total / self.updates) for name, total in self.sums.items()}
-            self.sums.clear()
-            self.updates = 0
+            self.sums, self.updates = {}, 0
         super().log(logs, start_time)
 
     def evaluate(self, *_, **__):
@@ -177,14 +149,13 @@ class _Trainer(Trainer):
         return metrics
 
     def _issue_warnings_after_load(self, load_result):
-        """None: checkpoints lack the frozen weights on purpose."""
+        """None: frozen weights are not in checkpoints."""
 
     def create_optimizer(self, model=None):
         if self.optimizer is None:
-            *_, muon = self.optimizer_terms
-            groups = parameter_groups(self.model, *self.optimizer_terms)
+            muon = any(group["muon"] for group in self.groups)
             kind, options = (Muon, {}) if muon else self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = kind(groups, **options)
+            self.optimizer = kind(self.groups, **options)
         return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset=None):

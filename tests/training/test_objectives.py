@@ -28,7 +28,7 @@ def test_accumulated_batches_are_one_large_batch(parts, tmp_path, objective):
     start, found = {k: v.clone() for k, v in model.state_dict().items()}, []
     for name, size, batches in (("one", 8, 1), ("two", 4, 2), ("eight", 1, 8)):
         model.load_state_dict(start)
-        seen, options = [], {"max_grad_norm": 0.0, "weight_decay": 0.0, "shuffle": False, "seed": 1}
+        seen, options = [], {"weight_decay": 0.0, "shuffle": False, "seed": 1}
 
         def watched(model, batch, seen=seen):
             seen.append(objective(model, batch))
@@ -44,7 +44,7 @@ def test_accumulated_batches_are_one_large_batch(parts, tmp_path, objective):
         train(model, data, collate, watched, checkpoints=tmp_path / name, log=tmp_path / f"{name}.csv", **options)
         for hook in hooks:
             hook.remove()
-        losses = {k: sum(float(s[k]) for s in seen) for k in seen[0] if not k.startswith("share_")}
+        losses = {k: sum(s[k].item() for s in seen) for k in seen[0] if not k.startswith("share_")}
         found.append((losses, [gradients[i] for i in sorted(gradients)]))
     (losses, gradients), *others = found
     for other_losses, other_gradients in others:

@@ -36,7 +36,7 @@ class Net(nn.Module):
 
 
 def optimizer_of(model, rate=0.01, decay=0.1):
-    return Muon(parameter_groups(model, rate, {}, decay, muon=True), lr=rate)
+    return Muon(parameter_groups(model, rate, {}, decay, "muon"), lr=rate)
 
 
 def shapes(groups):
@@ -44,14 +44,11 @@ def shapes(groups):
 
 
 def test_every_trained_weight_is_in_one_group():
-    found = shapes(parameter_groups(Net(), 0.01, {}, 0.1, muon=True))
+    found = shapes(parameter_groups(Net(), 0.01, {}, 0.1, "muon"))
     inner, words, biases = (True, 0.01, 0.1), (False, 0.01, 0.1), (False, 0.01, 0.0)
     assert found == {inner: [(4, 4)] * 2, words: [(7, 4)], biases: [(4,)] * 2}
-
-
-def test_without_muon_all_is_adamw_s_and_biases_do_not_decay():
-    found = shapes(parameter_groups(Net(), 0.01, {"words": 0.02}, 0.1, muon=False))
-    assert found == {(False, 0.02, 0.1): [(7, 4)], (False, 0.01, 0.1): [(4, 4)] * 2, (False, 0.01, 0.0): [(4,)] * 2}
+    found = shapes(parameter_groups(Net(), 0.01, {}, 0.1, "adamw"))
+    assert found == {words: [(7, 4), (4, 4), (4, 4)], biases: [(4,)] * 2}
 
 
 def test_parts_have_their_own_rates_and_low_rank_updates_are_adamw_s():
@@ -60,16 +57,18 @@ def test_parts_have_their_own_rates_and_low_rank_updates_are_adamw_s():
     add_partial_lora(model["llm"], 2, 2, 0.0, ["0"])
     for name, weight in model.named_parameters():
         weight.requires_grad_("base_layer" not in name)
-    found = shapes(parameter_groups(model, 0.01, {"lora": 0.02, "emotion_head": 0.03}, 0.1, muon=True))
+    found = shapes(parameter_groups(model, 0.01, {"lora": 0.02, "emotion_head": 0.03}, 0.1, "muon"))
     low_rank, head, bias = (False, 0.02, 0.1), (False, 0.03, 0.1), (False, 0.01, 0.0)
     assert found == {(True, 0.01, 0.1): [(6, 2, 5)], bias: [(6,)], head: [(5, 6)], low_rank: [(2, 6), (6, 2)]}
 
 
-def test_a_part_that_does_not_exist_and_a_model_without_matrices_are_errors():
+def test_what_cannot_be_grouped_is_an_error():
+    with pytest.raises(StudyError, match="optimizer: 'sgd' is unknown; wanted is adamw or muon"):
+        parameter_groups(Net(), 0.01, {}, 0.1, "sgd")
     with pytest.raises(StudyError, match="learning_rates: Net has no part 'wrods'"):
-        parameter_groups(Net(), 0.01, {"wrods": 0.02}, 0.1, muon=False)
+        parameter_groups(Net(), 0.01, {"wrods": 0.02}, 0.1, "adamw")
     with pytest.raises(StudyError, match="Linear: no matrix for Muon in its layers or adapter; set optimizer: adamw"):
-        parameter_groups(nn.Linear(3, 3), 0.01, {}, 0.1, muon=True)
+        parameter_groups(nn.Linear(3, 3), 0.01, {}, 0.1, "muon")
 
 
 def test_a_kernel_is_updated_as_the_matrix_that_it_is():

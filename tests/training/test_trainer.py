@@ -82,11 +82,6 @@ def test_the_log_has_the_parts_of_the_loss_and_shares_are_not_minimised(tmp_path
     assert log["loss"].tolist() == pytest.approx((log["square"] + log["small"]).tolist(), abs=1e-4)
 
 
-def test_a_run_shorter_than_the_log_is_logged(tmp_path):
-    fit(Regression(), tmp_path, steps=2)
-    assert list(read(tmp_path)["step"]) == [2]
-
-
 def test_the_log_of_accumulated_batches_is_that_of_one_large_batch(tmp_path):
     for name, how in {"whole": {}, "halves": {"batch_size": 4, "gradient_accumulation": 2}}.items():
         fit(Regression(), tmp_path / name, **{"steps": 3, "shuffle": False, "log_steps": 3, **how})
@@ -162,28 +157,12 @@ def test_the_pipeline_prints_progress(tmp_path, monkeypatch, capsys):
     assert "step 3 of 4" not in capsys.readouterr().out
 
 
-def test_the_seed_decides_the_weights(tmp_path):
-    models = [Regression() for _ in range(3)]
-    for number, (model, seed) in enumerate(zip(models, (1, 1, 2), strict=True)):
-        fit(model, tmp_path / str(number), seed=seed, steps=5)
-    assert torch.equal(models[0].head.weight, models[1].head.weight)
-    assert not torch.equal(models[0].head.weight, models[2].head.weight)
-
-
 @pytest.mark.parametrize("kind, part, how", [(Regression, "body", {}), (Layered, "net", {"optimizer": "muon"})])
 def test_a_part_can_have_its_own_learning_rate(tmp_path, kind, part, how):
     model, before = kind(), kind().state_dict()
     fit(model, tmp_path, learning_rates={part: 0.0}, weight_decay=0.0, steps=5, **how)
     for name, weight in model.named_parameters():
         assert torch.equal(weight, before[name]) == (name.startswith(part) or not weight.requires_grad)
-
-
-def test_muon_differs_from_adamw_on_matrices_of_layers_only(tmp_path):
-    models = [Layered(), Layered()]
-    for model, optimizer in zip(models, ("adamw", "muon"), strict=True):
-        fit(model, tmp_path / optimizer, steps=1, optimizer=optimizer, weight_decay=0.0)
-    one, other = (dict(model.named_parameters()) for model in models)
-    assert {name for name in one if not torch.equal(one[name], other[name])} == {"net.layers.0.weight"}
 
 
 def test_rows_of_like_length_share_a_batch(tmp_path):
