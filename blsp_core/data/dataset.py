@@ -32,7 +32,7 @@ class Sound:
     frames: int
 
 
-class Examples(Dataset):
+class SpeechTextDataset(Dataset):
     """Rows with a clip and an `output` as model inputs.
 
     An item has `speech_ids` and `speech_labels` (the prompt with placeholders, then the response), `text_ids` and
@@ -86,6 +86,7 @@ class Examples(Dataset):
         speech = self.processor.prompt_ids(spoken_chat(system, row["instruction"]), places)
         text = self.processor.prompt_ids(chat(system, row["instruction"] + row["text"]))
         return {
+            "id": row.get("id", ""),
             "speech_prefix": speech.index(self.processor.speech_token_id),
             "text_prefix": len(text) - 1,
             "speech_ids": speech + response,
@@ -158,6 +159,7 @@ def collate(items: list[dict]) -> dict[str, torch.Tensor]:
     """A batch of examples: `speech_*` and `text_*` ids, masks and labels, the number of first tokens that all rows
     share (`*_prefix`, an int), `emotion_labels`, and the sound."""
     batch = {"emotion_labels": torch.tensor([item["emotion"] for item in items])}
+    batch["ids"] = [item["id"] for item in items]
     for side in ("speech", "text"):
         ids, mask = pad([torch.tensor(item[f"{side}_ids"]) for item in items], 0)
         labels, _ = pad([torch.tensor(item[f"{side}_labels"]) for item in items], IGNORED)

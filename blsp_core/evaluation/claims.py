@@ -313,7 +313,7 @@ def _shuffled(predictions: Predictions, claims: Sequence[Claim]) -> dict:
 
 def _text_only(predictions: Predictions) -> dict:
     words = "Where only the words agree with the label, no system is better than the LLM that has only the words."
-    row = _row("random-tones", words, NO_ADVANTAGE.words)
+    row = _row("random-emotions", words, NO_ADVANTAGE.words)
     measured: dict[str, float] = {}
     others = [name for name in predictions if name not in (TEXT_ONLY, GOLD, "random+llm")]  # these two read an emotion
     asked = [Comparison(system, TEXT_ONLY, (CONTROL,), "wa") for system in others]

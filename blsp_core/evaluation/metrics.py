@@ -168,7 +168,7 @@ def measure(runs: Sequence[Rows]) -> dict:
     Emotion recognition: wa (accuracy), ua (mean recall of the emotions present), f1 (macro, over the same), unparsed,
     and confusion as {reference: {predicted or "unparsed": count over all runs}}. An unparsed answer is an error.
     Replies: quality, empathy, well_formed (where the judge says it), unjudged (the share without a verdict, which the
-    others leave out), tone_by_tone (empathy for each emotion of the speaker).
+    others leave out), empathy_by_emotion (empathy for each emotion of the speaker).
     Of both: n, intervals {metric: [low, high]}, clusters, seeds (how many runs) and, with several, sd {metric: standard
     deviation over the runs}.
     """
@@ -186,7 +186,7 @@ def measure(runs: Sequence[Rows]) -> dict:
         figures["confusion"] = {one: {named: count[one, named] for named in (*EMOTIONS, UNPARSED)} for one in present}
     else:
         each = {one: [row for row in answers if row["reference"] == one] for one in present}
-        figures["tone_by_tone"] = {one: figure(of_emotion, "empathy") for one, of_emotion in each.items()}
+        figures["empathy_by_emotion"] = {one: figure(of_emotion, "empathy") for one, of_emotion in each.items()}
     figures["intervals"] = {name: one.interval for name, one in found.items()}
     figures |= {"clusters": len({cluster_of(row) for row in rows}), "seeds": len(runs)}
     return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(runs) > 1 else {})

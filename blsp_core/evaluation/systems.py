@@ -109,7 +109,7 @@ class BlspEmo:
 
     def by_head(self, utterances: list[Utterance]) -> list[str]:
         """The emotions that the emotion head alone names."""
-        return speech.named_by_head(self.model, self.processor, utterances, self.root)
+        return speech.predict_emotions(self.model, self.processor, utterances, self.root)
 
 
 class External:

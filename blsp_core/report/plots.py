@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.report.plots_training import (  # noqa: F401
     draw_sounds,
+    embedding_map,
     emotion_words,
     layers,
     likeness,
@@ -23,7 +24,6 @@ from blsp_core.report.plots_training import (  # noqa: F401
     method,
     prosody,
     sounds,
-    tone_map,
     training_curves,
 )
 from blsp_core.report.style import COLOURS, MAIN, WIDTH, in_order, looks, name_of
@@ -198,7 +198,7 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of 
     return fig
 
 
-def empathy_by_tone(frame: pd.DataFrame) -> Figure | None:
+def empathy_by_emotion(frame: pd.DataFrame) -> Figure | None:
     """The share of replies that match the speaker's emotion, emotion by emotion.
 
     frame: columns system, emotion, empathy (share).

@@ -78,7 +78,9 @@ def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
     return fig
 
 
-def tone_map(points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None) -> Figure | None:
+def embedding_map(
+    points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None
+) -> Figure | None:
     """Utterances on the two principal axes of their embeddings, by emotion, a panel for each model.
 
     points: model -> (utterances, width); tones: the emotion of each utterance; notes: model -> a line below its panel.

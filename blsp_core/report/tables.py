@@ -164,9 +164,11 @@ def requests(metrics: Metrics) -> pd.DataFrame:
     return frame.pivot(index="system", columns="metric", values=["value", "low", "high"]).swaplevel(axis=1)
 
 
-def empathy_by_tone(metrics: Metrics) -> pd.DataFrame:
+def empathy_by_emotion(metrics: Metrics) -> pd.DataFrame:
     """Empathy for each emotion of the speaker, long: system, emotion, empathy."""
-    shares = {system: tasks["requests"]["tone_by_tone"] for system, tasks in metrics.items() if "requests" in tasks}
+    shares = {
+        system: tasks["requests"]["empathy_by_emotion"] for system, tasks in metrics.items() if "requests" in tasks
+    }
     rows = [(system, *pair) for system, of_emotion in shares.items() for pair in of_emotion.items()]
     return pd.DataFrame(rows, columns=["system", "emotion", "empathy"]).dropna()
 
@@ -218,7 +220,7 @@ def heads_table(predictions: Predictions) -> pd.DataFrame:
     return pd.DataFrame(rows).round(1)
 
 
-def unmet_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
+def held_out_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
     """Accuracy on speakers that some setting was chosen on, and on held-out speakers, for corpora that have both."""
     rows = []
     for system, task, runs in _recognition(predictions) if chosen_on else ():
@@ -246,7 +248,7 @@ def good_and_bad(rows: list[dict], count: int = 3, is_right: Callable[[dict], bo
     return [place for right in (True, False) for place in [p for p in places if is_right(rows[p]) is right][:count]]
 
 
-def meets_the_tone(row: dict) -> bool:
+def is_empathetic(row: dict) -> bool:
     """Whether a reply got at least half of the score for empathy."""
     return (row.get("empathy") or 0) >= 0.5
 
@@ -273,7 +275,7 @@ def replies_table(
 
 
 def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
-    """What `plots.tone_map` takes: points, emotions and a note for each model, of its embeddings.csv (of one run)."""
+    """What `plots.embedding_map` takes: points, emotions and a note for each model, of its embeddings.csv (of one run)."""
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
     notes = {name: _probe(points[name], frame) for name, frame in frames.items()}

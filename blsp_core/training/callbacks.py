@@ -8,7 +8,7 @@ from accelerate.utils import send_to_device
 from transformers import TrainerCallback
 
 from blsp_core.data import prompts
-from blsp_core.data.dataset import Examples, collate
+from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.emotions import EMOTIONS, parse_emotion
 from blsp_core.data.manifest import Utterance
 from blsp_core.data.prompts import chat
@@ -63,14 +63,14 @@ class EmotionWords(TrainerCallback):
         shares = torch.cat(scores).view(-1, five).softmax(dim=-1)
         return [float(row[EMOTIONS.index(u.emotion)]) for row, u in zip(shares, self.utterances, strict=True)]
 
-    def _answers(self, model: BlspEmoForConditionalGeneration) -> Examples:
+    def _answers(self, model: BlspEmoForConditionalGeneration) -> SpeechTextDataset:
         """Every utterance with the question and each of the five answers."""
         text, rows = self.utterances[0].text, []
         chats = [chat(prompts.SYSTEM, prompts.IDENTIFY + prompts.TOLD.format(emotion=e) + text) for e in EMOTIONS]
         answers = answer(model.llm, self.processor.tokenizer, chats, max_new_tokens=32, batch_size=len(chats))
         own = {e: {"output": a.text} for e, a in zip(EMOTIONS, answers, strict=True) if parse_emotion(a.text) == e}
         rows = [name_emotion(u, e) | own.get(e, {}) for u in self.utterances for e in EMOTIONS]
-        return Examples(rows, self.processor, self.root)
+        return SpeechTextDataset(rows, self.processor, self.root)
 
 
 def encode_clips(model: BlspEmoForConditionalGeneration, batch: dict, times: int) -> dict:

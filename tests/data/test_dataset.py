@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from blsp_core.data import prompts
-from blsp_core.data.dataset import EncoderCache, Examples, collate, encoder_states, shared_prefix
+from blsp_core.data.dataset import EncoderCache, SpeechTextDataset, collate, encoder_states, shared_prefix
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
 
@@ -23,7 +23,7 @@ def rows(corpus):
 
 @pytest.fixture
 def data(rows, corpus, speech_model):
-    return Examples(rows, speech_model[1], corpus[0])
+    return SpeechTextDataset(rows, speech_model[1], corpus[0])
 
 
 def trained_on(ids, labels):
@@ -60,14 +60,14 @@ def test_there_is_a_placeholder_for_every_speech_embedding_and_the_teacher_reads
 
 def test_a_row_can_bring_its_own_system_prompt_and_need_no_label(rows, corpus, speech_model):
     row = rows[0] | {"system": "be brief", "instruction": "say it: ", "emotion": ""}
-    item = Examples([row], speech_model[1], corpus[0])[0]
+    item = SpeechTextDataset([row], speech_model[1], corpus[0])[0]
     read = speech_model[1].tokenizer.decode(item["text_ids"])
     assert "be brief" in read and "say it: " + rows[0]["text"] in read and item["emotion"] == -100
 
 
 def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus, speech_model, tmp_path):
     pairs = [row | {"instruction": i} for row in rows[:2] for i in ("a ", "b ")]
-    data = Examples(pairs, speech_model[1], corpus[0])
+    data = SpeechTextDataset(pairs, speech_model[1], corpus[0])
     ids, features = data[0]["speech_ids"], data[0]["sound"]
     assert data[1]["sound"] is features and data[2]["sound"] is not features
     data.encode_once(speech_model[0], tmp_path)
@@ -75,7 +75,7 @@ def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus
     assert data[1]["sound"] is states and isinstance(states, torch.Tensor)
     wanted, _ = speech_model[0].encode(features.features[None])
     assert torch.allclose(states.float(), wanted[0], atol=1e-2)  # kept as float16
-    later = Examples(pairs, speech_model[1], corpus[0])
+    later = SpeechTextDataset(pairs, speech_model[1], corpus[0])
     later.encode_once(speech_model[0], tmp_path)
     assert later[0]["speech_ids"] == ids  # counted from the encoder's frames
     assert collate([later[0], later[2]])["encoder_attention_mask"].sum(1).tolist() == [
@@ -84,23 +84,23 @@ def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus
 
 
 def test_without_keep_nothing_stays_in_memory_and_an_item_is_the_same_the_next_time(rows, corpus, speech_model):
-    data = Examples(rows, speech_model[1], corpus[0], keep=False)
+    data = SpeechTextDataset(rows, speech_model[1], corpus[0], keep=False)
     first, again = data[1], data[1]
     assert not data.sounds and not data.tokens and first["speech_ids"] == again["speech_ids"]
     assert torch.equal(first["sound"].features, again["sound"].features)
 
 
 def test_spec_augment_differs_at_every_use_and_leaves_the_stored_log_mel_as_it_is(rows, corpus, speech_model):
-    data = Examples(rows, speech_model[1], corpus[0], augment=True)
+    data = SpeechTextDataset(rows, speech_model[1], corpus[0], augment=True)
     first, second = (data[0]["sound"] for _ in range(2))
-    kept = Examples(rows, speech_model[1], corpus[0])[0]["sound"]
+    kept = SpeechTextDataset(rows, speech_model[1], corpus[0])[0]["sound"]
     assert not torch.equal(first.features, second.features) and first.frames == second.frames == kept.frames
     assert torch.equal(data.sounds[rows[0]["audio"]].features, kept.features)
 
 
 def test_nothing_to_train_on_is_an_error(corpus, speech_model):
     with pytest.raises(StudyError, match="no continuation is left to train on; look at rejected.jsonl"):
-        Examples([], speech_model[1], corpus[0])
+        SpeechTextDataset([], speech_model[1], corpus[0])
 
 
 def test_the_shared_prefix_is_what_all_rows_have_in_common():

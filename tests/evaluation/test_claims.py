@@ -207,14 +207,14 @@ def controlled(evaluated, shuffled, on_control):
 
 def test_the_controls_pass_for_a_study_that_measures_recognition(evaluated):
     rows = controlled(evaluated, shuffled=-1, on_control=-1)
-    assert rows["random-tones"]["verdict"] == claims.PASSED
+    assert rows["random-emotions"]["verdict"] == claims.PASSED
     assert rows["shuffled-labels"]["verdict"] in (claims.PASSED, claims.INCONCLUSIVE)
 
 
 def test_a_control_fails_where_the_label_leaks(evaluated):
     rows = controlled(evaluated, shuffled=0.8, on_control=0.8)
     assert {row["verdict"] for row in rows.values()} == {claims.FAILED}
-    assert rows["random-tones"]["measured"]["difference"] > 0.5
+    assert rows["random-emotions"]["measured"]["difference"] > 0.5
 
 
 def test_controls_that_were_not_run_are_not_measured(evaluated):

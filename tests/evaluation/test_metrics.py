@@ -60,7 +60,7 @@ def test_the_standard_error_of_a_figure_that_is_no_mean_is_that_of_the_bootstrap
 def test_requests_are_scored_emotion_by_emotion(judge):
     spoken = [utterance(emotion=emotion, id=emotion) for emotion in ("sad", "angry")]
     figures = metrics.measure([metrics.judge(spoken_requests(), "blsp-emo", spoken, ["helpful, sad"] * 2, judge)])
-    assert figures["tone_by_tone"] == {"sad": 1.0, "angry": 0.0}
+    assert figures["empathy_by_emotion"] == {"sad": 1.0, "angry": 0.0}
     assert (figures["quality"], figures["empathy"], figures["n"]) == (1.0, 0.5, 2)
 
 

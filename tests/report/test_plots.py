@@ -56,13 +56,13 @@ def drawn(predictions):
         "layers": lambda: plots.layers(
             shares(corpus=["acted", "talk"], layer=range(5))[["corpus", "layer", "value"]], {"acted": 0.9}
         ),
-        "embeddings": lambda: plots.tone_map(points, [*EMOTIONS] * 10, {"blsp": "linear probe: 20 %"}),
+        "embeddings": lambda: plots.embedding_map(points, [*EMOTIONS] * 10, {"blsp": "linear probe: 20 %"}),
         "accuracy": lambda: plots.accuracy(recognised, {"acted": 0.2}, tables.TITLES),
         "confusions": lambda: plots.confusions(
             dict.fromkeys(SYSTEMS[5:9], tables.confusions(metrics)["acted"]["probe"])
         ),
         "quality": lambda: plots.quality_against_empathy(tables.requests(metrics)),
-        "empathy": lambda: plots.empathy_by_tone(tables.empathy_by_tone(metrics)),
+        "empathy": lambda: plots.empathy_by_emotion(tables.empathy_by_emotion(metrics)),
         "dialogues": lambda: plots.preferences(pairs),
         "errors": lambda: plots.errors_by_sound(shares(system=SYSTEMS[:4], measure=measures, fifth=range(1, 6))),
         "amounts": lambda: plots.amounts(measured),
@@ -111,8 +111,8 @@ def test_without_data_there_is_no_figure():
         assert getattr(plots, draw)(nothing) is None
     for draw in ("confusions", "preferences"):
         assert getattr(plots, draw)({}) is None
-    assert plots.tone_map({}, []) is None and plots.one_sentence({}, {}, "", {}) is None
-    assert plots.training_curves({}, {"loss": "a"}) is None and plots.empathy_by_tone(nothing) is None
+    assert plots.embedding_map({}, []) is None and plots.one_sentence({}, {}, "", {}) is None
+    assert plots.training_curves({}, {"loss": "a"}) is None and plots.empathy_by_emotion(nothing) is None
 
 
 def test_a_reply_that_is_the_same_in_all_emotions_is_written_once():

@@ -49,7 +49,7 @@ def test_without_a_judge_nothing_is_said_of_replies(predictions, published):
     unscored = {"requests": [{key: row[key] for key in row if key not in ("quality", "empathy")}
                              for row in predictions["blsp"][1]["requests"]]}  # fmt: skip
     metrics = measure_all({"blsp": {1: unscored | {"ser.acted": predictions["blsp"][1]["ser.acted"]}}})
-    assert tables.requests(metrics).empty and tables.empathy_by_tone(metrics).empty
+    assert tables.requests(metrics).empty and tables.empathy_by_emotion(metrics).empty
     assert list(tables.overview(metrics, published)) == ["system", "acted (IEMOCAP)"]
 
 
@@ -95,11 +95,11 @@ def test_errors_are_counted_in_fifths_within_each_emotion():
 
 
 def test_heads_and_speakers_have_rows_only_where_they_were_evaluated(predictions):
-    assert tables.heads_table(predictions).empty and tables.unmet_table(predictions, []).empty
+    assert tables.heads_table(predictions).empty and tables.held_out_table(predictions, []).empty
     rows = [row | {"head": row["reference"]} for row in predictions["blsp-emo"][1]["ser.acted"]]
     table = tables.heads_table({"blsp-emo": {1: {"ser.acted": rows}}})
     assert table.loc[0, "emotion head"] == 100 and table.loc[0, "LLM"] < 100
-    table = tables.unmet_table({"probe": predictions["probe"]}, ["s0", "s1"])
+    table = tables.held_out_table({"probe": predictions["probe"]}, ["s0", "s1"])
     assert len(table) == 5 and table.loc[0, "held-out speakers"].endswith("]")
 
 

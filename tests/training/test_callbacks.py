@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from blsp_core.data import prompts
-from blsp_core.data.dataset import Examples, collate
+from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.targets import name_emotion
 from blsp_core.inference.llm import Answer
@@ -24,7 +24,7 @@ def parts(stage1):
 @pytest.fixture
 def run(parts, corpus, tmp_path):
     (model, processor), (folder, utterances) = parts, corpus
-    data = Examples([name_emotion(u, u.emotion) for u in utterances], processor, folder)
+    data = SpeechTextDataset([name_emotion(u, u.emotion) for u in utterances], processor, folder)
     model.set_trainable(adapter=True)
 
     def run(steps=6, rate=0.02, stop_after=None):
@@ -67,7 +67,7 @@ def test_a_clips_probability_does_not_depend_on_the_other_clips(parts, corpus, t
 def test_a_clip_with_five_answers_is_encoded_once(parts, corpus, monkeypatch):
     model, processor = parts
     rows = [name_emotion(utterance, emotion) for utterance in corpus[1][:2] for emotion in EMOTIONS]
-    data, encoded, encode = Examples(rows, processor, corpus[0]), [], model.encode
+    data, encoded, encode = SpeechTextDataset(rows, processor, corpus[0]), [], model.encode
     batch = collate([data[place] for place in range(len(rows))])
     with torch.no_grad():
         wanted = callbacks.log_likelihood(model, batch)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from blsp_core.data.dataset import Examples, collate
+from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import as_row
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment, count, emotion_loss
@@ -19,7 +19,7 @@ def parts(stage1, corpus):
     model.set_trainable(adapter=True, head=True)
     rows = [{**as_row(u), "instruction": "say: ", "output": "ha" * (1 + n)} for n, u in enumerate(corpus[1])]
     rows = [row | {"early_stop": False, "emotion": row["emotion"] * (n not in (1, 2))} for n, row in enumerate(rows)]
-    return model, Examples(rows, BlspEmoProcessor.from_pretrained(stage1), corpus[0])
+    return model, SpeechTextDataset(rows, BlspEmoProcessor.from_pretrained(stage1), corpus[0])
 
 
 @pytest.mark.parametrize("objective", [SemanticAlignment(2.0), SemanticAlignment(2.0, shift=False), EMOTION])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from blsp_core.data.dataset import Examples, collate
+from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import as_row
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration
@@ -89,7 +89,7 @@ def test_both_stages_train_as_well_with_backbones_in_half_precision(
         torch.manual_seed(1)
         model, processor = start(stage1, backbones)
         places = {"checkpoints": tmp_path / "unfinished", "log": tmp_path / "log.csv"}
-        train(model, Examples(rows, processor, corpus[0]), collate, objective, **options, **places)
+        train(model, SpeechTextDataset(rows, processor, corpus[0]), collate, objective, **options, **places)
         losses[dtype] = pd.read_csv(tmp_path / "log.csv")["loss"]
     assert losses[torch.bfloat16].iloc[-1] < 0.95 * losses[torch.bfloat16].iloc[0]
     assert abs(losses[torch.bfloat16] / losses[torch.float32] - 1).max() < 0.03
