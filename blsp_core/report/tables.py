@@ -275,7 +275,7 @@ def replies_table(
 
 
 def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
-    """What `plots.embedding_map` takes: points, emotions and a note for each model, of its embeddings.csv (of one run)."""
+    """What `plots.embedding_map` takes, from the embeddings.csv of one run a model: points, emotions and notes."""
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
     notes = {name: _probe(points[name], frame) for name, frame in frames.items()}

@@ -19,7 +19,7 @@ SCHEDULE = (
 def schedule(settings) -> dict:
     """The settings that `trainer.train` takes."""
     found = {name: value for name, value in vars(settings).items() if name in SCHEDULE}
-    return found | {"steps": round(settings.steps * getattr(settings, "steps_factor", 1))}
+    return found | {"steps": round(settings.steps * vars(settings).get("steps_factor", 1))}
 
 
 def begin_stage1(settings, whisper: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
