@@ -259,6 +259,7 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
             str(source), str(executed), parameters=dict(parameters), kernel_name=KERNEL["name"], language="python",
             kernel_manager_class=Kernel, progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
             request_save_on_cell_execute=False, autosave_cell_every=0,
+            extra_arguments=["--HistoryManager.enabled=False", "--Application.log_level=CRITICAL"],
         )  # fmt: skip
     except Exception as error:
         kind, said = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error)).strip()
