@@ -290,7 +290,7 @@ def _probe(points: np.ndarray, frame: pd.DataFrame) -> str:
     speakers = frame["speaker"].nunique()
     if min(speakers, frame["emotion"].nunique()) < 2:
         return ""
-    scaled, probe = (points - points.mean(axis=0)) / points.std(axis=0), LogisticRegression(max_iter=2000)
+    scaled, probe = (points - points.mean(axis=0)) / points.std(axis=0).clip(1e-9), LogisticRegression(max_iter=2000)
     folds = GroupKFold(min(5, speakers))
     scores = cross_val_score(probe, scaled, frame["emotion"], groups=frame["speaker"], cv=folds)
     return f"linear probe: {100 * scores.mean():.0f} %"
