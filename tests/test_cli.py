@@ -301,14 +301,13 @@ def test_export_overwrites_nothing_and_leaves_nothing_unfinished(folder):
 
 
 @pytest.mark.parametrize("app", ["generate_app", "convert_app", "export_app"])
-def test_help_comes_with_examples_and_in_less_than_a_second(app):
-    program = f"from blsp_core.cli import {app}; {app}()"
-    begun = time.perf_counter()
-    shown = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - begun < 3  # of a machine that does other things too
-    assert "Example" in shown.stdout and "--version" in shown.stdout and "--install-completion" in shown.stdout
-    loaded = "import sys; from blsp_core import cli; print({'torch', 'transformers'} & sys.modules.keys())"
-    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout == "set()\n"
+def test_help_comes_with_examples_and_without_loading_torch(app):
+    program = f"import sys; sys.argv[0] = 'blsp-x'; from blsp_core.cli import {app} as run"
+    shown = "run(standalone_mode=False); print('loaded:', {'torch', 'transformers'} & sys.modules.keys())"
+    command = [sys.executable, "-c", f"{program}; {shown}", "--help"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Example" in found and "--version" in found and "--install-completion" in found
+    assert found.endswith("loaded: set()\n")
 
 
 def test_help_has_the_papers_question_for_the_emotion():

@@ -32,6 +32,7 @@ UNKNOWN = {"value": None, "uncertain": False, "words": None}
 REPLIES = ("quality", "empathy")
 SYSTEMS = tuple(NAMES)  # the paper's Tables 1 to 3, with our bounds
 VARIANTS = (MAIN, "no-semantic-stage", "no-emotion-loss", "other-writer", "multitask", "blsp-ser")
+SUMMARY = ("whisper+llm", "probe", "wavlm+llm", "salmonn", "blsp", MAIN)  # of the README
 PAPER = {  # table -> its columns and rows
     "table1": (("iemocap", "meld", "ravdess", "mer-test1", "mer-test2"), SYSTEMS),
     "table2": (("speechalpaca", *REPLIES), SYSTEMS),
@@ -111,7 +112,7 @@ def overview(
             cells[TITLES.get(column, column)] = cell(row) + _paper(paper, " ({})")
     table = pd.DataFrame(rows.values()).fillna("")
     order = [TITLES.get(column, column) for column in columns or ()] if len(rows) else []
-    return table[["system", *order]] if order else table
+    return table[["system", *(column for column in order if column in table)]] if order else table
 
 
 def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:

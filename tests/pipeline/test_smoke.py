@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from ruamel.yaml import YAML
 
 from blsp_core.data.manifest import read_jsonl, write_jsonl
@@ -166,3 +168,84 @@ def test_predictions_of_another_program_are_scored_like_the_rest(study):
     ]
     assert {**results[0], "run": 0} == {**results[1], "run": 0}
     study.run("git", "checkout", "-q", "params.yaml")
+
+
+LOSS = """
+
+def norm_loss(output, batch):
+    return {"norm": output.speech_embeddings.float().pow(2).mean()}
+
+
+LOSSES["norm"] = norm_loss
+"""
+ADAPTER = """
+
+class MeanAdapter(nn.Module):
+    def __init__(self, input_dim, encoder_dim, llm_dim, factor=4):
+        super().__init__()
+        self.factor, self.projection = factor, nn.Linear(input_dim, llm_dim)
+
+    def forward(self, hidden, mask):
+        windows = nn.functional.pad(hidden * mask[..., None], (0, 0, 0, -hidden.shape[1] % self.factor))
+        real = nn.functional.pad(mask, (0, -mask.shape[1] % self.factor)).unflatten(1, (-1, self.factor)).any(2)
+        return self.projection(windows.unflatten(1, (-1, self.factor)).mean(2)), real
+
+    @staticmethod
+    def output_lengths(frames, factor=4):
+        return -(-frames // factor)
+
+    def scale_to(self, size):
+        pass
+
+
+ADAPTERS["mean"] = MeanAdapter
+"""
+CORPUS = """
+from blsp_core.data.corpora.base import Clip, Corpus
+
+
+def read(folder):
+    for path in sorted(folder.glob("*.wav")):
+        yield Clip(path, path.stem, path.stem.split("-")[0], "kids are talking", path.stem.split("-")[1], "all")
+
+
+CORPUS = Corpus(
+    name="mine", source="here", licence="CC0", language="en", labels={"happy": "happy", "sad": "sad"},
+    expected={"all": 2}, kept={"test": 2}, read=read, splits={"all": "test"},
+)
+"""
+BASELINE = """
+
+class AlwaysHappy(TextLLM):
+    def answer(self, utterances, task):
+        return ["The speaker sounds happy."] * len(utterances)
+"""
+
+
+@pytest.mark.slow
+def test_an_idea_is_one_file_and_one_line(study):
+    study.append("blsp_core/training/objectives.py", LOSS)
+    study.append("blsp_core/model/adapters.py", ADAPTER)
+    study.append("blsp_core/evaluation/systems.py", BASELINE)
+    (study.root / "blsp_core/data/corpora/mine.py").write_text(CORPUS, encoding="utf-8")
+    for name in ("happy-a", "sad-b"):
+        (study.root / "data/corpora/mine").mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(len(name)).normal(0, 0.1, 16_000)
+        soundfile.write(study.root / f"data/corpora/mine/{name}.wav", noise, 16_000)
+    study.change("stage2", "norm_weight", to=0)
+    study.change("data", "corpora", "mine", to={})
+    study.change("systems", "always-happy", to={"class": "AlwaysHappy", "reads": "manifests"})
+    core = study.params["runs"]["core"]
+    variants = {
+        "no-lora": {"stage": "stage2", "from": "models/blsp", "seed": 1, "lora_rank": 0},
+        "norm": {"stage": "stage2", "from": "models/blsp", "seed": 1, "norm_weight": 0.1},
+        "mean": {"stage": "stage1", "from": "llm", "seed": 1, "adapter": {"type": "mean", "factor": 4}},
+    }
+    study.change("runs", "core", to={**core, **variants})
+    for stage in (*(f"train@{name}" for name in variants), "evaluate@mean", "baseline@always-happy", "data"):
+        assert ran(study.dvc("repro", "--single-item", stage)) == {stage}
+    data = study.root / "data/smoke"
+    assert "norm" in (data / "training/core/norm/log.csv").read_text().splitlines()[0].split(",")
+    assert (data / "manifests/mine.test.jsonl").read_text().count("\n") == 2
+    rows = read_jsonl(data / "evaluation/core/always-happy/predictions.jsonl")
+    assert {row["predicted"] for row in rows if row["task"].startswith("ser.")} == {"happy"}

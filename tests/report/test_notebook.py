@@ -39,7 +39,7 @@ def study(tmp_path, monkeypatch, predictions):
             folder / f"evaluation/core/{name}/predictions.jsonl", [row for rows in tasks.values() for row in rows]
         )
     (folder / "transcripts").mkdir()
-    (folder / "transcripts/results.json").write_text(json.dumps({"run": run, "acted": {"wer": 0.01}}))
+    (folder / "transcripts/results.json").write_text(json.dumps({"run": run, "corpora": {"acted": {"wer": 0.01}}}))
     log = pd.DataFrame({"step": [10, 20], "response_ce": [2.0, 1.0], "emotion_ce": [1.0, 0.5]})
     log.to_csv(folder / "training/core/blsp-emo/log.csv", index=False)
     monkeypatch.chdir(tmp_path)
