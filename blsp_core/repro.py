@@ -35,25 +35,29 @@ def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:
 
 def path_lengths(needs: dict[str, set[str]]) -> dict[str, float]:
     """Stage -> minutes from its start to the end of the longest chain of stages that wait for it."""
+    after = {name: [other for other, of in needs.items() if name in of] for name in needs}
     lengths: dict[str, float] = {}
-
-    def length(name: str) -> float:
-        if name not in lengths:
-            after = [length(other) for other, of in needs.items() if name in of]
-            lengths[name] = MINUTES.get(name.split(":")[-1].split("@")[0], 1) + max(after, default=0)
-        return lengths[name]
-
-    return {name: length(name) for name in needs}
+    while len(lengths) < len(needs):  # from the last stages to the first
+        for name in [name for name in needs if name not in lengths and all(other in lengths for other in after[name])]:
+            own = MINUTES.get(name.split(":")[-1].split("@")[0], 1)
+            lengths[name] = own + max((lengths[other] for other in after[name]), default=0)
+    return lengths
 
 
 def start(name: str, threads: int) -> tuple[subprocess.Popen, object]:
-    """Begin a stage in a session of its own, so that it can be interrupted with all that it has started."""
-    output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    """Begin a stage in a session of its own, to be interrupted with all that it has started."""
+    output = tempfile.TemporaryFile()
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}
     options = {"stdout": output, "stderr": subprocess.STDOUT, "env": environment, "start_new_session": True}
     return subprocess.Popen(command, **options), output
+
+
+def lines_of(output) -> list[str]:
+    """What a stage has printed; read without moving the place where it writes."""
+    said = os.pread(output.fileno(), 1 << 20, max(0, os.fstat(output.fileno()).st_size - (1 << 20)))
+    return [line for line in said.decode(errors="replace").splitlines() if line.strip()] or [""]
 
 
 @app.command()
@@ -66,7 +70,8 @@ def repro(
         raise typer.BadParameter(f"{level!r}; wanted is one of {', '.join(FILES)}")
     needs = wanted_stages(Path.cwd(), level)
     lengths = path_lengths(needs)
-    waiting, running, done, failed, begun = set(needs), {}, set(), set(), time.perf_counter()
+    waiting, running, done, failed = set(needs), {}, set(), set()
+    begun = shown = time.perf_counter()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while (waiting and not failed) or running:
@@ -79,13 +84,16 @@ def repro(
             time.sleep(0.1)
             for name in [name for name, (process, *_) in running.items() if process.poll() is not None]:
                 process, output, since = running.pop(name)
-                output.seek(0)
-                said = output.read()
                 (failed if process.returncode else done).add(name)
-                how = "failed" if process.returncode else "done" if "Running stage" in said else "unchanged"
+                ran = any(line.startswith("Running stage") for line in lines_of(output))
+                how = "failed" if process.returncode else "done" if ran else "unchanged"
                 typer.echo(f"{len(done)}/{len(needs)} {name}: {how}, {time.perf_counter() - since:.0f} s")
                 if process.returncode:
-                    typer.echo("\n".join(said.strip().splitlines()[-8:]), err=True)
+                    typer.echo("\n".join(lines_of(output)[-8:]), err=True)
+            if time.perf_counter() > shown + 15:
+                shown = time.perf_counter()
+                for name, (_, output, _) in running.items():
+                    typer.echo(f"  {name}: {lines_of(output)[-1]}")
     finally:
         for process, *_ in running.values():
             os.killpg(process.pid, signal.SIGINT)
@@ -93,7 +101,3 @@ def repro(
     typer.echo(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
     if failed:
         raise typer.Exit(1)
-
-
-def main() -> None:
-    app()

@@ -32,7 +32,7 @@ UNKNOWN = {"value": None, "uncertain": False, "words": None}
 REPLIES = ("quality", "empathy")
 SYSTEMS = tuple(NAMES)  # the paper's Tables 1 to 3, with our bounds
 VARIANTS = (MAIN, "no-semantic-stage", "no-emotion-loss", "other-writer", "multitask", "blsp-ser")
-SUMMARY = ("whisper+llm", "probe", "wavlm+llm", "salmonn", "blsp", MAIN)  # of the README
+SUMMARY = ("text+llm", "whisper+llm", "probe", "wavlm+llm", "salmonn", "blsp", MAIN, "gold+llm")  # of the README
 PAPER = {  # table -> its columns and rows
     "table1": (("iemocap", "meld", "ravdess", "mer-test1", "mer-test2"), SYSTEMS),
     "table2": (("speechalpaca", *REPLIES), SYSTEMS),

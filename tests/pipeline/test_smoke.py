@@ -51,7 +51,7 @@ class Copy:
 
     def repro(self, level: str) -> set[str]:
         """The stages that `blsp-repro` executed."""
-        said = self.python("-c", "from blsp_core.repro import main; main()", level, "-j", "2")
+        said = self.python("-c", "from blsp_core.repro import app; app()", level, "-j", "2")
         return set(re.findall(r"^\d+/\d+ (.+): done", said, re.MULTILINE))
 
     def commit(self) -> None:
