@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from blsp_core.data.manifest import (
-    Turn, Utterance, append_jsonl, as_row, of_row, read_jsonl, read_manifest, write_manifest,
-)  # fmt: skip
+from blsp_core.data.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
 from blsp_core.errors import StudyError
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
@@ -32,8 +30,7 @@ def test_a_line_has_a_history_only_where_something_went_before():
 
 
 def test_the_turns_of_a_dialogue_are_utterances_of_their_own_with_the_assistants_words_between():
-    own = {"id": "a-1#0", "text": "we saw the cat", "emotion": "happy", "audio": "a.flac:5:9", "duration": 0.5}
-    first = replace(ROW, **own)
+    first = replace(ROW, id="a-1#0", text="we saw the cat", emotion="happy", audio="a.flac:5:9", duration=0.5)
     assert LATER.turns == [first, "please go on.", ROW]
     assert LATER.spoken == [first, ROW] and ROW.turns == ROW.spoken == [ROW]
 
@@ -82,8 +79,7 @@ def test_a_byte_order_mark_or_windows_line_ends_are_read_but_no_file_an_empty_or
 
 def test_a_broken_line_is_named_and_ignored_only_at_the_end_of_an_unfinished_file(tmp_path):
     path = tmp_path / "a.jsonl"
-    append_jsonl(path, [{"a": "é"}])
-    path.write_bytes(path.read_bytes() + '{"a": "é'.encode()[:-1])
+    path.write_bytes('{"a": "é"}\n{"a": "é'.encode()[:-1])
     assert read_jsonl(path, unfinished=True) == [{"a": "é"}]
     path.write_text('{"a": 1}\n{"a": \n')
     for unfinished in (False, True):

@@ -27,9 +27,8 @@ def written(clips, writer="llm", **values):
     ]
 
 
-EMOTION = written(CLIPS) + [
-    row | {"instruction": prompts.REPEAT, "output": row["text"]} for row in written(CLIPS[:10])
-]  # fmt: skip
+REPEATED = [row | {"instruction": prompts.REPEAT, "output": row["text"]} for row in written(CLIPS[:10])]
+EMOTION = written(CLIPS) + REPEATED
 PLAIN = [row | {"id": "plain-" + row["id"], "instruction": prompts.CONTINUE} for row in written(CLIPS[:4], "plain")]
 
 
