@@ -29,10 +29,9 @@ def test_pitch_is_that_of_the_voice_and_noise_has_none():
 
 def test_level_is_in_decibels_of_full_scale_and_rate_in_words_a_second():
     square = np.sign(voice(100))
-    frame = acoustics.prosody([ROW, ROW], [square, 0.1 * square])
-    assert list(frame["level, dB"]) == pytest.approx([0, -20], abs=0.1)
-    assert list(frame["emotion"]) == ["sad", "sad"] and list(frame["rate, words/s"]) == [2.0, 2.0]
-    assert np.isfinite(acoustics.level(np.zeros(1000)))
+    frame = acoustics.prosody([ROW] * 3, [square, 0.1 * square, 0 * square])
+    assert list(frame["level, dB"]) == pytest.approx([0, -20, -120], abs=0.1)
+    assert set(frame["emotion"]) == {"sad"} and set(frame["rate, words/s"]) == {2.0}
 
 
 def test_the_linear_probe_separates_what_is_separable_and_nothing_else():

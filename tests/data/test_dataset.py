@@ -15,9 +15,8 @@ from blsp_core.errors import StudyError
 @pytest.fixture(scope="module")
 def rows(corpus):
     answers = ["it was a sad moment.", "some time later they saw the dog again.", "yes", "everyone cheered"] * 2
-    parts = enumerate(zip(corpus[1], answers, strict=True))
-    own = {"instruction": prompts.CONTINUE}
-    return [{**vars(row), **own, "output": answer, "early_stop": i == 0} for i, (row, answer) in parts]
+    own = [{"instruction": prompts.CONTINUE, "output": text, "early_stop": text == "yes"} for text in answers]
+    return [vars(row) | more for row, more in zip(corpus[1], own, strict=True)]
 
 
 @pytest.fixture
@@ -36,9 +35,7 @@ def test_only_the_response_has_labels_and_it_ends_its_turn_unless_the_limit_cut_
             assert tokenizer.decode(response, skip_special_tokens=True).strip() == row["output"]
 
 
-def test_there_is_a_placeholder_for_every_speech_embedding_and_the_teacher_reads_the_transcript(
-    make, rows, speech_model
-):
+def test_speech_embeddings_have_placeholders_and_the_teacher_reads_the_transcript(make, rows, speech_model):
     (model, processor), data = speech_model, make(rows)
     batch = collate(list(data))
     _, mask = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
@@ -72,18 +69,14 @@ def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(make, rows, 
     assert mask.sum(1).tolist() == [len(later[i]["sound"]) for i in (0, 2)]
 
 
-def test_without_keep_nothing_stays_in_memory_and_an_item_is_the_same_the_next_time(make, rows):
-    data = make(rows, keep=False)
-    first, again = data[1], data[1]
+def test_nothing_stays_in_memory_without_keep_and_spec_augment_differs_at_every_use(make, rows):
+    data, augmented = make(rows, keep=False), make(rows, augment=True)
+    first, again, *masked = data[1], data[1], augmented[1]["sound"], augmented[1]["sound"]
     assert not data.sounds and not data.tokens and first["speech_ids"] == again["speech_ids"]
     assert torch.equal(first["sound"].features, again["sound"].features)
-
-
-def test_spec_augment_differs_at_every_use_and_leaves_the_stored_log_mel_as_it_is(make, rows):
-    data, kept = make(rows, augment=True), make(rows)[0]["sound"]
-    first, second = (data[0]["sound"] for _ in range(2))
-    assert not torch.equal(first.features, second.features) and first.frames == second.frames == kept.frames
-    assert torch.equal(data.sounds[rows[0]["audio"]].features, kept.features)
+    assert not torch.equal(masked[0].features, masked[1].features)
+    assert torch.equal(augmented.sounds[rows[1]["audio"]].features, first["sound"].features)  # stored as it is
+    assert {sound.frames for sound in masked} == {first["sound"].frames}
 
 
 def test_nothing_to_train_on_is_an_error(make):

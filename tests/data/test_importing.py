@@ -11,7 +11,7 @@ import soundfile
 import trees
 
 from blsp_core.data.audio import load_audio
-from blsp_core.data.corpora.importing import folds_by_speaker, import_corpus, without_copies
+from blsp_core.data.corpora.importing import folds_by_speaker, import_corpus
 from blsp_core.data.manifest import Utterance, plain_words, read_manifest
 from blsp_core.errors import StudyError
 
@@ -35,10 +35,6 @@ def ravdess(original, tmp_path):
 
 def run(tmp_path, **settings):
     return import_corpus("ravdess", settings, tmp_path, tmp_path / "data/laptop")
-
-
-def everybody(tmp_path, **settings):
-    return run(tmp_path, **settings).manifests["ravdess.test"]
 
 
 def check_complete(imported, root):
@@ -88,7 +84,7 @@ def test_the_sound_is_the_corpus_s_own_at_16_khz_mono_and_longer_clips_are_cut(r
 def test_a_link_serves_and_the_sound_may_stay_where_it_is(original, tmp_path):
     (tmp_path / "data/corpora").mkdir(parents=True)
     (tmp_path / "data/corpora/ravdess").symlink_to(original)
-    row = everybody(tmp_path, copy=False, longest=0.01)[0]
+    row = run(tmp_path, copy=False, longest=0.01).manifests["ravdess.test"][0]
     assert row.audio == f"{original.resolve() / FIRST}:0:160" and row.duration == 0.01
     assert len(load_audio(row.audio, tmp_path)) == 160
     assert not (tmp_path / "data/laptop/corpora").exists()
@@ -99,7 +95,8 @@ def test_silence_around_the_voice_is_cut_off_where_that_is_asked(copy, rate, rav
     noise = np.random.default_rng(1).normal(0, 1e-3, int(2.5 * rate))
     noise[rate : rate * 3 // 2] += 0.5 * np.sin(2 * np.pi * 220 * np.arange(rate // 2) / rate)
     soundfile.write(ravdess / FIRST, noise, rate)
-    whole, trimmed = (everybody(tmp_path, copy=copy, trim_below=below)[0] for below in (None, 40))
+    imported = [run(tmp_path, copy=copy, trim_below=below).manifests for below in (None, 40)]
+    whole, trimmed = (manifests["ravdess.test"][0] for manifests in imported)
     assert whole.duration == 2.5 and trimmed.duration == pytest.approx(0.7, abs=0.03)
     sound = load_audio(trimmed.audio, tmp_path / "data/laptop")
     assert len(sound) == pytest.approx(trimmed.duration * 16_000, abs=8)
@@ -164,26 +161,20 @@ def test_the_same_file_under_two_names_is_reported_and_stays_on_one_side(ravdess
     shutil.copy(ravdess / f"Actor_01/{one}.wav", ravdess / f"Actor_24/{other}.wav")
     imported = run(tmp_path)
     assert imported.report["same_file"] == [[f"ravdess-{one}", f"ravdess-{other}"]]
-    for k in range(1, 7):
-        rows = [row for split in SPLITS for row in imported.manifests[f"ravdess.fold{k}.{split}"]]
-        assert len({row.split for row in rows if row.id.endswith((one, other))}) == 1
-    assert imported.report["same_file_left_out"] == 2
-    assert len(imported.manifests["ravdess.test"]) == 864
+    folds = [[row for s in SPLITS for row in imported.manifests[f"ravdess.fold{k}.{s}"]] for k in range(1, 7)]
+    sides = [{row.split for row in rows if row.id.endswith((one, other))} for rows in folds]
+    assert sides == [{"test"}, *[{"train"}] * 4, {"test"}]  # the later split keeps it
+    assert imported.report["same_file_left_out"] == 2 and len(imported.manifests["ravdess.test"]) == 864
 
 
-def row(number: int, speaker: str, split: str) -> Utterance:
-    return Utterance("a.wav", "words", "sad", f"r-{number}", speaker, "en", 1.0, "r", split)
-
-
-def test_the_later_split_keeps_the_copy():
-    rows = [row(0, "a", "train"), row(1, "b", "validation"), row(2, "c", "test"), row(3, "c", "test")]
-    for copies in ({"r-0", "r-1"}, {"r-0", "r-2", "r-3"}):
-        assert [r.id for r in without_copies(rows, [copies])] == ["r-1", "r-2", "r-3"]
+def seven_speakers() -> list[Utterance]:
+    fields = ("en", 1.0, "r", "train")
+    return [Utterance("a.wav", "words", "sad", f"r-{i}", f"s{i % 7}", *fields) for i in range(21)]
 
 
 @pytest.mark.parametrize(("count", "validation"), [(2, 1), (3, 2), (5, 1), (7, 3)])
 def test_folds_test_everybody_once_and_never_who_trains_or_validates(count, validation):
-    made = folds_by_speaker([row(i, f"s{i % 7}", "train") for i in range(21)], count, validation)
+    made = folds_by_speaker(seven_speakers(), count, validation)
     of = [{split: {r.speaker for r in fold if r.split == split} for split in SPLITS} for fold in made]
     assert sorted(name for fold in of for name in fold["test"]) == [f"s{i}" for i in range(7)]
     for fold in of:
@@ -193,13 +184,15 @@ def test_folds_test_everybody_once_and_never_who_trains_or_validates(count, vali
 @pytest.mark.parametrize(("count", "validation"), [(1, 1), (8, 1), (2, 3), (7, 0)])
 def test_folds_that_leave_a_split_empty_are_refused(count, validation):
     with pytest.raises(StudyError, match=f"folds: {count} of 7 speakers with {validation} for validation"):
-        folds_by_speaker([row(i, f"s{i}", "train") for i in range(7)], count, validation)
+        folds_by_speaker(seven_speakers(), count, validation)
 
 
 def test_a_corpus_may_serve_whole_as_one_split_or_by_its_own(ravdess, tmp_path):
-    assert {k: len(v) for k, v in run(tmp_path, split="test").manifests.items()} == {"ravdess.test": 864}
-    own = {k: len(v) for k, v in run(tmp_path, folds=0, splits=["train", "test"]).manifests.items()}
-    assert own == {"ravdess.train": 576, "ravdess.test": 144}
+    for settings, counts in (
+        ({"split": "test"}, {"ravdess.test": 864}),
+        ({"folds": 0, "splits": ["train", "test"]}, {"ravdess.train": 576, "ravdess.test": 144}),
+    ):
+        assert run(tmp_path, **settings).report["manifests"] == counts
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from blsp_core.data.manifest import Turn, Utterance, as_row, of_row, read_jsonl,
 from blsp_core.errors import StudyError
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
-HISTORY = (Turn("user", "we saw the cat", "a.flac:5:9", "happy", 0.5), Turn("assistant", "please go on."))
-LATER = replace(ROW, history=HISTORY)
+BEFORE = {"text": "we saw the cat", "audio": "a.flac:5:9", "emotion": "happy", "duration": 0.5}
+LATER = replace(ROW, history=(Turn("user", **BEFORE), Turn("assistant", "please go on.")))
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -22,15 +22,12 @@ def test_what_is_written_is_read_back(tmp_path):
 
 def test_a_line_has_a_history_only_where_something_went_before():
     assert "history" not in as_row(ROW)
-    assert as_row(LATER)["history"] == [
-        {"role": "user", "text": "we saw the cat", "audio": "a.flac:5:9", "emotion": "happy", "duration": 0.5},
-        {"role": "assistant", "text": "please go on."},
-    ]
+    assert as_row(LATER)["history"] == [{"role": "user", **BEFORE}, {"role": "assistant", "text": "please go on."}]
     assert of_row({**as_row(LATER), "output": "what a study adds"}) == LATER
 
 
 def test_the_turns_of_a_dialogue_are_utterances_of_their_own_with_the_assistants_words_between():
-    first = replace(ROW, id="a-1#0", text="we saw the cat", emotion="happy", audio="a.flac:5:9", duration=0.5)
+    first = replace(ROW, id="a-1#0", **BEFORE)
     assert LATER.turns == [first, "please go on.", ROW]
     assert LATER.spoken == [first, ROW] and ROW.turns == ROW.spoken == [ROW]
 

@@ -21,7 +21,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> None:
 
 
 def ravdess(folder: Path) -> None:
-    """Everything that the speech of RAVDESS has: 60 clips an actor, neutral without a strong intensity."""
+    """60 clips an actor, neutral without a strong intensity."""
     for actor, emotion, intensity, *said in product(range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2)):
         if (emotion, intensity) != (1, 2):
             fields = (3, 1, emotion, intensity, *said, actor)
