@@ -21,16 +21,13 @@ def voice(hertz: float) -> np.ndarray:
     return (sum(np.sin(2 * np.pi * k * hertz * times) / k for k in range(1, 6)) / 10).astype(np.float32)
 
 
-def test_pitch_is_that_of_the_voice_and_noise_has_none():
-    for hertz in (80, 120, 200, 350):
-        assert acoustics.pitch(voice(hertz)) == pytest.approx(hertz, rel=0.03)
-    assert np.isnan(acoustics.pitch(np.random.default_rng(0).normal(size=SAMPLE_RATE)))
-
-
-def test_level_is_in_decibels_of_full_scale_and_rate_in_words_a_second():
-    square = np.sign(voice(100))
-    frame = acoustics.prosody([ROW] * 3, [square, 0.1 * square, 0 * square])
-    assert list(frame["level, dB"]) == pytest.approx([0, -20, -120], abs=0.1)
+def test_prosody_is_the_level_the_pitch_and_the_rate_of_every_utterance():
+    square, noise = np.sign(voice(100)), np.random.default_rng(0).normal(size=SAMPLE_RATE)
+    pitches, levels = [80, 120, 200, 350], [0, -20, -120]
+    sounds = [*map(voice, pitches), noise, square, 0.1 * square, 0 * square]
+    frame = acoustics.prosody([ROW] * len(sounds), sounds)
+    assert list(frame["pitch, Hz"][:4]) == pytest.approx(pitches, rel=0.03) and np.isnan(frame["pitch, Hz"][4])
+    assert list(frame["level, dB"][5:]) == pytest.approx(levels, abs=0.1)
     assert set(frame["emotion"]) == {"sad"} and set(frame["rate, words/s"]) == {2.0}
 
 

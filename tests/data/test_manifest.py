@@ -20,13 +20,10 @@ def test_what_is_written_is_read_back(tmp_path):
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["a.jsonl"]
 
 
-def test_a_line_has_a_history_only_where_something_went_before():
+def test_a_line_has_a_history_where_something_went_before_whose_turns_are_utterances_of_their_own():
     assert "history" not in as_row(ROW)
     assert as_row(LATER)["history"] == [{"role": "user", **BEFORE}, {"role": "assistant", "text": "please go on."}]
     assert of_row({**as_row(LATER), "output": "what a study adds"}) == LATER
-
-
-def test_the_turns_of_a_dialogue_are_utterances_of_their_own_with_the_assistants_words_between():
     first = replace(ROW, id="a-1#0", **BEFORE)
     assert LATER.turns == [first, "please go on.", ROW]
     assert LATER.spoken == [first, ROW] and ROW.turns == ROW.spoken == [ROW]

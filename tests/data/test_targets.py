@@ -49,10 +49,13 @@ def test_labels_alone_name_the_emotion_of_every_clip_once(labels):
     assert [parse_emotion(row["output"]) for row in rows] == [row["emotion"] for row in labels[:40]]
 
 
-def test_several_tasks_are_several_rows_a_clip_and_repeat_is_its_transcript_once():
-    rows = make_targets(["repeat", "label", "continuation"], EMOTION)
-    again = [(row["id"], row["output"]) for row in rows if row["instruction"] == prompts.REPEAT]
-    assert len(rows) == 120 and again == [(clip.id, clip.text) for clip in CLIPS]
+def test_tasks_are_rows_of_every_clip_and_clips_of_stage_1_are_continued_plainly_without_their_labels():
+    rows = make_targets(["repeat", "label", "continuation"], EMOTION, plain=PLAIN)
+    plain, own = ([row for row in rows if row["id"].startswith("plain") is wanted] for wanted in (True, False))
+    again = [(row["id"], row["output"]) for row in own if row["instruction"] == prompts.REPEAT]
+    assert len(own) == 120 and again == [(clip.id, clip.text) for clip in CLIPS]
+    assert kinds_of(plain) == {(prompts.SYSTEM, prompts.CONTINUE): 4, (prompts.SYSTEM, prompts.REPEAT): 4}
+    assert {row["emotion"] for row in plain} == {""}
 
 
 def test_targets_of_the_second_llm_replace_the_llm_s_but_not_its_repetitions():
@@ -64,25 +67,17 @@ def test_targets_of_the_second_llm_replace_the_llm_s_but_not_its_repetitions():
     }
 
 
-def test_clips_of_stage_1_are_continued_plainly_without_their_labels():
-    rows = make_targets(["continuation", "repeat", "label"], EMOTION, plain=PLAIN)
-    plain = [row for row in rows if row["id"].startswith("plain")]
-    assert kinds_of(plain) == {(prompts.SYSTEM, prompts.CONTINUE): 4, (prompts.SYSTEM, prompts.REPEAT): 4}
-    assert {row["emotion"] for row in plain} == {""}
-
-
-@pytest.mark.parametrize(
-    ("kinds", "rows", "words"),
-    [
-        (["continue"], EMOTION, "wanted are continuation, other, label, repeat"),
-        ([], EMOTION, "wanted are continuation, other, label, repeat"),
-        (["label"], [EMOTION[0] | {"emotion": ""}], "clip-0: has no emotion label to be named"),
+def test_unknown_or_impossible_targets_are_refused():
+    known = "wanted are continuation, other, label, repeat"
+    unlabelled = [EMOTION[0] | {"emotion": ""}]
+    for kinds, rows, words in (
+        (["continue"], EMOTION, known),
+        ([], EMOTION, known),
+        (["label"], unlabelled, "clip-0: has no emotion label to be named"),
         (["other"], EMOTION, "other.jsonl has no rows"),
-    ],
-)
-def test_unknown_or_impossible_targets_are_refused(kinds, rows, words):
-    with pytest.raises(StudyError, match=words):
-        make_targets(kinds, rows)
+    ):
+        with pytest.raises(StudyError, match=words):
+            make_targets(kinds, rows)
 
 
 def test_a_smaller_share_is_part_of_a_larger_and_keeps_all_rows_of_a_clip():

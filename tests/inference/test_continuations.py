@@ -30,7 +30,7 @@ AGAIN = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
     ],
 )
 def test_what_cannot_be_a_target_is_rejected_as_written_with_the_reason(row, reason):
-    assert clean([ROW, ROW | row, ROW]) == ([ROW, ROW], [ROW | row | {"reason": reason}])
+    assert clean([ROW, ROW | row, AGAIN]) == ([ROW, AGAIN], [ROW | row | {"reason": reason}])
     assert reasons([{"reason": reason}, {"reason": "a"}, {"reason": reason}]) == {reason: 2, "a": 1}
 
 
@@ -40,23 +40,13 @@ def test_what_cannot_be_a_target_is_rejected_as_written_with_the_reason(row, rea
         ("We saw the dog at home. It was asleep.", "It was asleep."),
         ("“We saw the dog at home,” she said quietly.", "she said quietly."),
         ("we saw the dog at home and then it ran away", "and then it ran away"),
+        ("we saw the dog at homecoming and were glad", None),
+        ("i am sorry that you feel so sad.", None),
     ],
 )
-def test_what_follows_a_restated_sentence_is_the_target(output, target):
-    assert clean([ROW | {"output": output}]) == ([ROW | {"output": target, "restated": True}], [])
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        ROW | {"output": "i am sorry that you feel so sad."},
-        ROW | {"output": "we saw the dog at homecoming and were glad"},
-        ROW | {"refused": False},
-        AGAIN,
-    ],
-)
-def test_other_continuations_are_kept_as_they_are(row):
-    assert clean([row]) == ([row], [])
+def test_what_follows_a_restated_sentence_is_the_target_and_any_other_output_is_kept_as_it_is(output, target):
+    row = ROW | {"output": output}
+    assert clean([row]) == ([row | ({"output": target, "restated": True} if target else {})], [])
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +66,13 @@ def test_a_row_has_its_utterance_and_the_prompt_and_is_marked_where_the_limit_cu
     row = write(llm, UTTERANCE)
     assert row["instruction"] == prompts.CONTINUE_EMOTION.format(emotion="sad") and row["writer"] == "llm"
     assert of_row(row) == UTTERANCE and row["early_stop"] is True
-    assert write(llm, UTTERANCE, emotional=False)["instruction"] == prompts.CONTINUE
 
 
 def test_an_utterance_without_a_label_has_no_emotional_continuation(llm):
+    unlabelled = replace(UTTERANCE, emotion="")
     with pytest.raises(StudyError, match="a-1: has no emotion label"):
-        write(llm, replace(UTTERANCE, emotion=""))
-    assert write(llm, replace(UTTERANCE, emotion=""), emotional=False)
+        write(llm, unlabelled)
+    assert write(llm, unlabelled, emotional=False)["instruction"] == prompts.CONTINUE
 
 
 def test_a_second_llm_gets_the_same_prompt_and_its_rows_say_so(llm, backbones, tmp_path):
