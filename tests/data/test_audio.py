@@ -8,30 +8,22 @@ from blsp_core.data.audio import SAMPLE_RATE, load_audio, write_corpus
 from blsp_core.errors import StudyError
 
 
-def tone(seconds: float, rate: int, hertz: float = 440) -> np.ndarray:
+def tone(seconds: float, rate: int = SAMPLE_RATE, hertz: float = 440) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate).astype(np.float32)
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100])
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("kind", ["wav", "flac"])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize(("channels", "kind"), [(1, "wav"), (2, "wav"), (2, "flac")])
 def test_any_rate_and_number_of_channels_becomes_16_khz_mono(tmp_path, rate, channels, kind):
-    sound = tone(0.5, rate)
-    soundfile.write(tmp_path / f"a.{kind}", np.stack([sound] * channels, axis=1), rate)
+    soundfile.write(tmp_path / f"a.{kind}", np.stack([tone(0.5, rate)] * channels, axis=1), rate)
     loaded = load_audio(f"a.{kind}", tmp_path)
-    assert loaded.dtype == np.float32 and loaded.ndim == 1
-    assert abs(len(loaded) - 0.5 * SAMPLE_RATE) <= 1
+    assert loaded.dtype == np.float32 and loaded.ndim == 1 and abs(len(loaded) - 0.5 * SAMPLE_RATE) <= 1
     loudest = np.abs(np.fft.rfft(loaded)).argmax() * SAMPLE_RATE / len(loaded)
     assert abs(loudest - 440) < 4
 
 
-def test_a_slice_is_a_part_of_the_whole(tmp_path):
-    soundfile.write(tmp_path / "a.wav", tone(1, SAMPLE_RATE), SAMPLE_RATE)
-    assert np.array_equal(load_audio("a.wav:1000:500", tmp_path), load_audio("a.wav", tmp_path)[1000:1500])
-
-
 def test_a_corpus_in_one_file_gives_each_sound_back(tmp_path):
-    sounds = [tone(0.1, SAMPLE_RATE, 300), tone(0.25, SAMPLE_RATE, 500), tone(0.05, SAMPLE_RATE, 700)]
+    sounds = [tone(0.1, hertz=300), tone(0.25, hertz=500), tone(0.05, hertz=700)]
     pieces = write_corpus(tmp_path / "corpora" / "all.flac", sounds)
     for sound, piece in zip(sounds, pieces, strict=True):
         assert np.allclose(load_audio(piece, tmp_path / "corpora"), sound, atol=1e-4)
@@ -39,7 +31,7 @@ def test_a_corpus_in_one_file_gives_each_sound_back(tmp_path):
 
 def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "words.wav").write_text("no sound")
-    soundfile.write(tmp_path / "short.wav", tone(0.1, SAMPLE_RATE), SAMPLE_RATE)
+    soundfile.write(tmp_path / "short.wav", tone(0.1), SAMPLE_RATE)
     soundfile.write(tmp_path / "broken.wav", np.array([0.5, np.nan, np.inf]), SAMPLE_RATE, subtype="FLOAT")
     for audio, sentence in (
         ("gone.wav", "there is no such sound file"),
@@ -47,6 +39,5 @@ def test_what_cannot_be_read_is_named(tmp_path):
         ("broken.wav", "2 of 3 samples are not finite"),
         ("short.wav:1000:5000", "600 frames from 1000 on, but the manifest asks for 5000"),
     ):
-        with pytest.raises(StudyError, match=sentence) as error:
+        with pytest.raises(StudyError, match=f"{audio.split(':')[0]}: {sentence}"):
             load_audio(audio, tmp_path)
-        assert audio.split(":")[0] in str(error.value)

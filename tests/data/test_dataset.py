@@ -14,128 +14,101 @@ from blsp_core.errors import StudyError
 
 @pytest.fixture(scope="module")
 def rows(corpus):
-    answers = ["it was a sad moment.", "some time later they saw the dog again.", "yes", "everyone cheered"]
-    return [
-        {**vars(row), "instruction": prompts.CONTINUE, "output": answers[i % 4], "early_stop": i == 0}
-        for i, row in enumerate(corpus[1])
-    ]
+    answers = ["it was a sad moment.", "some time later they saw the dog again.", "yes", "everyone cheered"] * 2
+    own = [{"instruction": prompts.CONTINUE, "output": text, "early_stop": text == "yes"} for text in answers]
+    return [vars(row) | more for row, more in zip(corpus[1], own, strict=True)]
 
 
 @pytest.fixture
-def data(rows, corpus, speech_model):
-    return SpeechTextDataset(rows, speech_model[1], corpus[0])
+def make(corpus, speech_model):
+    return lambda rows, **settings: SpeechTextDataset(rows, speech_model[1], corpus[0], **settings)
 
 
-def trained_on(ids, labels):
-    return [i for i, label in zip(ids, labels, strict=True) if label != -100], [x for x in labels if x != -100]
+def test_only_the_response_has_labels_and_it_ends_its_turn_unless_the_limit_cut_it(make, rows, speech_model):
+    tokenizer = speech_model[1].tokenizer
+    for item, row in zip(make(rows), rows, strict=True):
+        for side in ("speech", "text"):
+            response = [label for label in item[f"{side}_labels"] if label != -100]
+            prompt = len(item[f"{side}_ids"]) - len(response)
+            assert item[f"{side}_ids"][prompt:] == response and item[f"{side}_labels"][:prompt] == [-100] * prompt
+            assert (response[-1] == tokenizer.eos_token_id) is not row["early_stop"]
+            assert tokenizer.decode(response, skip_special_tokens=True).strip() == row["output"]
 
 
-def test_only_the_response_has_labels_and_it_is_the_same_on_both_sides(data):
-    for item in data:
-        speech, text = (trained_on(item[f"{side}_ids"], item[f"{side}_labels"]) for side in ("speech", "text"))
-        assert speech == text and speech[0] == speech[1]
-
-
-def test_a_response_ends_its_turn_unless_the_limit_cut_it(data, rows):
-    tokenizer = data.processor.tokenizer
-    for item, row in zip(data, rows, strict=True):
-        response = trained_on(item["speech_ids"], item["speech_labels"])[0]
-        assert (response[-1] == tokenizer.eos_token_id) is not row["early_stop"]
-        assert tokenizer.decode(response, skip_special_tokens=True).strip() == row["output"]
-
-
-def test_there_is_a_placeholder_for_every_speech_embedding_and_the_teacher_reads_the_transcript(
-    data, speech_model, rows
-):
-    model, processor = speech_model
+def test_speech_embeddings_have_placeholders_and_the_teacher_reads_the_transcript(make, rows, speech_model):
+    (model, processor), data = speech_model, make(rows)
     batch = collate(list(data))
     _, mask = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
-    assert (batch["speech_ids"] == processor.speech_token_id).sum(1).tolist() == mask.sum(1).tolist()
+    places = (batch["speech_ids"] == processor.speech_token_id).sum(1)
+    assert places.tolist() == mask.sum(1).tolist() and (places - torch.tensor(data.lengths())).abs().max() <= 1
     assert not (batch["text_ids"] == processor.speech_token_id).any()
     assert all(row["text"] in processor.tokenizer.decode(data[i]["text_ids"]) for i, row in enumerate(rows))
     assert [EMOTIONS[label] for label in batch["emotion_labels"]] == [row["emotion"] for row in rows]
-    for index, length in enumerate(data.lengths()):
-        assert abs(data[index]["speech_ids"].count(processor.speech_token_id) - length) <= 1
 
 
-def test_a_row_can_bring_its_own_system_prompt_and_need_no_label(rows, corpus, speech_model):
-    row = rows[0] | {"system": "be brief", "instruction": "say it: ", "emotion": ""}
-    item = SpeechTextDataset([row], speech_model[1], corpus[0])[0]
+def test_a_row_can_bring_its_own_system_prompt_and_need_no_label(make, rows, speech_model):
+    item = make([rows[0] | {"system": "be brief", "instruction": "say it: ", "emotion": ""}])[0]
     read = speech_model[1].tokenizer.decode(item["text_ids"])
     assert "be brief" in read and "say it: " + rows[0]["text"] in read and item["emotion"] == -100
 
 
-def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(rows, corpus, speech_model, tmp_path):
+def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(make, rows, speech_model, tmp_path):
     pairs = [row | {"instruction": i} for row in rows[:2] for i in ("a ", "b ")]
-    data = SpeechTextDataset(pairs, speech_model[1], corpus[0])
-    ids, features = data[0]["speech_ids"], data[0]["sound"]
-    assert data[1]["sound"] is features and data[2]["sound"] is not features
+    data = make(pairs)
+    ids, sound = data[0]["speech_ids"], data[0]["sound"]
+    assert data[1]["sound"] is sound and data[2]["sound"] is not sound
     data.encode_once(speech_model[0], tmp_path)
     states = data[0]["sound"]
-    assert data[1]["sound"] is states and isinstance(states, torch.Tensor)
-    wanted, _ = speech_model[0].encode(features.features[None])
+    assert data[1]["sound"] is states
+    wanted, _ = speech_model[0].encode(sound.features[None])
     assert torch.allclose(states.float(), wanted[0], atol=1e-2)  # kept as float16
-    later = SpeechTextDataset(pairs, speech_model[1], corpus[0])
+    later = make(pairs)
     later.encode_once(speech_model[0], tmp_path)
     assert later[0]["speech_ids"] == ids  # counted from the encoder's frames
-    assert collate([later[0], later[2]])["encoder_attention_mask"].sum(1).tolist() == [
-        len(later[i]["sound"]) for i in (0, 2)
-    ]
+    mask = collate([later[0], later[2]])["encoder_attention_mask"]
+    assert mask.sum(1).tolist() == [len(later[i]["sound"]) for i in (0, 2)]
 
 
-def test_without_keep_nothing_stays_in_memory_and_an_item_is_the_same_the_next_time(rows, corpus, speech_model):
-    data = SpeechTextDataset(rows, speech_model[1], corpus[0], keep=False)
-    first, again = data[1], data[1]
+def test_nothing_stays_in_memory_without_keep_and_spec_augment_differs_at_every_use(make, rows):
+    data, augmented = make(rows, keep=False), make(rows, augment=True)
+    first, again, *masked = data[1], data[1], augmented[1]["sound"], augmented[1]["sound"]
     assert not data.sounds and not data.tokens and first["speech_ids"] == again["speech_ids"]
     assert torch.equal(first["sound"].features, again["sound"].features)
+    assert not torch.equal(masked[0].features, masked[1].features)
+    assert torch.equal(augmented.sounds[rows[1]["audio"]].features, first["sound"].features)  # stored as it is
+    assert {sound.frames for sound in masked} == {first["sound"].frames}
 
 
-def test_spec_augment_differs_at_every_use_and_leaves_the_stored_log_mel_as_it_is(rows, corpus, speech_model):
-    data = SpeechTextDataset(rows, speech_model[1], corpus[0], augment=True)
-    first, second = (data[0]["sound"] for _ in range(2))
-    kept = SpeechTextDataset(rows, speech_model[1], corpus[0])[0]["sound"]
-    assert not torch.equal(first.features, second.features) and first.frames == second.frames == kept.frames
-    assert torch.equal(data.sounds[rows[0]["audio"]].features, kept.features)
-
-
-def test_nothing_to_train_on_is_an_error(corpus, speech_model):
-    with pytest.raises(StudyError, match="no continuation is left to train on; look at rejected.jsonl"):
-        SpeechTextDataset([], speech_model[1], corpus[0])
+def test_nothing_to_train_on_is_an_error(make):
+    with pytest.raises(StudyError, match="no continuation is left to train on"):
+        make([])
 
 
 def test_the_shared_prefix_is_what_all_rows_have_in_common():
     ids = torch.tensor([[5, 6, 7, 9, 9, 1], [5, 6, 7, 9, 9, 2], [5, 6, 8, 9, 9, 3]])
-    assert [shared_prefix(ids, longest) for longest in (1, 2, 4)] == [1, 2, 2]
-    assert shared_prefix(ids[:2], 3) == 3 and shared_prefix(ids[:1], 3) == 3
+    assert [shared_prefix(ids, longest) for longest in (1, 2, 4)] == [1, 2, 2] and shared_prefix(ids[:2], 3) == 3
 
 
-@pytest.fixture
-def sound():
-    return np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
+SOUND = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
 
 
-def test_encoder_states_do_not_depend_on_the_batch(speech_model, sound):
-    sounds = [sound, sound[:7_000] * 0.5, sound[:12_000]]
-    together = encoder_states(*speech_model, sounds)
-    for found, one in zip(together, sounds, strict=True):
+def test_encoder_states_do_not_depend_on_the_batch(speech_model):
+    sounds = [SOUND, SOUND[:7_000] * 0.5, SOUND[:12_000]]
+    for found, one in zip(encoder_states(*speech_model, sounds), sounds, strict=True):
         alone = encoder_states(*speech_model, [one])[0]
         assert found.shape == alone.shape and torch.allclose(found, alone, atol=1e-4)
 
 
-def test_a_clip_is_encoded_once_for_all_runs(speech_model, sound, tmp_path, monkeypatch):
-    first = EncoderCache(*speech_model, tmp_path).states(sound)
-    later = EncoderCache(*speech_model, tmp_path)
-    monkeypatch.setattr(later.model, "encode", lambda **_: pytest.fail("encoded again"))
-    assert torch.equal(later.states(sound), first) and first.dtype == torch.float16
-    assert [path.suffix for path in tmp_path.rglob("*.*")] == [".npy"]
-
-
-def test_another_sound_or_another_encoder_has_its_own_states(speech_model, sound, tmp_path):
+def test_a_clip_is_encoded_once_for_all_runs_but_again_by_another_encoder(speech_model, tmp_path, monkeypatch):
     model, processor = speech_model
-    first = EncoderCache(model, processor, tmp_path).states(sound)
-    assert not torch.equal(EncoderCache(model, processor, tmp_path).states(sound * 0.5), first)
+    cache = EncoderCache(model, processor, tmp_path)
+    first = cache.states(SOUND)
+    assert first.dtype == torch.float16 and not torch.equal(cache.states(SOUND * 0.5), first)
     trained = copy.deepcopy(model)
     with torch.no_grad():
         trained.encoder.conv1.weight.mul_(1.1)
-    assert not torch.equal(EncoderCache(trained, processor, tmp_path).states(sound), first)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert not torch.equal(EncoderCache(trained, processor, tmp_path).states(SOUND), first)
+    later = EncoderCache(model, processor, tmp_path)
+    monkeypatch.setattr(later.model, "encode", lambda **_: pytest.fail("encoded again"))
+    assert torch.equal(later.states(SOUND), first)
+    assert [path.suffix for path in tmp_path.glob("*/*")] == [".npy"] * 3 and len(list(tmp_path.iterdir())) == 2

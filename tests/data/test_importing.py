@@ -11,16 +11,20 @@ import soundfile
 import trees
 
 from blsp_core.data.audio import load_audio
-from blsp_core.data.corpora.importing import folds_by_speaker, import_corpus, without_copies
+from blsp_core.data.corpora.importing import folds_by_speaker, import_corpus
 from blsp_core.data.manifest import Utterance, plain_words, read_manifest
 from blsp_core.errors import StudyError
 
 REAL = "BLSP_RAVDESS"  # names the folder of the real corpus, where there is one
+SPLITS = ("train", "validation", "test")
+FIRST = "Actor_01/03-01-01-01-01-01-01.wav"
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory):
-    return trees.ravdess(tmp_path_factory.mktemp("ravdess"))
+    folder = tmp_path_factory.mktemp("ravdess")
+    trees.ravdess(folder)
+    return folder
 
 
 @pytest.fixture
@@ -35,29 +39,27 @@ def run(tmp_path, **settings):
 
 def check_complete(imported, root):
     """What holds for RAVDESS, real or made up."""
-    report, everybody = imported.report, imported.manifests["ravdess.test"]
+    report, rows = imported.report, imported.manifests["ravdess.test"]
     assert report["clips"] == report["expected"] == 1440 and report["complaint"] == ""
     assert report["left_out_by_label"] == {"calm": 192, "fearful": 192, "disgust": 192}
-    assert report["utterances"] == len(everybody) == 864
+    assert report["utterances"] == len(rows) == 864
     assert report["emotions"] == {"neutral": 96, "happy": 192, "sad": 192, "angry": 192, "surprise": 192}
     tested = [row.id for k in range(1, 7) for row in imported.manifests[f"ravdess.fold{k}.test"]]
-    assert sorted(tested) == sorted(row.id for row in everybody)
+    assert sorted(tested) == sorted(row.id for row in rows)
     for k in range(1, 7):
-        held = {split: imported.manifests[f"ravdess.fold{k}.{split}"] for split in ("train", "validation", "test")}
-        actors = {split: {row.speaker for row in rows} for split, rows in held.items()}
-        assert {split: len(names) for split, names in actors.items()} == {"train": 18, "validation": 2, "test": 4}
-        assert len(set().union(*actors.values())) == 24 and sum(map(len, held.values())) == 864
+        held = [imported.manifests[f"ravdess.fold{k}.{split}"] for split in SPLITS]
+        actors = [{row.speaker for row in part} for part in held]
+        assert [len(names) for names in actors] == [18, 2, 4]
+        assert len(set().union(*actors)) == 24 and sum(map(len, held)) == 864
     assert read_manifest(root / "manifests/ravdess.fold3.train.jsonl") == imported.manifests["ravdess.fold3.train"]
-    assert len(load_audio(everybody[-1].audio, root)) == pytest.approx(everybody[-1].duration * 16_000, abs=8)
+    assert len(load_audio(rows[-1].audio, root)) == pytest.approx(rows[-1].duration * 16_000, abs=8)
 
 
 def test_of_1440_clips_864_are_kept_and_every_actor_is_tested_once(ravdess, tmp_path):
     imported = run(tmp_path, plain=True)
     check_complete(imported, tmp_path / "data/laptop")
-    assert {row.text for row in imported.manifests["ravdess.test"]} == {
-        "kids are talking by the door",
-        "dogs are sitting by the door",
-    }
+    texts = {row.text for row in imported.manifests["ravdess.test"]}
+    assert texts == {"kids are talking by the door", "dogs are sitting by the door"}
     assert str(tmp_path) not in json.dumps(imported.report)
 
 
@@ -68,12 +70,14 @@ def test_the_real_corpus_is_read_whole(tmp_path):
     assert 0.8 < sum(row.duration for row in imported.manifests["ravdess.test"]) / 3600 < 1.0  # hours
 
 
-def test_the_sound_is_the_corpus_s_own_at_16_khz_mono(ravdess, tmp_path):
-    name = "Actor_01/03-01-01-01-01-01-01.wav"
-    source = trees.put(ravdess / name, seconds=0.5, rate=48_000, channels=2)
-    first = run(tmp_path).manifests["ravdess.test"][0]
-    assert first.duration == 0.5
-    ours, theirs = load_audio(first.audio, tmp_path / "data/laptop"), load_audio(source)
+def test_the_sound_is_the_corpus_s_own_at_16_khz_mono_and_longer_clips_are_cut(ravdess, tmp_path):
+    source = trees.put(ravdess / FIRST, seconds=0.5, rate=48_000, channels=2)
+    trees.put(ravdess / "Actor_02/03-01-01-01-01-01-02.wav", seconds=1.5)
+    soundfile.write(ravdess / "Actor_03/03-01-01-01-01-01-03.wav", np.zeros(8000), 16_000)
+    imported = run(tmp_path, longest=1.0, trim_below=30)  # no threshold takes a silent clip away
+    rows = imported.manifests["ravdess.test"]
+    assert [row.duration for row in rows if row.duration > 0.02] == [0.5, 1.0, 0.5] and imported.report["cut"] == 1
+    ours, theirs = load_audio(rows[0].audio, tmp_path / "data/laptop"), load_audio(source)
     assert np.abs(ours - np.clip(theirs, -1, 1)).max() < 2**-14
 
 
@@ -81,111 +85,71 @@ def test_a_link_serves_and_the_sound_may_stay_where_it_is(original, tmp_path):
     (tmp_path / "data/corpora").mkdir(parents=True)
     (tmp_path / "data/corpora/ravdess").symlink_to(original)
     row = run(tmp_path, copy=False, longest=0.01).manifests["ravdess.test"][0]
-    assert row.audio == f"{original.resolve()}/Actor_01/03-01-01-01-01-01-01.wav:0:160" and row.duration == 0.01
+    assert row.audio == f"{original.resolve() / FIRST}:0:160" and row.duration == 0.01
     assert len(load_audio(row.audio, tmp_path)) == 160
     assert not (tmp_path / "data/laptop/corpora").exists()
 
 
-def test_longer_clips_are_cut_and_counted(ravdess, tmp_path):
-    trees.put(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", seconds=1.5)
-    imported = run(tmp_path, longest=1.0)
-    assert imported.manifests["ravdess.test"][0].duration == 1.0 and imported.report["cut"] == 1
-
-
-def spoken_after_silence(path: Path, rate: int = 16_000) -> Path:
-    """One second of quiet noise, half a second of tone, one of noise again."""
+@pytest.mark.parametrize(("copy", "rate"), [(True, 16_000), (False, 48_000)])
+def test_silence_around_the_voice_is_cut_off_where_that_is_asked(copy, rate, ravdess, tmp_path):
     noise = np.random.default_rng(1).normal(0, 1e-3, int(2.5 * rate))
     noise[rate : rate * 3 // 2] += 0.5 * np.sin(2 * np.pi * 220 * np.arange(rate // 2) / rate)
-    soundfile.write(path, noise, rate)
-    return path
-
-
-@pytest.mark.parametrize("copy", [True, False])
-def test_silence_around_the_voice_is_cut_off_where_that_is_asked(copy, ravdess, tmp_path):
-    spoken_after_silence(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", rate=16_000 if copy else 48_000)
-    whole, trimmed = (run(tmp_path, copy=copy, trim_below=b).manifests["ravdess.test"][0] for b in (None, 40))
+    soundfile.write(ravdess / FIRST, noise, rate)
+    imported = [run(tmp_path, copy=copy, trim_below=below).manifests for below in (None, 40)]
+    whole, trimmed = (manifests["ravdess.test"][0] for manifests in imported)
     assert whole.duration == 2.5 and trimmed.duration == pytest.approx(0.7, abs=0.03)
     sound = load_audio(trimmed.audio, tmp_path / "data/laptop")
     assert len(sound) == pytest.approx(trimmed.duration * 16_000, abs=8)
     loud = np.flatnonzero(np.abs(sound) > 0.1) / 16_000
-    assert loud[0] == pytest.approx(0.1, abs=0.03) and loud[-1] == pytest.approx(0.6, abs=0.03)
+    assert loud[[0, -1]] == pytest.approx([0.1, 0.6], abs=0.03)
 
 
 def test_other_speeds_are_in_training_splits_only(ravdess, tmp_path):
-    trees.put(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", seconds=1.0)
-    imported, root = run(tmp_path, speeds=[0.8, 1.25]), tmp_path / "data/laptop"
+    trees.put(ravdess / FIRST, seconds=1.0)
+    imported = run(tmp_path, speeds=[0.8, 1.25])
     assert imported.report["utterances"] == 864 and imported.report["at_other_speeds"] == 2 * 864
     for stem, rows in imported.manifests.items():
-        names = {row.id for row in rows}
-        assert len(names) == len(rows)
-        assert sum("-at-" in name for name in names) == (len(rows) * 2 // 3 if stem.endswith(".train") else 0)
-    train = next(
-        rows for stem, rows in imported.manifests.items() if stem.endswith("train") and "-01" in rows[0].id[-3:]
-    )
-    said = {row.id: row for row in train if row.id.startswith("ravdess-03-01-01-01-01-01-01")}
-    assert {name[len("ravdess-03-01-01-01-01-01-01") :]: row.duration for name, row in said.items()} == {
-        "": 1.0,
-        "-at-0.8": 1.25,
-        "-at-1.25": 0.8,
-    }
-    assert all(len(load_audio(row.audio, root)) == round(row.duration * 16_000) for row in said.values())
-    with pytest.raises(StudyError, match="set `copy` to true"):
-        run(tmp_path, speeds=[0.9], copy=False)
+        faster = [row.id for row in rows if "-at-" in row.id]
+        assert len(set(faster)) == len(faster) == (len(rows) * 2 // 3 if stem.endswith(".train") else 0)
+    name = f"ravdess-{Path(FIRST).stem}"
+    said = [row for row in imported.manifests["ravdess.fold3.train"] if row.id.startswith(name)]
+    seconds = {row.id.removeprefix(name): row.duration for row in said}
+    assert seconds == {"": 1.0, "-at-0.8": 1.25, "-at-1.25": 0.8}
+    for row in said:
+        assert len(load_audio(row.audio, tmp_path / "data/laptop")) == round(row.duration * 16_000)
 
 
-def test_no_threshold_takes_a_silent_clip_away(ravdess, tmp_path):
-    soundfile.write(ravdess / "Actor_01/03-01-01-01-01-01-01.wav", np.zeros(8000), 16_000)
-    assert run(tmp_path, trim_below=30).manifests["ravdess.test"][0].duration == 0.5
-
-
-def test_a_missing_actor_is_counted_found_against_expected(ravdess, tmp_path):
-    shutil.rmtree(ravdess / "Actor_07")
-    with pytest.raises(StudyError) as error:
-        run(tmp_path)
-    for words in (
-        "1,380 of 1,440 clips can be used (Actor_07: 0 of 60)",
-        "CC BY-NC-SA 4.0",
-        "ravdess.incomplete to true",
-    ):
-        assert words in str(error.value)
-    assert not (tmp_path / "data/laptop").exists()
-    imported = run(tmp_path, incomplete=True)
-    assert imported.report["utterances"] == 828 and "Actor_07: 0 of 60" in imported.report["complaint"]
-
-
-def test_damaged_files_are_counted_by_their_fault_and_may_be_left_out(ravdess, tmp_path):
-    short, junk, pointer, empty = (ravdess / f"Actor_0{n}/03-01-05-01-01-01-0{n}.wav" for n in (1, 2, 3, 4))
+def test_missing_and_damaged_files_are_counted_by_their_fault_and_may_be_left_out(ravdess, tmp_path):
+    shutil.rmtree(ravdess / "Actor_01")
+    short, junk, pointer, empty, odd, wrong = (ravdess / f"Actor_0{n}/03-01-05-01-01-01-0{n}.wav" for n in range(2, 8))
     short.write_bytes(short.read_bytes()[:-200])
     junk.write_bytes(b"<html>404</html>" * 9)
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     soundfile.write(empty, np.zeros(0), 16_000)
-    (ravdess / "Actor_05/03-01-05-01-01-01-05.wav").rename(ravdess / "Actor_05/angry.wav")
-    (ravdess / "Actor_06/03-01-05-01-01-01-06.wav").rename(ravdess / "Actor_06/03-01-05-01-01-01-24.wav")
+    odd.rename(odd.with_name("angry.wav"))
+    wrong.rename(wrong.with_name("03-01-05-01-01-01-24.wav"))
     with pytest.raises(StudyError) as error:
         run(tmp_path)
     for words in (
-        "1,434 of 1,440 clips",
-        "Actor_01: 59 of 60",
-        "and 2 more such parts",
-        "1 file is cut short (the first: Actor_01/03-01-05-01-01-01-01.wav)",
+        "1,374 of 1,440 clips can be used (Actor_01: 0 of 60, Actor_02: 59 of 60",
+        "and 3 more such parts",
+        "1 file is cut short (the first: Actor_02/03-01-05-01-01-01-02.wav)",
         "2 files are no sound that can be read",
         "1 file is a git-lfs pointer",
-        "2 files are with a name that does not parse (the first: Actor_05/angry.wav)",
+        "2 files are with a name that does not parse (the first: Actor_06/angry.wav)",
+        "CC BY-NC-SA 4.0",
+        "ravdess.incomplete to true",
     ):
         assert words in str(error.value)
-    assert "\n" not in str(error.value)
-    assert run(tmp_path, incomplete=True).report["utterances"] == 858
+    assert "\n" not in str(error.value) and not (tmp_path / "data/laptop").exists()
+    report = run(tmp_path, incomplete=True).report
+    assert report["utterances"] == 864 - 36 - 6 and "Actor_01: 0 of 60" in report["complaint"]
 
 
 def test_sound_that_breaks_off_amid_the_file_is_found_when_it_is_copied(ravdess, tmp_path, monkeypatch):
-    broken = ravdess / "Actor_01/03-01-05-01-01-01-01.wav"
-    real = load_audio
-
-    def decode(path):
-        return real(path)[:10] if path == broken else real(path)
-
-    monkeypatch.setattr("blsp_core.data.corpora.importing.load_audio", decode)
-    with pytest.raises(StudyError, match="03-01-05-01-01-01-01.wav: cut short; get it again"):
+    decode = "blsp_core.data.corpora.importing.load_audio"
+    monkeypatch.setattr(decode, lambda path: load_audio(path)[: 10 if path == ravdess / FIRST else None])
+    with pytest.raises(StudyError, match="03-01-01-01-01-01-01.wav: cut short; get it again"):
         run(tmp_path)
     imported = run(tmp_path, incomplete=True)
     assert imported.report["utterances"] == 863 and imported.report["faults"] == {"cut short": 1}
@@ -196,69 +160,46 @@ def test_the_same_file_under_two_names_is_reported_and_stays_on_one_side(ravdess
     shutil.copy(ravdess / f"Actor_01/{one}.wav", ravdess / f"Actor_24/{other}.wav")
     imported = run(tmp_path)
     assert imported.report["same_file"] == [[f"ravdess-{one}", f"ravdess-{other}"]]
-    for k in range(1, 7):
-        sides = [
-            {row.split for row in imported.manifests[f"ravdess.fold{k}.{split}"] if row.id.endswith((one, other))}
-            for split in ("train", "validation", "test")
-        ]
-        assert len(set().union(*sides)) == 1
-    assert imported.report["same_file_left_out"] == 2
-    assert len(imported.manifests["ravdess.test"]) == 864
+    folds = [[row for s in SPLITS for row in imported.manifests[f"ravdess.fold{k}.{s}"]] for k in range(1, 7)]
+    sides = [{row.split for row in rows if row.id.endswith((one, other))} for rows in folds]
+    assert sides == [{"test"}, *[{"train"}] * 4, {"test"}]  # the later split keeps it
+    assert imported.report["same_file_left_out"] == 2 and len(imported.manifests["ravdess.test"]) == 864
 
 
-def row(number: int, speaker: str, split: str) -> Utterance:
-    return Utterance("a.wav", "words", "sad", f"r-{number}", speaker, "en", 1.0, "r", split)
+FIELDS = ("en", 1.0, "r", "train")
+SEVEN = [Utterance("a.wav", "words", "sad", f"r-{i}", f"s{i % 7}", *FIELDS) for i in range(21)]
 
 
-def test_the_later_split_keeps_the_copy():
-    rows = [row(0, "a", "train"), row(1, "b", "validation"), row(2, "c", "test"), row(3, "c", "test")]
-    assert [r.id for r in without_copies(rows, [{"r-0", "r-1"}])] == ["r-1", "r-2", "r-3"]
-    assert [r.id for r in without_copies(rows, [{"r-0", "r-2", "r-3"}])] == ["r-1", "r-2", "r-3"]
-
-
-@pytest.mark.parametrize(("count", "validation"), [(2, 1), (3, 2), (5, 1), (7, 3)])
-def test_folds_test_everybody_once_and_never_who_trains_or_validates(count, validation):
-    rows = [row(i, f"s{i % 7}", "train") for i in range(21)]
-    made = folds_by_speaker(rows, count, validation)
-    of = [
-        {split: {r.speaker for r in fold if r.split == split} for split in ("train", "validation", "test")}
-        for fold in made
-    ]
-    assert sorted(name for fold in of for name in fold["test"]) == [f"s{i}" for i in range(7)]
-    for fold in of:
-        assert len(fold["validation"]) == validation and fold["train"]
-        assert sum(map(len, fold.values())) == 7
-
-
-@pytest.mark.parametrize(("count", "validation"), [(1, 1), (8, 1), (2, 3), (7, 0)])
-def test_folds_that_leave_a_split_empty_are_refused(count, validation):
-    with pytest.raises(StudyError, match=f"folds: {count} of 7 speakers with {validation} for validation"):
-        folds_by_speaker([row(i, f"s{i}", "train") for i in range(7)], count, validation)
+def test_folds_test_every_speaker_once_and_never_who_trains_or_validates_or_are_refused():
+    for count, validation in ((2, 1), (3, 2), (5, 1), (7, 3)):
+        made = folds_by_speaker(SEVEN, count, validation)
+        of = [{split: {row.speaker for row in fold if row.split == split} for split in SPLITS} for fold in made]
+        assert sorted(name for fold in of for name in fold["test"]) == [f"s{i}" for i in range(7)]
+        for fold in of:
+            assert len(fold["validation"]) == validation and fold["train"] and sum(map(len, fold.values())) == 7
+    for count, validation in ((1, 1), (8, 1), (2, 3), (7, 0)):
+        with pytest.raises(StudyError, match=f"folds: {count} of 7 speakers with {validation} for validation"):
+            folds_by_speaker(SEVEN, count, validation)
 
 
 def test_a_corpus_may_serve_whole_as_one_split_or_by_its_own(ravdess, tmp_path):
-    assert {k: len(v) for k, v in run(tmp_path, split="test").manifests.items()} == {"ravdess.test": 864}
-    own = {k: len(v) for k, v in run(tmp_path, folds=0, splits=["train", "test"]).manifests.items()}
-    assert own == {"ravdess.train": 576, "ravdess.test": 144}
+    for settings, counts in (
+        ({"split": "test"}, {"ravdess.test": 864}),
+        ({"folds": 0, "splits": ["train", "test"]}, {"ravdess.train": 576, "ravdess.test": 144}),
+    ):
+        assert run(tmp_path, **settings).report["manifests"] == counts
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"fold": 6}, "data.corpora.ravdess: 'fold' is no import option; there are folder"),
-        ({"splits": ["dev"]}, "'dev' is no split"),
-        ({"split": "dev"}, "'dev' is no split"),
-        ({"split": "test", "folds": 6}, "both folds and a split"),
-    ],
-)
-def test_a_wrong_import_option_is_named(settings, words, tmp_path):
-    with pytest.raises(StudyError, match=words):
-        run(tmp_path, **settings)
-
-
-def test_an_unknown_corpus_is_named_with_those_that_there_are(tmp_path):
-    with pytest.raises(StudyError, match="no reader for a corpus 'savee'; there are cremad, emodb"):
-        import_corpus("savee", {}, tmp_path, tmp_path)
+def test_an_unknown_corpus_and_a_wrong_import_option_are_named(tmp_path):
+    for name, settings, words in (
+        ("savee", {}, "no reader for a corpus 'savee'; there are cremad, emodb"),
+        ("ravdess", {"fold": 6}, "data.corpora.ravdess: 'fold' is no import option; there are folder"),
+        ("ravdess", {"splits": ["dev"]}, "'dev' is no split"),
+        ("ravdess", {"split": "test", "folds": 6}, "both folds and a split"),
+        ("ravdess", {"speeds": [0.9], "copy": False}, "set `copy` to true"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            import_corpus(name, settings, tmp_path, tmp_path)
 
 
 def test_plain_words_have_neither_case_nor_punctuation():

@@ -5,102 +5,75 @@ from dataclasses import replace
 
 import pytest
 
-from blsp_core.data.manifest import (
-    Turn,
-    Utterance,
-    append_jsonl,
-    as_row,
-    of_row,
-    read_jsonl,
-    read_manifest,
-    write_manifest,
-)
+from blsp_core.data.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
 from blsp_core.errors import StudyError
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
-HISTORY = (Turn("user", "we saw the cat", "a.flac:5:9", "happy", 0.5), Turn("assistant", "please go on."))
-LATER = replace(ROW, history=HISTORY)
+BEFORE = {"text": "we saw the cat", "audio": "a.flac:5:9", "emotion": "happy", "duration": 0.5}
+LATER = replace(ROW, history=(Turn("user", **BEFORE), Turn("assistant", "please go on.")))
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    rows = [
-        ROW,
-        LATER,
-        Utterance(
-            "b.wav", "“Ça va ?” — 😀\u2028next\u2029line\x85\x0c\r\nend", "", "b-2", "ю", "fr", 2.5, "cafe", "test"
-        ),
-    ]
-    write_manifest(tmp_path / "manifests" / "a.jsonl", rows)
-    assert read_manifest(tmp_path / "manifests" / "a.jsonl") == rows
+    odd = replace(ROW, text="“Ça va ?” — 😀\u2028next\u2029line\x85\x0c\r\nend", emotion="", speaker="ю")
+    write_manifest(tmp_path / "manifests/a.jsonl", [ROW, LATER, odd])
+    assert read_manifest(tmp_path / "manifests/a.jsonl") == [ROW, LATER, odd]
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["a.jsonl"]
 
 
-def test_a_line_has_a_history_only_where_something_went_before():
+def test_a_line_has_a_history_where_something_went_before_whose_turns_are_utterances_of_their_own():
     assert "history" not in as_row(ROW)
-    assert as_row(LATER)["history"] == [
-        {"role": "user", "text": "we saw the cat", "audio": "a.flac:5:9", "emotion": "happy", "duration": 0.5},
-        {"role": "assistant", "text": "please go on."},
-    ]
+    assert as_row(LATER)["history"] == [{"role": "user", **BEFORE}, {"role": "assistant", "text": "please go on."}]
     assert of_row({**as_row(LATER), "output": "what a study adds"}) == LATER
+    first = replace(ROW, id="a-1#0", **BEFORE)
+    assert LATER.turns == [first, "please go on.", ROW]
+    assert LATER.spoken == [first, ROW] and ROW.turns == ROW.spoken == [ROW]
 
 
-def test_the_turns_of_a_dialogue_are_utterances_of_their_own_with_the_assistants_words_between():
-    first, reply, last = LATER.turns
-    assert (first.id, first.text, first.emotion, first.audio) == ("a-1#0", "we saw the cat", "happy", "a.flac:5:9")
-    assert (first.speaker, first.corpus, first.history) == (ROW.speaker, ROW.corpus, ())
-    assert reply == "please go on." and last == ROW
-    assert LATER.spoken == [first, last] and ROW.turns == ROW.spoken == [ROW]
+def changed(**values) -> str:
+    return json.dumps(as_row(ROW) | values)
 
 
 def earlier(*changes: dict) -> str:
     """A line whose turns before are changed."""
-    row = as_row(LATER)
-    return json.dumps(row | {"history": [{**t, **c} for t, c in zip(row["history"], changes, strict=False)]})
+    turns = as_row(LATER)["history"]
+    return changed(history=[turn | change for turn, change in zip(turns, changes, strict=False)])
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ("{not json", "line 2: not a JSON object"),
-        (json.dumps(as_row(ROW) | {"emotion": "bored"}), "line 2: emotion 'bored' is outside the set neutral, happy"),
+        (changed(emotion="bored"), "line 2: emotion 'bored' is outside the set neutral, happy"),
         (json.dumps({k: v for k, v in as_row(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
-        (json.dumps(as_row(ROW) | {"mood": "sad"}), r"line 2: fields missing or unknown: \['mood'\]"),
+        (changed(mood="sad"), r"line 2: fields missing or unknown: \['mood'\]"),
         ("[]", "line 2: fields missing or unknown: not an object"),
         (earlier({"emotion": "bored"}, {}), "line 2, history, turn 0: emotion 'bored' is outside the set"),
         (earlier({}, {"audio": "b.wav"}), r"line 2, history, turn 1: fields missing or unknown: \['audio'\]"),
         (earlier({}), r"line 2: history has the roles \['user'\]; wanted are user and assistant"),
-        (earlier({}, {"role": "user"}), r"line 2: history has the roles \['user', 'user'\]"),
-        (json.dumps(as_row(ROW) | {"history": "we saw"}), r"line 2: history has the roles \[None\]"),
+        (changed(history="we saw"), r"line 2: history has the roles \[None\]"),
     ],
 )
 def test_a_mistake_is_named_by_its_line(tmp_path, line, sentence):
-    path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(as_row(ROW)) + "\n" + line + "\n", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(f"{changed()}\n{line}\n", encoding="utf-8")
     with pytest.raises(StudyError, match=sentence):
-        read_manifest(path)
+        read_manifest(tmp_path / "a.jsonl")
 
 
-def test_no_manifest_and_an_empty_one_are_errors(tmp_path):
+def test_a_byte_order_mark_or_windows_line_ends_are_read_but_no_file_an_empty_or_a_latin_one_is_an_error(tmp_path):
+    path = tmp_path / "a.jsonl"
     with pytest.raises(StudyError, match="there is no such file; run the pipeline stage"):
-        read_manifest(tmp_path / "a.jsonl")
-    (tmp_path / "a.jsonl").write_text("")
-    with pytest.raises(StudyError, match="the manifest is empty"):
-        read_manifest(tmp_path / "a.jsonl")
-
-
-def test_a_file_with_a_byte_order_mark_or_windows_line_ends_is_read(tmp_path):
-    line = json.dumps(as_row(ROW))
-    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + f"{line}\r\n{line}\r\n".encode())
-    assert read_manifest(tmp_path / "a.jsonl") == [ROW, ROW]
-    (tmp_path / "a.jsonl").write_bytes("é".encode("latin-1"))
-    with pytest.raises(StudyError, match="a.jsonl: not UTF-8"):
-        read_manifest(tmp_path / "a.jsonl")
+        read_manifest(path)
+    for content, sentence in ((b"", "the manifest is empty"), ("é".encode("latin-1"), "a.jsonl: not UTF-8")):
+        path.write_bytes(content)
+        with pytest.raises(StudyError, match=sentence):
+            read_manifest(path)
+    path.write_bytes(b"\xef\xbb\xbf" + f"{changed()}\r\n{changed()}\r\n".encode())
+    assert read_manifest(path) == [ROW, ROW]
 
 
 def test_a_broken_line_is_named_and_ignored_only_at_the_end_of_an_unfinished_file(tmp_path):
     path = tmp_path / "a.jsonl"
-    append_jsonl(path, [{"a": "é"}])
-    path.write_bytes(path.read_bytes() + '{"a": "é'.encode()[:-1])
+    path.write_bytes('{"a": "é"}\n{"a": "é'.encode()[:-1])
     assert read_jsonl(path, unfinished=True) == [{"a": "é"}]
     path.write_text('{"a": 1}\n{"a": \n')
     for unfinished in (False, True):

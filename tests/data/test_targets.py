@@ -17,21 +17,16 @@ CLIPS = [
 ]
 
 
-def written(clips, writer="llm", **values):
-    prompt = prompts.CONTINUE_EMOTION
-    return [
-        as_row(clip)
-        | {"instruction": prompt.format(emotion=clip.emotion), "output": f"{writer} on {clip.id}, {clip.emotion}"}
-        | {"early_stop": False, "writer": writer, **values}
-        for clip in clips
-    ]
+def written(clips, writer="llm", early_stop=False):
+    rows = [as_row(clip) | {"writer": writer, "early_stop": early_stop} for clip in clips]
+    for row in rows:
+        row["instruction"] = prompts.CONTINUE_EMOTION.format(emotion=row["emotion"])
+        row["output"] = f"{writer} on {row['id']}, {row['emotion']}"
+    return rows
 
 
-def repeated(clips):
-    return [row | {"instruction": prompts.REPEAT, "output": row["text"]} for row in written(clips)]
-
-
-EMOTION = written(CLIPS) + repeated(CLIPS[:10])
+REPEATED = [row | {"instruction": prompts.REPEAT, "output": row["text"]} for row in written(CLIPS[:10])]
+EMOTION = written(CLIPS) + REPEATED
 PLAIN = [row | {"id": "plain-" + row["id"], "instruction": prompts.CONTINUE} for row in written(CLIPS[:4], "plain")]
 
 
@@ -47,59 +42,50 @@ def test_the_label_in_the_llm_s_prompt_is_not_in_the_model_s():
     assert all(row["output"] == row["text"] for row in rows[40:])
 
 
-def test_labels_alone_name_the_emotion_of_every_clip_once():
-    rows = make_targets(["label"], EMOTION)
+@pytest.mark.parametrize("labels", [EMOTION, shuffle_labels(EMOTION, 1, written)[0]], ids=["own", "shuffled"])
+def test_labels_alone_name_the_emotion_of_every_clip_once(labels):
+    rows = make_targets(["label"], labels)
     assert kinds_of(rows) == {(prompts.SYSTEM, prompts.IDENTIFY): 40}
-    assert [parse_emotion(row["output"]) for row in rows] == [clip.emotion for clip in CLIPS]
+    assert [parse_emotion(row["output"]) for row in rows] == [row["emotion"] for row in labels[:40]]
 
 
-def test_two_tasks_are_two_rows_a_clip():
-    rows = make_targets(["continuation", "label"], written(CLIPS))
-    assert Counter(row["id"] for row in rows) == {clip.id: 2 for clip in CLIPS}
-
-
-def test_repeat_is_the_transcript_of_every_clip_once():
-    rows = make_targets(["repeat", "label", "continuation"], EMOTION)
-    again = [row for row in rows if row["instruction"] == prompts.REPEAT]
-    assert [(row["id"], row["output"]) for row in again] == [(clip.id, clip.text) for clip in CLIPS]
-    assert len(rows) == 120
-
-
-def test_targets_of_the_second_llm_replace_the_llm_s():
-    other = written(CLIPS[:30] + [replace(CLIPS[0], id="unknown")], "other", early_stop=True)
-    rows = make_targets(["other"], EMOTION, other=other)
-    continued = [row for row in rows if row["instruction"] == prompts.CONTINUE_CONVEYED]
-    assert len(continued) == 30 and all(row["writer"] == "other" and row["early_stop"] for row in continued)
-    assert len(rows) == 40  # with the LLM's repetitions
-    with pytest.raises(StudyError, match="other.jsonl has no rows"):
-        make_targets(["other"], EMOTION)
-
-
-def test_clips_of_stage_1_are_continued_plainly_without_their_labels():
-    rows = make_targets(["continuation", "repeat", "label"], EMOTION, plain=PLAIN)
-    plain = [row for row in rows if row["id"].startswith("plain")]
+def test_tasks_are_rows_of_every_clip_and_clips_of_stage_1_are_continued_plainly_without_their_labels():
+    rows = make_targets(["repeat", "label", "continuation"], EMOTION, plain=PLAIN)
+    plain, own = ([row for row in rows if row["id"].startswith("plain") is wanted] for wanted in (True, False))
+    again = [(row["id"], row["output"]) for row in own if row["instruction"] == prompts.REPEAT]
+    assert len(own) == 120 and again == [(clip.id, clip.text) for clip in CLIPS]
     assert kinds_of(plain) == {(prompts.SYSTEM, prompts.CONTINUE): 4, (prompts.SYSTEM, prompts.REPEAT): 4}
     assert {row["emotion"] for row in plain} == {""}
 
 
-@pytest.mark.parametrize("kinds", [["continue"], []])
-def test_unknown_targets_are_refused(kinds):
-    with pytest.raises(StudyError, match="wanted are continuation, other, label, repeat"):
-        make_targets(kinds, EMOTION)
+def test_targets_of_the_second_llm_replace_the_llm_s_but_not_its_repetitions():
+    other = written(CLIPS[:30] + [replace(CLIPS[0], id="unknown")], "other", early_stop=True)
+    rows = make_targets(["other"], EMOTION, other=other)
+    assert Counter((row["instruction"], row.get("writer"), row["early_stop"]) for row in rows) == {
+        (prompts.CONTINUE_CONVEYED, "other", True): 30,
+        (prompts.REPEAT, "llm", False): 10,
+    }
 
 
-def test_a_clip_without_a_label_cannot_be_named():
-    with pytest.raises(StudyError, match="clip-0: has no emotion label to be named"):
-        make_targets(["label"], [EMOTION[0] | {"emotion": ""}])
+def test_unknown_or_impossible_targets_are_refused():
+    known = "wanted are continuation, other, label, repeat"
+    unlabelled = [EMOTION[0] | {"emotion": ""}]
+    for kinds, rows, words in (
+        (["continue"], EMOTION, known),
+        ([], EMOTION, known),
+        (["label"], unlabelled, "clip-0: has no emotion label to be named"),
+        (["other"], EMOTION, "other.jsonl has no rows"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            make_targets(kinds, rows)
 
 
 def test_a_smaller_share_is_part_of_a_larger_and_keeps_all_rows_of_a_clip():
     shares = {share: share_of(EMOTION, share, seed=3) for share in (0.25, 0.5, 1.0)}
     ids = {share: {row["id"] for row in rows} for share, rows in shares.items()}
     assert [len(found) for found in ids.values()] == [10, 20, 40] and shares[1.0] == EMOTION
-    assert ids[0.25] < ids[0.5]
+    assert ids[0.25] < ids[0.5] and ids[0.25] != {row["id"] for row in share_of(EMOTION, 0.25, seed=4)}
     assert all(row in shares[0.25] for row in EMOTION if row["id"] in ids[0.25])
-    assert ids[0.25] != {row["id"] for row in share_of(EMOTION, 0.25, seed=4)}
     with pytest.raises(StudyError, match="data_share: 0 is no share"):
         share_of(EMOTION, 0, seed=1)
 
@@ -110,15 +96,9 @@ def test_shuffled_labels_are_the_same_labels_and_the_llm_writes_for_the_wrong_on
     assert Counter(wrong.values()) == Counter(clip.emotion for clip in CLIPS)
     moved = [clip for clip in CLIPS if wrong[clip.id] != clip.emotion]
     assert 0.5 < 1 - same == len(moved) / len(CLIPS)
-    for row in rows:
-        assert row["emotion"] == wrong[row["id"]]
-        prompted = row["instruction"] in (prompts.REPEAT, prompts.CONTINUE_EMOTION.format(emotion=row["emotion"]))
-        assert prompted and (row["instruction"] == prompts.REPEAT or row["output"].endswith(row["emotion"]))
-    assert Counter(row["instruction"] == prompts.REPEAT for row in rows) == {False: 40, True: 10}
+    again = [row for row in rows if row["instruction"] == prompts.REPEAT]
+    for row in (row for row in rows if row not in again):
+        assert row["instruction"] == prompts.CONTINUE_EMOTION.format(emotion=row["emotion"])
+        assert row["output"].endswith(row["emotion"])
+    assert len(again) == 10 and len(rows) == 50 and all(row["emotion"] == wrong[row["id"]] for row in rows)
     assert shuffle_labels(EMOTION, 1, written)[0] == rows != shuffle_labels(EMOTION, 2, written)[0]
-
-
-def test_named_labels_are_shuffled_too():
-    rows, _ = shuffle_labels(EMOTION, 1, written)
-    wrong = {row["id"]: row["emotion"] for row in rows}
-    assert all(parse_emotion(row["output"]) == wrong[row["id"]] for row in make_targets(["label"], rows))

@@ -14,17 +14,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.data.audio import load_audio
 from blsp_core.errors import StudyError
-from blsp_core.inference.asr import (
-    Transcripts,
-    check_word_errors,
-    load_whisper,
-    log_mel,
-    pad_to_window,
-    transcribe,
-    transcribe_utterances,
-    word_errors,
-    write_transcripts,
-)
+from blsp_core.inference import asr
+from blsp_core.inference.asr import load_whisper, transcribe
 from blsp_core.model.encoder import encode_speech
 
 REAL = "BLSP_WHISPER"  # names the folder of a real Whisper
@@ -51,11 +42,11 @@ def test_transcripts_come_in_order_and_do_not_depend_on_the_batch(whisper, sound
 
 def test_decoding_is_greedy_up_to_the_end_token_or_the_length_of_the_decoder(whisper, sounds):
     model, extractor, tokenizer = whisper
-    mel = torch.from_numpy(log_mel(extractor, sounds[1]))[None]
+    mel = torch.from_numpy(asr.log_mel(extractor, sounds[1]))[None]
     hidden = encode_speech(model.model.encoder, mel, torch.ones_like(mel[:, 0]))[0]
     window = extractor(sounds[1], sampling_rate=16_000, return_tensors="pt").input_features
     assert mel.shape[2] < window.shape[2]
-    real = {"encoder_outputs": BaseModelOutput(pad_to_window(hidden, model.config.max_source_positions))}
+    real = {"encoder_outputs": BaseModelOutput(asr.pad_to_window(hidden, model.config.max_source_positions))}
     inputs = real if model.config.real_frames else {"input_features": window}
     ids = torch.tensor([[model.config.decoder_start_token_id]])
     with torch.no_grad():
@@ -65,65 +56,52 @@ def test_decoding_is_greedy_up_to_the_end_token_or_the_length_of_the_decoder(whi
     assert transcribe(*whisper, sounds[1:2]) == [tokenizer.decode(ids[0], skip_special_tokens=True).strip()]
 
 
-def test_a_multilingual_checkpoint_gets_language_and_task_of_every_clip(backbones, sounds, monkeypatch):
-    whisper, extractor, tokenizer = load_whisper(backbones[0])
-    settings = {"is_multilingual": True, "lang_to_id": {"<|en|>": 97, "<|de|>": 98}, "task_to_id": {"transcribe": 99}}
-    for name, value in settings.items():
-        setattr(whisper.generation_config, name, value)
-    starts, forward = [], whisper.forward
-
-    def seen(*args, **kwargs):
-        if kwargs["decoder_input_ids"].shape[1] > 1:
-            starts.extend(kwargs["decoder_input_ids"].tolist())
-        return forward(*args, **kwargs)
-
-    monkeypatch.setattr(whisper, "forward", seen)
-    transcribe(whisper, extractor, tokenizer, sounds[:2], 2, ["de", "en"])
+def test_a_multilingual_checkpoint_alone_gets_language_and_task_of_every_clip(backbones, sounds):
+    whisper, *parts = load_whisper(backbones[0])
+    whisper.generation_config.is_multilingual = False
+    assert transcribe(whisper, *parts, sounds[:1], language="en") == transcribe(whisper, *parts, sounds[:1])
+    whisper.generation_config.is_multilingual = True
+    whisper.generation_config.lang_to_id = {"<|en|>": 97, "<|de|>": 98}
+    whisper.generation_config.task_to_id = {"transcribe": 99}
+    starts = []
+    decoder = whisper.model.decoder
+    hook = decoder.register_forward_pre_hook(lambda _, a, k: starts.append(k["input_ids"].tolist()), with_kwargs=True)
+    transcribe(whisper, *parts, sounds[:2], 2, ["de", "en"])
+    hook.remove()
     order = sorted((0, 1), key=lambda i: len(sounds[i]))
-    assert [start[:3] for start in starts] == [[257, (98, 97)[i], 99] for i in order]
-    assert len(transcribe(whisper, extractor, tokenizer, sounds[:2], 2, ["xx", ""])) == 2  # languages are detected
-
-
-def test_an_english_checkpoint_gets_no_language(backbones, sounds):
-    whisper = load_whisper(backbones[0])
-    whisper[0].generation_config.is_multilingual = False
-    assert transcribe(*whisper, sounds[:1], language="en") == transcribe(*whisper, sounds[:1])
+    assert starts[0] == [[257, (98, 97)[i], 99] for i in order]
+    assert len(transcribe(whisper, *parts, sounds[:2], 2, ["xx", ""])) == 2  # languages are detected
 
 
 def test_an_encoder_alone_cannot_transcribe(tmp_path):
-    whisper = make_whisper()
-    whisper.model.encoder.save_pretrained(tmp_path)
+    make_whisper().model.encoder.save_pretrained(tmp_path)
     with pytest.raises(StudyError, match="encoder without a decoder; set whisper.source"):
         load_whisper(tmp_path)
 
 
 def test_transcripts_are_written_for_every_turn_and_read_back_by_utterance(backbones, corpus, tmp_path):
     folder, rows = corpus
-    words = partial(transcribe_utterances, load_whisper(backbones[0]), folder, 4)
-    path = write_transcripts(tmp_path, rows, words)
+    words = partial(asr.transcribe_utterances, load_whisper(backbones[0]), folder, 4)
+    path = asr.write_transcripts(tmp_path, rows, words)
     assert path.name == "acted.train.jsonl" and len(path.read_text().splitlines()) == len(rows)
-    assert Transcripts(tmp_path).words(rows[::-1]) == words(rows)[::-1]
+    assert asr.Transcripts(tmp_path).words(rows[::-1]) == words(rows)[::-1]
     with pytest.raises(StudyError, match="1 utterances are missing, the first is other"):
-        Transcripts(tmp_path).words([*rows, replace(rows[0], id="other")])
+        asr.Transcripts(tmp_path).words([*rows, replace(rows[0], id="other")])
 
 
 def test_word_errors_are_counted_without_case_and_punctuation_by_emotion(corpus):
     rows = [replace(row, text=text) for row, text in zip(corpus[1], ("It's late.", "Go home!", "", "so"), strict=False)]
-    found = word_errors(rows, ["its late", "go home", "noise", ""])
-    assert found["wer"] == pytest.approx(2 / 5) and found["n"] == 4 and found["empty"] == 1
-    assert found["by_emotion"] == {"neutral": 0.5, "happy": 0, "angry": 1}
-    assert found["exact"] == pytest.approx(1 / 3)
-    assert word_errors(rows[2:3], [""])["wer"] is None
+    found = asr.word_errors(rows, ["its late", "go home", "noise", ""])
+    rates = {"wer": 2 / 5, "exact": pytest.approx(1 / 3), "by_emotion": {"neutral": 0.5, "happy": 0, "angry": 1}}
+    assert found == rates | {"n": 4, "empty": 1} and asr.word_errors(rows[2:3], [""])["wer"] is None
 
 
 def test_a_high_error_rate_stops_the_study_in_english_only(corpus):
     rows = corpus[1][:2]
-    with pytest.raises(
-        StudyError, match=r"transcripts of acted: .* 1.00, 2 of 2 are empty, transcripts.max_wer is 0.5"
-    ):
-        check_word_errors("acted", rows, ["", ""], 0.5)
-    check_word_errors("acted", rows, [row.text for row in rows], 0.5)
-    check_word_errors("greek", [replace(row, language="el") for row in rows], ["", ""], 0.5)
+    with pytest.raises(StudyError, match=r"of acted: .* 1.00, 2 of 2 are empty, transcripts.max_wer is 0.5"):
+        asr.check_word_errors("acted", rows, ["", ""], 0.5)
+    asr.check_word_errors("acted", rows, [row.text for row in rows], 0.5)
+    asr.check_word_errors("greek", [replace(row, language="el") for row in rows], ["", ""], 0.5)
 
 
 @pytest.mark.skipif(not {REAL, RAVDESS} <= set(os.environ), reason=f"{REAL} and {RAVDESS} name real weights and clips")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
-from blsp_core.inference import continuations
-from blsp_core.inference.endpoint import Endpoint
+from blsp_core.inference.continuations import write_elsewhere
+from blsp_core.inference.endpoint import Endpoint, Reply
 
 KEY = "sk-very-secret-0123456789"
 
@@ -19,121 +20,107 @@ class Server(BaseHTTPRequestHandler):
     """Replies with the prompt in capitals; `trouble` is a list of (status, body) to answer with first."""
 
     def do_POST(self):
-        server, length = self.server, int(self.headers["Content-Length"])
-        request = json.loads(self.rfile.read(length))
+        server, request = self.server, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server.seen.append((self.path, self.headers["Authorization"], request))
         said = request["messages"][-1]["content"]
         status, body = server.trouble.pop(0) if server.trouble else (200, None)
         if body is None:
-            message = {"role": "assistant", "content": said.upper()}
-            if "forbidden" in said:
-                message = {"role": "assistant", "content": None, "refusal": "I will not."}
-            reason = "length" if "long" in said else "stop"
-            choice = {"index": 0, "message": message, "finish_reason": reason}
+            refused = {"content": None, "refusal": "I will not."}
+            message = {"role": "assistant", **(refused if "forbidden" in said else {"content": said.upper()})}
+            choice = {"index": 0, "message": message, "finish_reason": "length" if "long" in said else "stop"}
             body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("retry-after-ms", "1")
+        for header in (("Content-Type", "application/json"), ("retry-after-ms", "1")):
+            self.send_header(*header)
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, *_):
-        pass
+    def log_message(self, *_): ...
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    server.seen, server.trouble = [], []
+    server.seen, server.trouble, server.url = [], [], f"http://127.0.0.1:{server.server_port}/v1"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
 
 
-def endpoint(server, folder, **settings):
-    return Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "some-llm", folder / "replies", **settings)
+@pytest.fixture
+def endpoint(server, tmp_path):
+    return partial(Endpoint, server.url, "some-llm", tmp_path / "replies")
 
 
 def ask(*texts):
     return [[{"role": "system", "content": "be kind"}, {"role": "user", "content": text}] for text in texts]
 
 
-def test_replies_come_in_order_greedily_with_the_key_of_the_environment(server, tmp_path):
-    texts = [f"text {n}" for n in range(20)]
-    assert endpoint(server, tmp_path).chat(ask(*texts)) == [text.upper() for text in texts]
+def test_replies_come_in_order_greedily_with_refusals_counted_and_cut_replies_marked(server, endpoint):
+    one, texts = endpoint(), [f"text {n}" for n in range(20)]
+    refused, cut, *others = one.replies(ask("a forbidden thing", "a long thing", *texts))
+    assert refused == Reply("I will not.", refused=True) and one.refusals == 1
+    assert cut == Reply("A LONG THING", early_stop=True) and others == [Reply(text.upper()) for text in texts]
     path, authorization, request = server.seen[0]
     assert (path, authorization) == ("/v1/chat/completions", f"Bearer {KEY}")
     assert (request["model"], request["temperature"], request["max_tokens"]) == ("some-llm", 0, 512)
 
 
-def test_the_same_question_is_sent_once_and_another_is_not_the_same(server, tmp_path):
-    one = endpoint(server, tmp_path)
-    assert one.chat(ask("a", "a", "b")) == ["A", "A", "B"] and one.asked == 2
-    assert endpoint(server, tmp_path).chat(ask("b", "a")) == ["B", "A"] and len(server.seen) == 2
-    endpoint(server, tmp_path, max_tokens=5).chat(ask("a"))
-    assert len(server.seen) == 3
+def test_the_same_question_is_sent_once_another_is_not_the_same_and_a_failure_loses_no_reply(server, endpoint):
+    server.trouble = [(200, None), (200, None), (400, "{}")]
+    with pytest.raises(StudyError):
+        endpoint(workers=1).chat(ask("a", "a", "b", "c", "d"))
+    assert endpoint().chat(ask("a", "b", "c", "d", "c")) == ["A", "B", "C", "D", "C"]
+    endpoint(max_tokens=5).chat(ask("a"))
+    sent = [request["messages"][-1]["content"] for *_, request in server.seen]
+    assert [sent.count(text) for text in "abc"] == [2, 1, 2]
     server.shutdown()
-    assert endpoint(server, tmp_path).chat(ask("a")) == ["A"]  # offline
+    assert endpoint().chat(ask("b", "a")) == ["B", "A"] and len(server.seen) == len(sent)  # offline
 
 
-def test_the_key_is_written_nowhere(server, tmp_path):
-    endpoint(server, tmp_path).chat(ask("a"))
-    kept = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(kept) == 1 and KEY not in kept[0] and "Bearer" not in kept[0]
-    server.trouble = [(401, json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}}))]
-    with pytest.raises(StudyError, match="set the environment variable OPENAI_API_KEY") as refused:
-        endpoint(server, tmp_path).chat(ask("b"))
-    server.trouble = [(400, json.dumps({"error": {"message": f"strange request by {KEY}"}}))]
-    with pytest.raises(StudyError, match=r"status 400 .*strange request by \*\*\*") as odd:
-        endpoint(server, tmp_path).chat(ask("c"))
-    assert all(KEY not in str(error.getrepr()) for error in (refused, odd))
+def test_the_key_is_written_nowhere(server, endpoint, tmp_path):
+    endpoint().chat(ask("a"))
+    (kept,) = (path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY not in kept and "Bearer" not in kept
+    for status, message, told in (
+        (401, f"Incorrect API key provided: {KEY}", "set the environment variable OPENAI_API_KEY"),
+        (400, f"strange request by {KEY}", r"status 400 .*strange request by \*\*\*"),
+    ):
+        server.trouble = [(status, json.dumps({"error": {"message": message}}))]
+        with pytest.raises(StudyError, match=told) as error:
+            endpoint().chat(ask("b"))
+        assert KEY not in str(error.getrepr())
 
 
-def test_a_busy_server_is_asked_again_and_a_broken_one_not_for_ever(server, tmp_path):
+def test_a_busy_server_is_asked_again_and_a_broken_one_not_for_ever(server, endpoint):
     server.trouble = [(429, "{}"), (503, "{}")]
-    assert endpoint(server, tmp_path).chat(ask("a")) == ["A"] and len(server.seen) == 3
+    assert endpoint().chat(ask("a")) == ["A"] and len(server.seen) == 3
     server.trouble = [(500, "{}")] * 9
     with pytest.raises(StudyError, match="some-llm: status 500"):
-        endpoint(server, tmp_path, retries=2).chat(ask("b"))
+        endpoint(retries=2).chat(ask("b"))
     assert len(server.seen) == 6
 
 
-def test_what_was_answered_before_a_failure_is_kept(server, tmp_path):
-    server.trouble = [(200, None), (200, None), (400, "{}")]
-    with pytest.raises(StudyError):
-        endpoint(server, tmp_path, workers=1).chat(ask("a", "b", "c", "d"))
-    assert len(list((tmp_path / "replies").iterdir())) >= 2
-    assert endpoint(server, tmp_path).chat(ask("a", "b", "c", "d")) == ["A", "B", "C", "D"]
-
-
-def test_refusals_are_counted_and_cut_replies_marked(server, tmp_path):
-    one = endpoint(server, tmp_path)
-    replies = one.replies(ask("a forbidden thing", "a long thing", "a thing"))
-    assert [(reply.refused, reply.early_stop) for reply in replies] == [(True, False), (False, True), (False, False)]
-    assert one.refusals == 1 and replies[0].text == "I will not."
-
-
-def test_an_address_that_is_none_or_answers_otherwise_is_told(server, tmp_path):
+def test_an_address_that_is_none_or_answers_otherwise_is_told(server, endpoint, tmp_path):
     server.trouble = [(200, "[1]"), (200, "no JSON")]
     for text in ("a", "b"):
         with pytest.raises(StudyError, match="is no chat completion"):
-            endpoint(server, tmp_path).chat(ask(text))
-    with pytest.raises(StudyError, match="cannot be reached"):
-        Endpoint("http://127.0.0.1:1/v1", "m", tmp_path, retries=0).chat(ask("a"))
-    with pytest.raises(StudyError, match="'localhost' is no address"):
-        Endpoint("localhost", "m", tmp_path)
-    with pytest.raises(StudyError, match="has a password or a query; put the key in OPENAI_API_KEY") as error:
-        Endpoint("https://me:secret@host/v1", "m", tmp_path)
-    assert "secret" not in str(error.value)
+            endpoint().chat(ask(text))
+    for address, told in (
+        ("http://127.0.0.1:1/v1", "cannot be reached"),
+        ("localhost", "'localhost' is no address"),
+        ("https://me:secret@host/v1", "has a password or a query; put the key in OPENAI_API_KEY"),
+    ):
+        with pytest.raises(StudyError, match=told) as error:
+            Endpoint(address, "m", tmp_path, retries=0).chat(ask("a"))
+        assert "secret" not in str(error.value)
 
 
 def test_it_writes_continuations_as_the_llm_does(server, tmp_path):
     said = Utterance("a.flac", "we saw the dog", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
-    url = f"http://127.0.0.1:{server.server_port}/v1"
-    other = {"base_url": url, "model": "some-llm"}
-    settings = {"root": tmp_path, "cache": tmp_path, "max_new_tokens": 7, "batch_size": 2}
-    (row,) = continuations.write_elsewhere(other, [said], **settings)
+    other = {"base_url": server.url, "model": "some-llm"}
+    (row,) = write_elsewhere(other, [said], root=tmp_path, cache=tmp_path, max_new_tokens=7, batch_size=2)
     asked = prompts.CONTINUE_EMOTION.format(emotion="sad")
     assert row["output"] == (asked + said.text).upper().strip() and row["instruction"] == asked
     assert (row["writer"], row["early_stop"], row["refused"]) == ("some-llm", False, False)

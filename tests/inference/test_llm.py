@@ -1,7 +1,6 @@
 """Greedy replies of an LLM in batches."""
 
 import pytest
-import torch
 from fixtures import make_llm, make_tokenizer
 
 from blsp_core.data import progress as showing
@@ -9,7 +8,7 @@ from blsp_core.data.manifest import read_jsonl
 from blsp_core.data.progress import progress
 from blsp_core.data.prompts import chat
 from blsp_core.inference.batches import run_in_batches
-from blsp_core.inference.llm import answer, decode, end_tokens
+from blsp_core.inference.llm import answer
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +20,7 @@ CHATS = [chat("be kind", "word " * count + "end") for count in (1, 9, 3, 5, 2)]
 
 
 def test_batches_are_of_like_length_and_results_in_the_order_of_the_inputs():
-    seen = []
-    lengths = [5, 1, 4, 2, 3]
+    seen, lengths = [], [5, 1, 4, 2, 3]
     results = run_in_batches(lambda batch: [seen.append([lengths[i] for i in batch])] + batch[1:], lengths, 2)
     assert seen == [[1, 2], [3, 4], [5]] and results == [None, None, 2, 3, None]
     assert run_in_batches(lambda batch: batch, [], 2) == []
@@ -34,15 +32,9 @@ def test_a_reply_does_not_depend_on_its_batch(llm):
     assert len({reply.text for reply in together}) > 1
 
 
-def test_equal_chats_are_answered_once(llm, monkeypatch):
-    rows, generate = [], llm[0].generate
-    monkeypatch.setattr(llm[0], "generate", lambda **k: rows.append(len(k["input_ids"])) or generate(**k))
-    first, second = answer(*llm, CHATS[:1] * 3, 4, 8), answer(*llm, CHATS[:1], 4, 8)
-    assert first == second * 3 and rows == [1, 1]
-
-
-def test_after_a_kill_only_missing_replies_are_generated_and_no_row_is_there_twice(llm, tmp_path, monkeypatch):
+def test_equal_chats_are_answered_once_and_after_a_kill_only_those_missing(llm, tmp_path, monkeypatch):
     path, generate, calls = tmp_path / "replies.jsonl", llm[0].generate, []
+    twice = CHATS + CHATS[:2]
 
     def killed(**inputs):
         calls.append(len(inputs["input_ids"]))
@@ -52,31 +44,24 @@ def test_after_a_kill_only_missing_replies_are_generated_and_no_row_is_there_twi
 
     monkeypatch.setattr(llm[0], "generate", killed)
     with pytest.raises(KeyboardInterrupt):
-        answer(*llm, CHATS, 6, 2, path)
+        answer(*llm, twice, 6, 2, path)
     path.write_bytes(path.read_bytes() + b'{"key": "broken')
-    found = answer(*llm, CHATS, 6, 2, path)
-    assert calls == [2, 2, 2, 1]
+    found = answer(*llm, twice, 6, 2, path)
+    assert calls == [2, 2, 2, 1] and found[5:] == found[:2]
     keys = [row["key"] for row in read_jsonl(path)]
-    assert len(keys) == len(set(keys)) == len(CHATS) and found == answer(*llm, CHATS, 6, 5)
+    assert len(keys) == len(set(keys)) == len(CHATS) and found[:5] == answer(*llm, CHATS, 6, 5)
 
 
-def test_any_end_token_of_the_model_or_the_tokenizer_ends_a_reply(llm):
-    model, tokenizer = make_llm(), llm[1]
-    model.generation_config.eos_token_id = [65, 66]
-    assert end_tokens(model, tokenizer) == [65, 66, tokenizer.eos_token_id]
-    ids = torch.tensor([70, 71, 66, 72])
-    assert decode(tokenizer, ids, [65, 66]).early_stop is False
-    assert decode(tokenizer, ids, [65, 66]).text == tokenizer.decode(ids[:2])
-    assert decode(tokenizer, ids).early_stop is True
-
-
-def test_a_reply_ends_at_the_model_s_own_end_token(llm):
-    free = answer(*llm, CHATS[:1], 6, 1)[0]
-    model, prompt = make_llm(), llm[1].apply_chat_template(CHATS[0], add_generation_prompt=True, return_tensors="pt")
-    third = model.generate(**prompt, do_sample=False, max_new_tokens=3)[0, -1]
-    model.generation_config.eos_token_id = [int(third), 257]
-    short = answer(model, llm[1], CHATS[:1], 6, 1)[0]
-    assert short.early_stop is False and free.text.startswith(short.text) and short.text != free.text
+def test_a_reply_ends_at_any_end_token_of_the_model_or_its_tokenizer(llm):
+    (_, tokenizer), free = llm, answer(*llm, CHATS[:1], 6, 1)[0]
+    model, prompt = make_llm(), tokenizer.apply_chat_template(CHATS[0], add_generation_prompt=True, return_tensors="pt")
+    third = int(model.generate(**prompt, do_sample=False, max_new_tokens=3)[0, -1])
+    for own, end in (([third, 257], "<|im_end|>"), ([257], tokenizer.convert_ids_to_tokens(third))):
+        model.generation_config.eos_token_id, other = own, make_tokenizer()
+        other.eos_token = end
+        (short,) = answer(model, other, CHATS[:1], 6, 1)
+        assert short.early_stop is False and free.text.startswith(short.text) and short.text != free.text
+    assert free.early_stop is True
 
 
 def test_penalties_and_sampling_of_the_model_s_generation_settings_have_no_effect(llm):
