@@ -23,9 +23,38 @@ from blsp_core.model.modeling import BlspEmoForConditionalGeneration
 from blsp_core.model.processing import BlspEmoProcessor
 
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprise")  # the released head's order, which is not the paper's
-_FUSED = {"c_attn": ("q_proj", "k_proj", "v_proj"), "w1": ("up_proj",), "w2": ("gate_proj",)}
-_PROJECTIONS = {"attn.c_proj": "self_attn.o_proj", "mlp.c_proj": "mlp.down_proj"}
-_TARGETS = {**_FUSED, "c_proj": ("o_proj", "down_proj")}
+_LLM = r"(?:qwen_model\.)?(?:model\.)?"
+_LAYER, _KIND = _LLM + r"transformer\.h\.(\d+)\.", r"\.((?:lora_[AB]\.default\.)?(?:weight|bias))"
+_MODULES = {  # of an LLM layer; Qwen's MLP is c_proj(w1(x) * silu(w2(x))): w1 is up, w2 is gate
+    "ln_1": ["input_layernorm"],
+    "ln_2": ["post_attention_layernorm"],
+    "attn.c_attn": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    "attn.c_proj": ["self_attn.o_proj"],
+    "mlp.w1": ["mlp.up_proj"],
+    "mlp.w2": ["mlp.gate_proj"],
+    "mlp.c_proj": ["mlp.down_proj"],
+}
+_NAMES = {  # patterns of released keys -> what they become
+    r"whisper_model\.(.+)": [r"encoder.\1"],
+    r"hidden2emotion\.weight": ["emotion_head.weight"],
+    r"adapter\.subsampler\.conv_layers\.(.+)": [r"adapter.convolutions.\1"],
+    r"adapter\.fc1\.(.+)": [r"adapter.down.\1"],
+    r"adapter\.fc2\.(.+)": [r"adapter.up.\1"],
+    r"adapter\.speech_ln\.(.+)": [r"adapter.norm.\1"],
+    _LLM + r"transformer\.wte\.weight": ["llm.model.embed_tokens.weight"],
+    _LLM + r"transformer\.ln_f\.weight": ["llm.model.norm.weight"],
+    _LLM + r"lm_head\.weight": ["llm.lm_head.weight"],
+    **{
+        _LAYER + re.escape(old) + _KIND: [rf"llm.model.layers.\1.{name}.\2" for name in new]
+        for old, new in _MODULES.items()
+    },
+}
+_TARGETS = {  # lora_config.target_modules -> lora_targets
+    "c_attn": ("q_proj", "k_proj", "v_proj"),
+    "c_proj": ("o_proj", "down_proj"),
+    "w1": ("up_proj",),
+    "w2": ("gate_proj",),
+}
 _RECOMPUTED = re.compile(r"(rotary_emb\.inv_freq|logn_tensor|attn\.bias|masked_bias|registered_causal_mask)$")
 
 
@@ -203,39 +232,14 @@ def _read(tensors: Source, key: str, piece: int) -> torch.Tensor:
 def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
     """The names and tensors that a tensor of the released code becomes in this model; empty if it has no place.
 
-    The fused c_attn is split into three; its low-rank update keeps one A for all three and splits B. Qwen's MLP is
-    c_proj(w1(x) * silu(w2(x))): w1 is up, w2 is gate.
+    The fused c_attn is split into three; its low-rank update keeps one A for all three and splits B.
     """
-    if key.startswith("whisper_model."):
-        return [(f"encoder.{key.removeprefix('whisper_model.')}", tensor)]
-    if key == "hidden2emotion.weight":
-        return [("emotion_head.weight", tensor)]
-    if key.startswith("adapter."):
-        names = {"subsampler.conv_layers.": "convolutions.", "fc1.": "down.", "fc2.": "up.", "speech_ln.": "norm."}
-        for old, new in names.items():
-            if key.startswith(f"adapter.{old}"):
-                return [(f"adapter.{new}{key.removeprefix(f'adapter.{old}')}", tensor)]
-        return []
-    name = re.sub(r"^(qwen_model\.)?(model\.)?", "", key)
-    top = {"transformer.wte.weight": "model.embed_tokens.weight", "transformer.ln_f.weight": "model.norm.weight"}
-    top["lm_head.weight"] = "lm_head.weight"
-    if name in top:
-        return [(f"llm.{top[name]}", tensor)]
-    layer = re.fullmatch(r"transformer\.h\.(\d+)\.(.+?)\.((?:lora_[AB]\.default\.)?(?:weight|bias))", name)
-    if layer is None:
-        return []
-    number, module, kind = layer.groups()
-    prefix = f"llm.model.layers.{number}"
-    norms = {"ln_1": "input_layernorm", "ln_2": "post_attention_layernorm", **_PROJECTIONS}
-    if module in norms:
-        return [(f"{prefix}.{norms[module]}.{kind}", tensor)]
-    block, _, old = module.rpartition(".")
-    if block not in ("attn", "mlp") or old not in _FUSED:
-        return []
-    new = _FUSED[old]
-    pieces = [tensor] * len(new) if ".lora_A." in f".{kind}" else tensor.chunk(len(new))
-    block = "self_attn" if block == "attn" else "mlp"
-    return [(f"{prefix}.{block}.{target}.{kind}", piece) for target, piece in zip(new, pieces, strict=True)]
+    for pattern, new in _NAMES.items():
+        if match := re.fullmatch(pattern, key):
+            whole = len(new) == 1 or ".lora_A." in key
+            pieces = [tensor] * len(new) if whole else tensor.chunk(len(new))
+            return [(match.expand(name), piece) for name, piece in zip(new, pieces, strict=True)]
+    return []
 
 
 def _qwen2_config(qwen: _Settings, report: Report) -> Qwen2Config:
