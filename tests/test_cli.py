@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from blsp_core import cli
 from blsp_core.data import prompts
 from blsp_core.inference import answers
-from blsp_core.model import BlspEmoProcessor
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 RELEASED = next(Path(__file__).parent.glob("*/data/released"))  # of the tests of convert
 GOOD = ["a.wav", "b.flac", "c.ogg", "d.mp3", "stereo.wav"]
