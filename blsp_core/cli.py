@@ -114,7 +114,7 @@ def convert(
     ] = None,
     version: Version = False,
 ) -> None:
-    """Convert a checkpoint of the authors' code, with about 1 GB in memory at a time.
+    """Convert a checkpoint of the authors' code, with about 2 GB in memory at a time.
 
     SOURCE is a BLSP-Emo checkpoint (either stage) or Qwen-7B-Chat, with pytorch_model*.bin or model*.safetensors.
     TARGET is read by BlspEmoForConditionalGeneration.from_pretrained and BlspEmoProcessor.from_pretrained; of a plain

@@ -44,10 +44,10 @@ def disturbed(model):
     return model.eval()
 
 
-def make_llm() -> Qwen2ForCausalLM:
+def make_llm(vocab_size=259) -> Qwen2ForCausalLM:
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=259, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=vocab_size, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         intermediate_size=96, max_position_embeddings=1024, tie_word_embeddings=False, eos_token_id=258,
         pad_token_id=256, bos_token_id=None,
     )  # fmt: skip

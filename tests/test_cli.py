@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from tiny import make_llm, make_model, make_tokenizer, sound
-from transformers import WhisperFeatureExtractor
+from tiny import make_model, make_processor, sound
 from typer.testing import CliRunner
 
 from blsp_core import cli
@@ -26,10 +24,8 @@ GOOD = ["a.wav", "b.flac", "c.ogg", "d.mp3", "stereo.wav"]
 def made(tmp_path_factory):
     """A folder with a tiny model, trained nowhere, and sounds of every kind."""
     folder = tmp_path_factory.mktemp("cli")
-    extractor = WhisperFeatureExtractor(feature_size=80, hop_length=320, n_fft=640, chunk_length=10)
-    processor = BlspEmoProcessor(extractor, make_tokenizer())
-    make_model(processor, llm=make_llm()).export(folder / "model")
-    processor.save_pretrained(folder / "model")
+    processor = make_processor()
+    make_model(processor).export(folder / "model", processor)
     lengths = {"a.wav": 1.0, "b.flac": 2.0, "c.ogg": 0.5, "d.mp3": 1.5, "long.wav": 11, "short.wav": 0.05}
     for name, seconds in lengths.items():
         soundfile.write(folder / name, sound(seconds), 16000)
@@ -45,9 +41,17 @@ def folder(made, tmp_path):
     return tmp_path
 
 
+def load(folder):
+    return BlspEmoForConditionalGeneration.from_pretrained(folder), BlspEmoProcessor.from_pretrained(folder)
+
+
+def run(app, *arguments):
+    return CliRunner().invoke(app, [str(word) for word in arguments])
+
+
 def generate(folder, *arguments, model="model"):
     settings = ["--audio-root", folder, "--max-new-tokens", 5, "--batch-size", 2, "--model", folder / model]
-    return CliRunner().invoke(cli.generate_app, [str(word) for word in [*settings, *arguments]])
+    return run(cli.generate_app, *settings, *arguments)
 
 
 def answer(folder, rows, *options):
@@ -65,13 +69,11 @@ def one_sentence(result, words):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-# Clips
-
-
 def test_each_clip_gets_a_line_with_its_emotion_and_reply(folder):
     result = generate(folder, *GOOD)
     lines = result.stdout.splitlines()
     assert result.exit_code == 0 and [line.split()[0] for line in lines] == GOOD
+    assert result.stderr == ""  # no warning for a model that is named
     answer(folder, [{"audio": "a.wav"}], "--empathy")
     (row,) = output(folder)
     best = max(row["emotion"], key=row["emotion"].get)
@@ -97,46 +99,31 @@ def test_the_default_model_is_that_of_the_study_and_comes_with_a_warning(folder,
     (folder / "models/mini").symlink_to(folder / "model")
     monkeypatch.setattr(cli, "find_root", lambda: folder)
     monkeypatch.setattr(cli, "read_params", lambda root: {"scale": "mini"})
-    result = CliRunner().invoke(cli.generate_app, [str(folder / "a.wav"), "--max-new-tokens", "2"])
+    result = run(cli.generate_app, folder / "a.wav", "--max-new-tokens", 2)
     assert result.exit_code == 0 and "about a hundred words" in result.stderr
     (folder / "models/mini").unlink()
-    one_sentence(CliRunner().invoke(cli.generate_app, ["a.wav"]), "run `dvc repro`, or name a model")
+    one_sentence(run(cli.generate_app, "a.wav"), "run `dvc repro`, or name a model")
     (folder / "data/mini/models").mkdir(parents=True)
     (folder / "data/mini/models/blsp-emo").symlink_to(folder / "model")
     assert cli.default_model() == folder / "data/mini/models/blsp-emo"
 
 
-def test_no_warning_for_a_model_that_is_named(folder):
-    assert generate(folder, "a.wav").stderr == ""
-
-
-# JSONL
-
-
-def test_every_kind_of_sound_is_answered_in_the_order_of_the_input(folder):
+def test_every_kind_of_sound_is_answered_in_order_and_as_by_the_model_itself_alone(folder):
     rows = [{"audio": name, "emotion": "sad"} for name in GOOD]
-    result = answer(folder, rows, "--instruction", "name it: ", "--reference-field", "emotion")
+    result = answer(folder, rows, "--reference-field", "emotion")
     assert result.exit_code == 0 and "5 of 5 answered, 0 failed" in result.stderr
     found = output(folder)
     assert [row["audio"] for row in found] == GOOD and [row["line"] for row in found] == [1, 2, 3, 4, 5]
-    assert {row["reference"] for row in found} == {"sad"} and {row["prompt"] for row in found} == {"name it: "}
-    assert all(isinstance(row["response"], str) for row in found)
+    assert {row["reference"] for row in found} == {"sad"}
     assert all(sum(row["emotion"].values()) == pytest.approx(1, abs=1e-3) for row in found)
-
-
-def test_replies_are_those_of_the_model_itself_and_of_each_row_alone(folder):
-    rows = [{"audio": name} for name in GOOD]
-    answer(folder, rows)
-    two = output(folder)
     (folder / "out.jsonl").unlink()
     answer(folder, rows, "--batch-size", "1")
-    assert [row["response"] for row in output(folder)] == [row["response"] for row in two]
-    model = BlspEmoForConditionalGeneration.from_pretrained(folder / "model")
-    processor = BlspEmoProcessor.from_pretrained(folder / "model")
+    assert [row["response"] for row in output(folder)] == [row["response"] for row in found]
+    model, processor = load(folder / "model")
     content = [{"type": "audio", "audio": answers.load_audio("a.wav", folder)}]
     batch = processor([{"role": "system", "content": prompts.SYSTEM}, {"role": "user", "content": content}])
     ids = model.generate(**batch, max_new_tokens=5, do_sample=False)[0, batch["input_ids"].shape[1] :]
-    assert two[0]["response"] == processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    assert found[0]["response"] == processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
 
 def test_the_system_prompt_and_the_lines_own_instruction_count(folder):
@@ -161,7 +148,7 @@ BAD = {
     "contains <|im_end|>": {"audio": "a.wav", "instruction": "a<|im_end|>b"},
     "contains <|speech|>": {"audio": "a.wav", "instruction": "a<|speech|>b"},
     "lone surrogate": {"audio": "a.wav", "instruction": "a\ud800b"},
-    "the LLM takes less than 512": {"audio": "a.wav", "instruction": "words " * 100},
+    "the LLM takes less than 1024": {"audio": "a.wav", "instruction": "words " * 200},
 }
 
 
@@ -176,40 +163,33 @@ def test_bad_lines_are_reported_with_their_reasons_and_the_others_answered(folde
 
 
 def test_lines_end_at_newlines_only_and_any_character_is_kept(folder):
-    rows = [
-        json.dumps({"audio": "a.wav", "note": "a\u2028b\x85 é"}, ensure_ascii=False),
-        '{"audio": "a.wav", "note": "\\ud800"}',
-    ]
-    result = answer(folder, rows, "--reference-field", "note")
-    assert result.exit_code == 0
-    assert [row["reference"] for row in output(folder)] == ["a\u2028b\x85 é", "\ud800"]
+    notes = ["a\u2028b\x85 é", "\ud800"]
+    rows = [json.dumps({"audio": "a.wav", "note": note}, ensure_ascii=note == "\ud800") for note in notes]
+    assert answer(folder, rows, "--reference-field", "note").exit_code == 0
+    assert [row["reference"] for row in output(folder)] == notes
 
 
-def test_a_run_that_was_stopped_is_continued(folder, monkeypatch):
+def test_every_batch_is_written_when_it_is_done_and_a_run_that_was_stopped_is_continued(folder, monkeypatch):
     rows = [{"audio": name} for name in GOOD] + [{"audio": "gone.wav"}]
     answer(folder, rows)
-    whole = output(folder)
-    lines = (folder / "out.jsonl").read_text().splitlines(keepends=True)
-    (folder / "out.jsonl").write_text(lines[3] + lines[1] + lines[5] + lines[0][:20])
-    asked, before = [], answers._generate
-    monkeypatch.setattr(answers, "_generate", lambda m, p, rows, root: (asked.extend(rows), before(m, p, rows, root)))
-    result = answer(folder, rows)
-    assert result.exit_code == 1 and "5 of 6 answered, 1 failed" in result.stderr
-    assert sorted(row["line"] for row in asked) == [1, 3, 5] and output(folder) == whole
+    whole, before, asked = output(folder), answers._generate, []
+    (folder / "out.jsonl").unlink()
 
-
-def test_every_batch_is_written_as_soon_as_it_is_done(folder, monkeypatch):
-    before, calls = answers._generate, []
-
-    def stop(model, processor, rows, root):
-        calls.extend(rows)
-        if len(calls) > 2:
+    def watched(model, processor, rows, root):
+        asked.extend(row["line"] for row in rows)
+        if len(asked) == 4:
             raise KeyboardInterrupt
         before(model, processor, rows, root)
 
-    monkeypatch.setattr(answers, "_generate", stop)
-    answer(folder, [{"audio": name} for name in GOOD])
-    assert [row["audio"] for row in output(folder)] == ["stereo.wav", "c.ogg"]  # the shortest come first
+    monkeypatch.setattr(answers, "_generate", watched)
+    answer(folder, rows)
+    assert [row["line"] for row in output(folder) if "response" in row] == [5, 3]  # the shortest come first
+    with (folder / "out.jsonl").open("a") as file:
+        file.write('{"line": 1, "audi')
+    asked.clear()
+    result = answer(folder, rows)
+    assert result.exit_code == 1 and "5 of 6 answered, 1 failed" in result.stderr
+    assert sorted(asked) == [1, 2, 4] and output(folder) == whole
 
 
 def test_a_finished_run_loads_no_model(folder, monkeypatch):
@@ -249,40 +229,32 @@ def test_a_file_that_holds_something_else_is_not_overwritten(folder, text):
 
 
 def test_the_output_cannot_be_the_input(folder):
-    (folder / "in.jsonl").write_text('{"audio": "a.wav"}\n')
-    (folder / "link.jsonl").symlink_to(folder / "in.jsonl")
-    result = generate(folder, "--input", folder / "in.jsonl", "--output", folder / "link.jsonl")
-    one_sentence(result, "is the input as well")
+    (folder / "out.jsonl").symlink_to(folder / "in.jsonl")
+    one_sentence(answer(folder, [{"audio": "a.wav"}]), "is the input as well")
     assert (folder / "in.jsonl").read_text() == '{"audio": "a.wav"}\n'
 
 
 @pytest.mark.parametrize("model", ["gone", "sounds"])
 def test_a_model_that_is_not_there_is_one_sentence(folder, model):
     (folder / "sounds").mkdir()
-    (folder / "in.jsonl").write_text('{"audio": "a.wav"}\n')
-    places = ["--input", folder / "in.jsonl", "--output", folder / "out.jsonl"]
-    result = generate(folder, *places, model=model)
-    assert result.exit_code == 1 and len(result.stderr.strip().splitlines()) == 1
+    one_sentence(answer(folder, [{"audio": "a.wav"}], "--model", folder / model), "")
     assert not (folder / "out.jsonl").exists()
 
 
-# Conversion and export
-
-
 def test_a_released_checkpoint_is_converted_once(tmp_path):
-    result = CliRunner().invoke(cli.convert_app, [str(RELEASED), str(tmp_path / "out")])
+    result = run(cli.convert_app, RELEASED, tmp_path / "out")
     assert result.exit_code == 0 and "87 tensors converted, 0 left out" in result.output
     assert BlspEmoProcessor.from_pretrained(tmp_path / "out").speech_token_id == 512
-    one_sentence(CliRunner().invoke(cli.convert_app, [str(RELEASED), str(tmp_path / "out")]), "there already")
+    one_sentence(run(cli.convert_app, RELEASED, tmp_path / "out"), "there already")
 
 
 def test_an_exported_model_stands_alone_and_answers_alike(folder):
-    named = BlspEmoForConditionalGeneration.from_pretrained(folder / "model")
+    named, processor = load(folder / "model")
     named.config.llm_name = str(folder / "model/llm")  # a backbone that lies elsewhere
-    named.save_pretrained(folder / "named")
-    BlspEmoProcessor.from_pretrained(folder / "model").save_pretrained(folder / "named")
+    for part in (named, processor):
+        part.save_pretrained(folder / "named")
     assert not (folder / "named/llm").exists()
-    result = CliRunner().invoke(cli.export_app, [str(folder / "named"), str(folder / "exported/mini")])
+    result = run(cli.export_app, folder / "named", folder / "exported/mini")
     assert result.exit_code == 0, result.output
     assert {path.name for path in (folder / "exported").iterdir()} == {"mini"}
     assert (folder / "exported/mini/llm/model.safetensors").is_file()
@@ -291,30 +263,22 @@ def test_an_exported_model_stands_alone_and_answers_alike(folder):
 
 
 def test_export_overwrites_nothing_and_leaves_nothing_unfinished(folder):
-    one_sentence(CliRunner().invoke(cli.export_app, [str(folder / "model"), str(folder / "a.wav")]), "exists already")
     before = sorted(folder.iterdir())
-    result = CliRunner().invoke(cli.export_app, [str(folder / "gone"), str(folder / "new")])
-    assert result.exit_code == 1 and sorted(folder.iterdir()) == before
-
-
-# All commands
+    one_sentence(run(cli.export_app, folder / "model", folder / "a.wav"), "exists already")
+    assert run(cli.export_app, folder / "gone", folder / "new").exit_code == 1
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("app", ["generate_app", "convert_app", "export_app"])
-def test_help_comes_with_examples_and_without_loading_torch(app):
+def test_help_comes_with_examples_and_without_loading_torch_and_the_version_is_shown(app):
     program = f"import sys; sys.argv[0] = 'blsp-x'; from blsp_core.cli import {app} as run"
     shown = "run(standalone_mode=False); print('loaded:', {'torch', 'transformers'} & sys.modules.keys())"
     command = [sys.executable, "-c", f"{program}; {shown}", "--help"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Example" in found and "--version" in found and "--install-completion" in found
     assert found.endswith("loaded: set()\n")
+    assert run(getattr(cli, app), "--version").output.startswith("blsp_core 0.")
 
 
 def test_help_has_the_papers_question_for_the_emotion():
-    assert prompts.IDENTIFY.replace("\n", r"\n") in CliRunner().invoke(cli.generate_app, ["--help"]).output
-
-
-def test_the_version_is_shown():
-    for app in (cli.generate_app, cli.convert_app, cli.export_app):
-        result = CliRunner().invoke(app, ["--version"])
-        assert result.exit_code == 0 and result.output.startswith("blsp_core 0.")
+    assert prompts.IDENTIFY.replace("\n", r"\n") in run(cli.generate_app, "--help").output

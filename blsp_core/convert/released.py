@@ -23,9 +23,30 @@ from blsp_core.model.modeling import BlspEmoForConditionalGeneration
 from blsp_core.model.processing import BlspEmoProcessor
 
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprise")  # the released head's order, which is not the paper's
-_FUSED = {"c_attn": ("q_proj", "k_proj", "v_proj"), "w1": ("up_proj",), "w2": ("gate_proj",)}
-_PROJECTIONS = {"attn.c_proj": "self_attn.o_proj", "mlp.c_proj": "mlp.down_proj"}
-_TARGETS = {**_FUSED, "c_proj": ("o_proj", "down_proj")}
+_LLM, _KIND = r"(?:qwen_model\.)?(?:model\.)?", r"((?:lora_[AB]\.default\.)?(?:weight|bias))"
+_MODULES = {  # of an LLM layer; Qwen's MLP is c_proj(w1(x) * silu(w2(x))): w1 is up, w2 is gate
+    "ln_1": ["input_layernorm"],
+    "ln_2": ["post_attention_layernorm"],
+    "attn.c_attn": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    "attn.c_proj": ["self_attn.o_proj"],
+    "mlp.w1": ["mlp.up_proj"],
+    "mlp.w2": ["mlp.gate_proj"],
+    "mlp.c_proj": ["mlp.down_proj"],
+}
+_NAMES = {  # patterns of released keys -> what they become
+    r"whisper_model\.(.+)": [r"encoder.\1"],
+    r"hidden2emotion\.weight": ["emotion_head.weight"],
+    r"adapter\.subsampler\.conv_layers\.(.+)": [r"adapter.convolutions.\1"],
+    r"adapter\.fc1\.(.+)": [r"adapter.down.\1"],
+    r"adapter\.fc2\.(.+)": [r"adapter.up.\1"],
+    r"adapter\.speech_ln\.(.+)": [r"adapter.norm.\1"],
+    rf"{_LLM}transformer\.wte\.weight": ["llm.model.embed_tokens.weight"],
+    rf"{_LLM}transformer\.ln_f\.weight": ["llm.model.norm.weight"],
+    rf"{_LLM}lm_head\.weight": ["llm.lm_head.weight"],
+}
+for _old, _new in _MODULES.items():
+    _NAMES[rf"{_LLM}transformer\.h\.(\d+)\.{re.escape(_old)}\.{_KIND}"] = [rf"llm.model.layers.\1.{n}.\2" for n in _new]
+_TARGETS = ("c_attn", "w1", "w2", "c_proj")  # that LoRA can have
 _RECOMPUTED = re.compile(r"(rotary_emb\.inv_freq|logn_tensor|attn\.bias|masked_bias|registered_causal_mask)$")
 
 
@@ -74,19 +95,10 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     source, target = Path(source), Path(target)
     if target.exists():
         raise StudyError(f"{target}: is there already; name a new folder, or remove it")
-    config = _Settings(source / "config.json", "a released BLSP-Emo or Qwen checkpoint")
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        if isinstance(config.get("qwen_config"), dict):
-            report = _convert_blsp(source, unfinished, config, dtype)
-        elif config.get("model_type") == "qwen":
-            report = _convert_qwen(source, unfinished, config, dtype)
-        else:
-            raise StudyError(
-                f"{source}/config.json: model_type is {config.get('model_type')}; wanted is a released BLSP-Emo "
-                "checkpoint (with qwen_config) or Qwen-7B-Chat (model_type qwen)"
-            )
+        report = _convert(source, unfinished, dtype)
         (unfinished / "conversion.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
         unfinished.replace(target)
     finally:
@@ -94,22 +106,62 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     return report
 
 
-def _convert_blsp(source: Path, target: Path, config: _Settings, dtype: torch.dtype | None) -> Report:
-    report = Report(source.name)
+def _convert(source: Path, target: Path, dtype: torch.dtype | None) -> Report:
+    report, config = Report(source.name), _Settings(source / "config.json", "a released BLSP-Emo or Qwen checkpoint")
+    whole = isinstance(config.get("qwen_config"), dict)
+    if not whole and config.get("model_type") != "qwen":
+        raise StudyError(
+            f"{source}/config.json: model_type is {config.get('model_type')}; wanted is a released BLSP-Emo "
+            "checkpoint (with qwen_config) or Qwen-7B-Chat (model_type qwen)"
+        )
+    llm_config = _qwen2_config(config.section("qwen_config") if whole else config, report)
+    tokenizer = _tokenizer(source, llm_config)
+    if whole:
+        blsp_config, processor = _blsp_parts(source, config, llm_config, tokenizer)
+    with torch.device("meta"):
+        model = BlspEmoForConditionalGeneration(blsp_config) if whole else Qwen2ForCausalLM(llm_config)
+    prefix = "" if whole else "llm."
+    wanted = {prefix + name.replace(".base_layer.", "."): value for name, value in model.state_dict().items()}
+    tensors = Source(source)
+    parts = {"llm": {}, "encoder": {}, "own": {}}
+    for name, place in _places(source, tensors, wanted, report).items():
+        part = name.partition(".")[0]
+        part = "own" if ".lora_" in name or part not in parts else part
+        parts[part][name.removeprefix(f"{part}.")] = place
+    llm = target / "llm" if whole else target
+    _write_llm_extras(source, llm, llm_config, tokenizer)
+    _write(llm, tensors, parts["llm"], dtype)
+    if not whole:
+        return report
+    _write(target / "encoder", tensors, parts["encoder"], dtype)
+    own = {name: _read(tensors, *place).float().clone() for name, place in parts["own"].items()}
+    if "emotion_head.weight" not in own:  # the first release had none
+        own["emotion_head.weight"] = torch.zeros(wanted["emotion_head.weight"].shape)
+        report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and predicts nothing")
+    for part in (blsp_config.encoder_config, processor.feature_extractor):
+        part.save_pretrained(target / "encoder")
+    for part in (blsp_config, processor):
+        part.save_pretrained(target)
+    save_file(own, target / WEIGHTS, metadata={"format": "pt"})
+    return report
+
+
+def _blsp_parts(source: Path, config: _Settings, llm_config: Qwen2Config, tokenizer):
+    """The configuration and the processor of a whole checkpoint."""
     config.want(adapter_type="subsampler", adapter_hidden_layers=0, num_emotions=len(EMOTIONS))
     lora = config.section("lora_config")
     lora.want(fan_in_fan_out=False, bias="none", peft_type="LORA")
     if lora:
         config.want(lora_scope="audio")
-    for name in lora.get("target_modules", ()):
+    targets = lora.get("target_modules", ())
+    for name in targets:
         if name not in _TARGETS:
             raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
-    llm_config = _qwen2_config(config.section("qwen_config"), report)
-    tokenizer = _tokenizer(source, llm_config)
     extractor = WhisperFeatureExtractor.from_dict(_Settings(source / "preprocessor_config.json", "Whisper's features"))
     kernel_sizes = [int(size) for size in config["conv_kernel_sizes"].split(",")]
     adapter = {"type": "convolution", "kernel_sizes": kernel_sizes, "inner_dim": config["adapter_inner_dim"]}
     processor = BlspEmoProcessor(extractor, tokenizer, adapter, real_frames=False)
+    modules = [new for target in targets for old, new in _MODULES.items() if old.endswith(f".{target}")]
     blsp_config = BlspEmoConfig(
         encoder_config=WhisperConfig(**config["whisper_config"]).to_dict(),
         llm_config=llm_config.to_dict(),
@@ -118,47 +170,12 @@ def _convert_blsp(source: Path, target: Path, config: _Settings, dtype: torch.dt
         lora_rank=lora.get("r", 0),
         lora_alpha=lora.get("lora_alpha", 16),
         lora_dropout=lora.get("lora_dropout", 0.0),
-        lora_targets=[new for name in lora.get("target_modules", ()) for new in _TARGETS[name]],
+        lora_targets=[name.rpartition(".")[2] for new in modules for name in new],
         emotions=EMOTIONS,
         **processor.model_settings,
     )
     blsp_config.architectures = ["BlspEmoForConditionalGeneration"]
-    with torch.device("meta"):
-        wanted = BlspEmoForConditionalGeneration(blsp_config).state_dict()
-    wanted = {name.replace(".base_layer.", "."): value for name, value in wanted.items()}
-    tensors = Source(source)
-    places = _places(source, tensors, wanted, report)
-    parts = {"encoder": {}, "llm": {}, "own": {}}
-    for name in wanted:
-        part = name.partition(".")[0]
-        part = "own" if ".lora_" in name or part not in parts else part
-        parts[part][name.removeprefix(f"{part}.")] = name
-    _write_llm_extras(source, target / "llm", llm_config, tokenizer)
-    for part in ("llm", "encoder"):
-        _write(target / part, tensors, {new: places[name] for new, name in parts[part].items()}, dtype)
-    own = {name: _read(tensors, *places[name]).float().clone() for name in parts["own"] if name in places}
-    if "emotion_head.weight" not in own:  # the first release had none
-        own["emotion_head.weight"] = torch.zeros(wanted["emotion_head.weight"].shape)
-        report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and predicts nothing")
-    blsp_config.encoder_config.save_pretrained(target / "encoder")
-    extractor.save_pretrained(target / "encoder")
-    blsp_config.save_pretrained(target)
-    processor.save_pretrained(target)
-    save_file(own, target / WEIGHTS, metadata={"format": "pt"})
-    return report
-
-
-def _convert_qwen(source: Path, target: Path, config: _Settings, dtype: torch.dtype | None) -> Report:
-    report = Report(source.name)
-    llm_config = _qwen2_config(config, report)
-    tokenizer = _tokenizer(source, llm_config)
-    with torch.device("meta"):
-        wanted = {f"llm.{name}": value for name, value in Qwen2ForCausalLM(llm_config).state_dict().items()}
-    tensors = Source(source)
-    places = _places(source, tensors, wanted, report)
-    _write_llm_extras(source, target, llm_config, tokenizer)
-    _write(target, tensors, {name.removeprefix("llm."): place for name, place in places.items()}, dtype)
-    return report
+    return blsp_config, processor
 
 
 def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], report: Report) -> dict:
@@ -175,11 +192,9 @@ def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], repo
         for piece, (name, value) in enumerate(found):
             if name not in wanted:
                 raise StudyError(f"{file}: {key} has no place in the model that config.json describes")
-            if value.shape != wanted[name].shape:
-                raise StudyError(
-                    f"{file}: {key} gives {name} the shape {tuple(value.shape)}, "
-                    f"config.json wants {tuple(wanted[name].shape)}"
-                )
+            found_size, size = tuple(value.shape), tuple(wanted[name].shape)
+            if found_size != size:
+                raise StudyError(f"{file}: {key} gives {name} the shape {found_size}, config.json wants {size}")
             places[name] = key, piece
         report.used[key] = [name for name, _ in found]
     missing = sorted(wanted.keys() - places.keys() - {"emotion_head.weight"})
@@ -187,7 +202,7 @@ def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], repo
         files = sorted(set(tensors.files.values()))
         where = files[0] if len(files) == 1 else source
         raise StudyError(f"{where}: nothing gives {missing[0]}, which config.json asks for ({len(missing)} missing)")
-    return places
+    return {name: places[name] for name in wanted if name in places}
 
 
 def _write(folder: Path, tensors: Source, places: dict[str, tuple[str, int]], dtype: torch.dtype | None) -> None:
@@ -203,43 +218,19 @@ def _read(tensors: Source, key: str, piece: int) -> torch.Tensor:
 def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
     """The names and tensors that a tensor of the released code becomes in this model; empty if it has no place.
 
-    The fused c_attn is split into three; its low-rank update keeps one A for all three and splits B. Qwen's MLP is
-    c_proj(w1(x) * silu(w2(x))): w1 is up, w2 is gate.
+    The fused c_attn is split into three; its low-rank update keeps one A for all three and splits B.
     """
-    if key.startswith("whisper_model."):
-        return [(f"encoder.{key.removeprefix('whisper_model.')}", tensor)]
-    if key == "hidden2emotion.weight":
-        return [("emotion_head.weight", tensor)]
-    if key.startswith("adapter."):
-        names = {"subsampler.conv_layers.": "convolutions.", "fc1.": "down.", "fc2.": "up.", "speech_ln.": "norm."}
-        for old, new in names.items():
-            if key.startswith(f"adapter.{old}"):
-                return [(f"adapter.{new}{key.removeprefix(f'adapter.{old}')}", tensor)]
-        return []
-    name = re.sub(r"^(qwen_model\.)?(model\.)?", "", key)
-    top = {"transformer.wte.weight": "model.embed_tokens.weight", "transformer.ln_f.weight": "model.norm.weight"}
-    top["lm_head.weight"] = "lm_head.weight"
-    if name in top:
-        return [(f"llm.{top[name]}", tensor)]
-    layer = re.fullmatch(r"transformer\.h\.(\d+)\.(.+?)\.((?:lora_[AB]\.default\.)?(?:weight|bias))", name)
-    if layer is None:
-        return []
-    number, module, kind = layer.groups()
-    prefix = f"llm.model.layers.{number}"
-    norms = {"ln_1": "input_layernorm", "ln_2": "post_attention_layernorm", **_PROJECTIONS}
-    if module in norms:
-        return [(f"{prefix}.{norms[module]}.{kind}", tensor)]
-    block, _, old = module.rpartition(".")
-    if block not in ("attn", "mlp") or old not in _FUSED:
-        return []
-    new = _FUSED[old]
-    pieces = [tensor] * len(new) if ".lora_A." in f".{kind}" else tensor.chunk(len(new))
-    block = "self_attn" if block == "attn" else "mlp"
-    return [(f"{prefix}.{block}.{target}.{kind}", piece) for target, piece in zip(new, pieces, strict=True)]
+    for pattern, new in _NAMES.items():
+        if match := re.fullmatch(pattern, key):
+            whole = len(new) == 1 or ".lora_A." in key
+            pieces = [tensor] * len(new) if whole else tensor.chunk(len(new))
+            return [(match.expand(name), piece) for name, piece in zip(new, pieces, strict=True)]
+    return []
 
 
 def _qwen2_config(qwen: _Settings, report: Report) -> Qwen2Config:
     qwen.want(rotary_pct=1.0, no_bias=True, scale_attn_weights=True)
+    same = {name: qwen[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
     limit = qwen["seq_length"] if qwen.get("use_dynamic_ntk") or qwen.get("use_logn_attn") else None
     if limit is not None:
         report.notes.append(
@@ -247,13 +238,10 @@ def _qwen2_config(qwen: _Settings, report: Report) -> Qwen2Config:
             "(use_dynamic_ntk, use_logn_attn) and this model does not"
         )
     return Qwen2Config(
-        vocab_size=qwen["vocab_size"],
-        hidden_size=qwen["hidden_size"],
-        intermediate_size=qwen["intermediate_size"] // 2,
-        num_hidden_layers=qwen["num_hidden_layers"],
-        num_attention_heads=qwen["num_attention_heads"],
+        **same,
         num_key_value_heads=qwen["num_attention_heads"],
         head_dim=qwen["kv_channels"],
+        intermediate_size=qwen["intermediate_size"] // 2,
         max_position_embeddings=limit or qwen["max_position_embeddings"],
         rms_norm_eps=qwen["layer_norm_epsilon"],
         rope_parameters={"rope_type": "default", "rope_theta": float(qwen["rotary_emb_base"])},

@@ -20,11 +20,10 @@ def shard_files(folder: Path) -> list[Path]:
     for name in _WHOLE:
         index = folder / f"{name}.index.json"
         if index.is_file():
-            files = [folder / file for file in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-            for file in files:
-                if not file.is_file():
-                    raise StudyError(f"{index}: names {file.name}, which is not there; fetch the checkpoint again")
-            return files
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            if lost := [name for name in names if not (folder / name).is_file()]:
+                raise StudyError(f"{index}: names {lost[0]}, which is not there; fetch the checkpoint again")
+            return [folder / name for name in names]
         if (folder / name).is_file():
             return [folder / name]
     raise StudyError(f"{folder}: no weights; wanted is {' or '.join(_WHOLE)}, in one file or in shards with an index")

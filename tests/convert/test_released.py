@@ -5,13 +5,11 @@
 `batch` all three together, where the released code lets a clip depend on its neighbours.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from blsp_core.convert.released import convert, new_places
+from blsp_core.convert.released import new_places
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.losses import (
     emotion_ce,
@@ -22,7 +20,6 @@ from blsp_core.model.losses import (
     response_targets,
 )
 
-DATA = Path(__file__).parent / "data"
 EMPATHY = " Your response should fulfill requests with empathy toward user's emotion tone."
 CONVEYED = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
 CHATS = [  # system, words before the speech, emotion
@@ -30,6 +27,7 @@ CHATS = [  # system, words before the speech, emotion
     ("You are a helpful assistant." + EMPATHY, "", "sad"),
     ("You are a helpful assistant.", "Continue the following sentence in a coherent style: ", "neutral"),
 ]
+PARTS = ("start", "audio_instruction", "instruction", "input", "suffix")  # of the released prompts
 LOSSES = {  # response_kl (not shifted), response_ce, input_er
     "single0": (0.0310556, 10.1086922, 0.0404477),
     "single1": (0.0839854, 8.7248383, 6.3491044),
@@ -39,25 +37,18 @@ LOSSES = {  # response_kl (not shifted), response_ce, input_er
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    target = tmp_path_factory.mktemp("converted") / "model"
-    convert(DATA / "released", target)
-    return target
+def model(converted):
+    return BlspEmoForConditionalGeneration.from_pretrained(converted)
 
 
 @pytest.fixture(scope="module")
-def model(folder):
-    return BlspEmoForConditionalGeneration.from_pretrained(folder)
+def processor(converted):
+    return BlspEmoProcessor.from_pretrained(converted)
 
 
 @pytest.fixture(scope="module")
-def processor(folder):
-    return BlspEmoProcessor.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def reference():
-    return dict(np.load(DATA / "released_reference.npz"))
+def reference(released):
+    return dict(np.load(released.parent / "released_reference.npz"))
 
 
 def waveform(reference, i):
@@ -76,53 +67,30 @@ def response(reference, i):
     return labels[labels != -100].tolist()
 
 
-def speech_pass(model, processor, reference, i):
-    """(output, labels) of clip i with its response."""
-    prompt, reply = speech_prompt(processor, reference, i), response(reference, i)
-    labels = torch.tensor([[-100] * len(prompt) + reply])
-    return model(torch.tensor([prompt + reply]), **processor.features([waveform(reference, i)])), labels
-
-
-def text_pass(model, reference, i):
-    """(logits, labels) of the transcript in place of the clip: the teacher."""
-    parts = [reference[f"single{i}/{part}_ids"][0].tolist() for part in ("start", "instruction", "input", "suffix")]
-    ids, reply = sum(parts, []), response(reference, i)
-    labels = torch.tensor([[-100] * (len(ids) - len(reply)) + reply])
-    return model(torch.tensor([ids])).logits, labels
-
-
-@pytest.mark.parametrize("i", range(3))
-def test_prompts_are_tokenised_alike(processor, reference, i):
-    parts = {name: reference[f"single{i}/{name}_ids"][0].tolist() for name in ("start", "audio_instruction", "suffix")}
-    speech = [processor.speech_token_id] * reference[f"single{i}/speech_embeds"].shape[1]
-    suffix = parts["suffix"][: -len(response(reference, i))]
-    assert speech_prompt(processor, reference, i) == parts["start"] + parts["audio_instruction"] + speech + suffix
-
-
 @pytest.mark.parametrize("i", range(3))
 @torch.no_grad()
-def test_speech_embeddings_and_response_logits_agree(model, processor, reference, i):
-    out, labels = speech_pass(model, processor, reference, i)
-    name = f"single{i}"
+def test_prompts_speech_embeddings_response_logits_and_losses_agree(model, processor, reference, i):
+    """`response_kl` without the shift, as released; the study's own is shifted. The teacher reads the transcript."""
+    name, prompt, reply = f"single{i}", speech_prompt(processor, reference, i), response(reference, i)
+    part = {key: reference[f"{name}/{key}_ids"][0].tolist() for key in PARTS}
+    speech = [processor.speech_token_id] * reference[f"{name}/speech_embeds"].shape[1]
+    assert prompt + reply == part["start"] + part["audio_instruction"] + speech + part["suffix"]
+    transcript = part["start"] + part["instruction"] + part["input"] + part["suffix"]
+
+    out = model(torch.tensor([prompt + reply]), **processor.features([waveform(reference, i)]))
     np.testing.assert_allclose(out.speech_embeddings, reference[f"{name}/speech_embeds"], atol=5e-5, rtol=0)
-    rows = response_rows(out.logits, labels, shift=False)
-    np.testing.assert_allclose(rows, reference[f"{name}/speech_response_logits"], atol=1e-4, rtol=0)
-    logits, labels = text_pass(model, reference, i)
-    rows = response_rows(logits, labels, shift=False)
-    np.testing.assert_allclose(rows, reference[f"{name}/text_response_logits"], atol=1e-4, rtol=0)
+    labels, text_labels = (
+        torch.tensor([[-100] * (len(ids) - len(reply)) + reply]) for ids in (prompt + reply, transcript)
+    )
+    student = response_rows(out.logits, labels, shift=False)
+    np.testing.assert_allclose(student, reference[f"{name}/speech_response_logits"], atol=1e-4, rtol=0)
+    teacher = response_rows(model(torch.tensor([transcript])).logits, text_labels, shift=False)
+    np.testing.assert_allclose(teacher, reference[f"{name}/text_response_logits"], atol=1e-4, rtol=0)
 
-
-@pytest.mark.parametrize("i", range(3))
-@torch.no_grad()
-def test_the_three_losses_agree(model, processor, reference, i):
-    """`response_kl` without the shift, as released; the study's own is shifted."""
-    out, labels = speech_pass(model, processor, reference, i)
-    logits, text_labels = text_pass(model, reference, i)
-    emotion = torch.tensor([model.config.emotions.index(CHATS[i][2])])
-    kl = response_kl(response_rows(out.logits, labels, False), response_rows(logits, text_labels, False))
     ce = response_ce(response_rows(out.logits, labels), response_targets(labels))
-    found = (kl, ce, emotion_ce(out.emotion_logits, emotion))
-    np.testing.assert_allclose(found, LOSSES[f"single{i}"], atol=1e-5, rtol=0)
+    emotion = torch.tensor([model.config.emotions.index(CHATS[i][2])])
+    found = (response_kl(student, teacher), ce, emotion_ce(out.emotion_logits, emotion))
+    np.testing.assert_allclose(found, LOSSES[name], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("i", range(3))
@@ -150,17 +118,13 @@ def batch_as_released(model, processor, reference):
     real = segment["speech_embeds_mask"]  # (3, 44)
     placeholders = torch.full(real.shape, processor.speech_token_id)
 
+    speech = {"ids": placeholders, "mask": real.long(), "labels": torch.full(real.shape, -100)}
+    segment |= {f"speech_{kind}": value for kind, value in speech.items()}
+
     def row(*names):
-        ids, masks, labels = zip(
-            *(
-                (placeholders, real.long(), torch.full(real.shape, -100))
-                if name == "speech"
-                else (segment[f"{name}_ids"], segment[f"{name}_mask"], segment[f"{name}_labels"])
-                for name in names
-            ),
-            strict=True,
+        ids, mask, labels = (
+            torch.cat([segment[f"{name}_{kind}"] for name in names], 1) for kind in ("ids", "mask", "labels")
         )
-        ids, mask, labels = torch.cat(ids, 1), torch.cat(masks, 1), torch.cat(labels, 1)
         return {"input_ids": ids, "attention_mask": mask, "position_ids": torch.arange(ids.shape[1])[None]}, labels
 
     with torch.no_grad():
@@ -183,33 +147,30 @@ def test_the_batch_losses_of_the_released_code_are_reproduced(model, processor, 
 
 @torch.no_grad()
 def test_our_batch_is_the_mean_of_its_clips(model, processor, reference):
-    rows = [speech_prompt(processor, reference, i) + response(reference, i) for i in range(3)]
+    replies = [response(reference, i) for i in range(3)]
+    rows = [speech_prompt(processor, reference, i) + reply for i, reply in enumerate(replies)]
     batch = processor.tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
     labels = torch.full_like(batch["input_ids"], -100)
-    for i in range(3):
-        labels[i, len(rows[i]) - len(response(reference, i)) : len(rows[i])] = torch.tensor(response(reference, i))
+    for i, (row, reply) in enumerate(zip(rows, replies, strict=True)):
+        labels[i, len(row) - len(reply) : len(row)] = torch.tensor(reply)
     speech = processor.features([waveform(reference, i) for i in range(3)])
-    rows = model(**batch, **speech, logits_to_keep=response_positions(labels)).logits
-    counts = [len(response(reference, i)) for i in range(3)]
-    mean = np.average([LOSSES[f"single{i}"][1] for i in range(3)], weights=counts)
-    assert abs(response_ce(rows, response_targets(labels)).item() - mean) < 1e-5
+    logits = model(**batch, **speech, logits_to_keep=response_positions(labels)).logits
+    mean = np.average([LOSSES[f"single{i}"][1] for i in range(3)], weights=[len(reply) for reply in replies])
+    assert abs(response_ce(logits, response_targets(labels)).item() - mean) < 1e-5
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
-def test_gradients_agree(folder, processor, reference, stage):
-    model = BlspEmoForConditionalGeneration.from_pretrained(folder)
+def test_gradients_agree(converted, processor, reference, stage):
+    model = BlspEmoForConditionalGeneration.from_pretrained(converted)
     model.set_trainable(lora=stage == "stage2", head=True)
     kl, ce, er = batch_as_released(model, processor, reference)
     (kl if stage == "stage1" else ce + er).backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    checked = set()
-    for key, norm in reference.items():
-        if not key.startswith(f"gradients/{stage}/norm/"):
-            continue
-        name = key.removeprefix(f"gradients/{stage}/norm/")
+    checked, prefix = set(), f"gradients/{stage}/norm/"
+    for name in [key.removeprefix(prefix) for key in reference if key.startswith(prefix)]:
         places = [place for place, _ in new_places(name, torch.zeros(3, 1))]
         pieces = [gradients[place] for place in places]
         whole = sum(pieces) if "lora_A" in name else torch.cat(pieces)  # one A feeds all three of c_attn
-        np.testing.assert_allclose(whole.norm(), norm, rtol=1e-4)
+        np.testing.assert_allclose(whole.norm(), reference[prefix + name], rtol=1e-4)
         checked.update(places)
     assert checked == gradients.keys()

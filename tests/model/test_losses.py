@@ -16,13 +16,10 @@ from blsp_core.model.losses import (
 LABELS = torch.tensor([[-100, -100, 5, 6, 7, -100], [-100, 3, -100, -100, 4, 2]])
 
 
-def test_the_row_before_a_token_predicts_it():
+def test_the_row_before_a_token_predicts_it_or_its_own_without_the_shift():
     positions = response_positions(LABELS)
     assert positions.nonzero().tolist() == [[0, 1], [0, 2], [0, 3], [1, 0], [1, 3], [1, 4]]
     assert response_targets(LABELS).tolist() == [5, 6, 7, 3, 4, 2]
-
-
-def test_without_the_shift_a_token_has_its_own_row():
     assert torch.equal(response_positions(LABELS, shift=False), LABELS != -100)
 
 
@@ -34,13 +31,12 @@ def test_cross_entropy_is_that_of_every_causal_model():
 
 def test_student_and_teacher_rows_meet_though_their_sequences_differ():
     """The same response behind 3 and behind 5 tokens of prompt."""
-    rows = torch.randn(4, 11)
-    student, teacher = torch.randn(1, 7, 11), torch.randn(1, 9, 11)
-    student[0, 2:6], teacher[0, 4:8] = rows, rows
-    student_labels = torch.tensor([[-100] * 3 + [1, 2, 3, 4]])
-    teacher_labels = torch.tensor([[-100] * 5 + [1, 2, 3, 4]])
-    kl = response_kl(response_rows(student, student_labels), response_rows(teacher, teacher_labels))
-    assert kl.abs() < 1e-6
+    rows, found = torch.randn(4, 11), []
+    for prompt in (3, 5):
+        logits, labels = torch.randn(1, prompt + 4, 11), torch.tensor([[-100] * prompt + [1, 2, 3, 4]])
+        logits[0, prompt - 1 : -1] = rows
+        found.append(response_rows(logits, labels))
+    assert response_kl(*found).abs() < 1e-6
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -72,8 +68,6 @@ def test_a_batch_in_pieces_sums_to_the_whole():
 
 
 def test_a_clip_without_a_label_does_not_count():
-    logits = torch.randn(3, 5)
-    assert torch.allclose(
-        emotion_ce(logits, torch.tensor([-100, 2, 3])), cross_entropy(logits[1:], torch.tensor([2, 3]))
-    )
+    logits, labels = torch.randn(3, 5), torch.tensor([-100, 2, 3])
+    assert torch.allclose(emotion_ce(logits, labels), cross_entropy(logits[1:], labels[1:]))
     assert emotion_ce(logits, torch.full((3,), -100)) == 0

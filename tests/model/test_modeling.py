@@ -1,115 +1,59 @@
 """The model as a whole: rows are independent, and speech replaces its placeholders only."""
 
-import numpy as np
 import pytest
 import torch
-from tiny import ask, make_encoder, make_llm, make_model, sound
+from fixtures import make_llm
+from tiny import CHATS, CONVOLUTION, QFORMER, VARIANTS, ask, make_both, make_model, sound
 
 from blsp_core.errors import StudyError
-from blsp_core.model.losses import emotion_ce, response_ce, response_rows, response_targets
-
-CHATS = [
-    ask("hear this: ", sound(1.03), " and answer"),
-    ask(sound(2.517, 1), " or ", sound(0.4, 2)),
-    ask("no speech at all"),
-]
+from blsp_core.model.losses import emotion_ce
 
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("settings", [{}, {"real_frames": False}, *VARIANTS])
 @torch.no_grad()
-def test_a_row_does_not_depend_on_its_neighbours(model, processor, padding_side):
+def test_a_row_does_not_depend_on_its_neighbours(settings, padding_side):
+    model, processor = make_both(**settings)
     batch = processor(CHATS, padding_side=padding_side)
-    together = model(**batch)
-    clip = 0
-    for i, chat in enumerate(CHATS):
-        alone = model(**processor(chat))
-        real = batch["attention_mask"][i].bool()
-        torch.testing.assert_close(together.logits[i, real], alone.logits[0], atol=5e-5, rtol=0)
-        if alone.speech_mask is not None:
-            for mask, embeddings, emotion in zip(
-                alone.speech_mask, alone.speech_embeddings, alone.emotion_logits, strict=True
-            ):
-                found = together.speech_embeddings[clip][together.speech_mask[clip]]
-                torch.testing.assert_close(found, embeddings[mask], atol=1e-5, rtol=0)
-                torch.testing.assert_close(together.emotion_logits[clip], emotion, atol=1e-5, rtol=0)
-                clip += 1
-    assert clip == 3
+    together, alone = model(**batch), [model(**processor(chat)) for chat in CHATS]
+    for logits, real, one in zip(together.logits, batch["attention_mask"].bool(), alone, strict=True):
+        torch.testing.assert_close(logits[real], one.logits[0], atol=5e-5, rtol=0)
+    embeddings = torch.cat([one.speech_embeddings[one.speech_mask] for one in alone[:2]])
+    torch.testing.assert_close(together.speech_embeddings[together.speech_mask], embeddings, atol=1e-5, rtol=0)
+    emotions = torch.cat([one.emotion_logits for one in alone[:2]])
+    torch.testing.assert_close(together.emotion_logits, emotions, atol=1e-5, rtol=0)
 
 
+def test_what_is_in_the_padding_changes_nothing(model, processor):
+    speech = processor.features([sound(1.0), sound(2.0)])
+    clean, mask = model.get_speech_embeddings(**speech)
+    speech["input_features"][0, :, 50:] = 7.0
+    noisy, _ = model.get_speech_embeddings(**speech)
+    assert torch.equal(clean[mask], noisy[mask])
+
+
+@pytest.mark.parametrize("real_frames, seconds, frames", [(False, [1.03, 3.0], [26, 75]), (True, [10], [250])])
 @torch.no_grad()
-def test_full_window_rows_do_not_depend_on_their_neighbours(extractor, processor):
-    processor.real_frames = False
-    model = make_model(processor)
-    together = model(**processor(CHATS))
-    alone = model(**processor(CHATS[1]))
-    torch.testing.assert_close(together.logits[1, -alone.logits.shape[1] :], alone.logits[0], atol=5e-5, rtol=0)
-
-
-@torch.no_grad()
-def test_full_window_is_what_transformers_own_encoder_gives(processor):
-    processor.real_frames = False
-    model = make_model(processor)
-    batch = processor.features([sound(1.03), sound(3.0)])
+def test_a_full_window_is_what_transformers_own_encoder_gives(real_frames, seconds, frames):
+    model, processor = make_both(real_frames=real_frames)
+    batch = processor.features([sound(length) for length in seconds])
     hidden, mask = model.encode(**batch)
     reference = model.encoder(batch["input_features"]).last_hidden_state
     torch.testing.assert_close(hidden, reference[:, : hidden.shape[1]], atol=1e-5, rtol=0)
-    assert mask.sum(1).tolist() == [26, 75]
+    assert mask.sum(1).tolist() == frames
 
 
-@torch.no_grad()
-def test_real_frames_fill_the_window_as_transformers_own_encoder(processor, model):
-    batch = processor.features([sound(10)])
-    hidden, _ = model.encode(**batch)
-    torch.testing.assert_close(hidden, model.encoder(batch["input_features"]).last_hidden_state, atol=1e-5, rtol=0)
-
-
-@torch.no_grad()
-def test_without_speech_the_llm_is_the_original_bit_for_bit(processor):
-    bare, model = make_llm(), make_model(processor)
-    batch = processor(CHATS[2])
-    assert torch.equal(model(**batch).logits, bare(**batch).logits)
-
-
-@torch.no_grad()
-def test_generated_tokens_are_read_without_lora(processor):
-    """A prompt's logits with LoRA and without differ; a reply's, given the same prompt in the cache, do not."""
-    model, bare = make_model(processor), make_llm()
-    batch = processor(CHATS[0])
-    prompt = model(**batch, use_cache=True)
-    reply = torch.tensor([[65, 66, 67]])
-    mask = torch.cat([batch["attention_mask"], torch.ones_like(reply)], 1)
-    whole = torch.cat([batch["input_ids"], reply], 1)
-    speech = {name: batch[name] for name in ("input_features", "feature_attention_mask")}
-    cached = model(reply, attention_mask=mask, past_key_values=prompt.past_key_values).logits
-    torch.testing.assert_close(cached, model(whole, mask, **speech).logits[:, -3:], atol=1e-5, rtol=0)
-    again = model(**batch, use_cache=True)
-    expected = bare(reply, attention_mask=mask, past_key_values=again.past_key_values).logits
-    torch.testing.assert_close(cached, expected, atol=0, rtol=0)
-    without = make_model(processor, noise=0)
-    assert (without(**batch).logits - prompt.logits).abs().max() > 0.1
-
-
-def test_generating_with_a_cache_equals_generating_without(model, processor):
-    batch = processor(CHATS)
-    settings = {"max_new_tokens": 12, "do_sample": False}
-    assert torch.equal(model.generate(**batch, **settings), model.generate(**batch, **settings, use_cache=False))
-
-
-def test_a_row_is_answered_alike_alone_and_in_a_batch(model, processor):
-    batch = processor(CHATS)
-    together = model.generate(**batch, max_new_tokens=8, do_sample=False)[:, batch["input_ids"].shape[1] :]
-    for i, chat in enumerate(CHATS):
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("adapter", [CONVOLUTION, QFORMER])
+def test_replies_are_the_same_without_a_cache_and_alone(adapter, beams):
+    model, processor = make_both(adapter)
+    batch, settings = processor(CHATS), {"max_new_tokens": 8, "do_sample": False, "num_beams": beams}
+    together = model.generate(**batch, **settings)
+    assert torch.equal(together, model.generate(**batch, **settings, use_cache=False))
+    for row, chat in zip(together[:, batch["input_ids"].shape[1] :], CHATS, strict=True):
         one = processor(chat)
-        alone = model.generate(**one, max_new_tokens=8, do_sample=False)[0, one["input_ids"].shape[1] :]
-        assert together[i, : len(alone)].tolist() == alone.tolist()
-
-
-def test_beams_keep_each_rows_clips_together(model, processor):
-    batch, one = processor(CHATS), processor(CHATS[1])
-    settings = {"max_new_tokens": 6, "do_sample": False, "num_beams": 3}
-    together = model.generate(**batch, **settings)[1, batch["input_ids"].shape[1] :]
-    alone = model.generate(**one, **settings)[0, one["input_ids"].shape[1] :]
-    assert together[: len(alone)].tolist() == alone.tolist()
+        alone = model.generate(**one, **settings)[0, one["input_ids"].shape[1] :]
+        assert row[: len(alone)].tolist() == alone.tolist()
 
 
 def test_a_speech_token_inside_the_vocabulary_is_never_generated(processor):
@@ -124,33 +68,20 @@ def test_a_speech_token_inside_the_vocabulary_is_never_generated(processor):
 def test_a_clip_can_come_as_features_kept_from_earlier(model, processor):
     batch = processor(CHATS)
     speech = {name: batch.pop(name) for name in ("input_features", "feature_attention_mask")}
-    hidden, mask = model.encode(**speech)
-    kept = {"encoder_hidden_states": hidden, "encoder_attention_mask": mask}
+    kept = dict(zip(("encoder_hidden_states", "encoder_attention_mask"), model.encode(**speech), strict=True))
     assert torch.equal(model(**batch, **kept).logits, model(**batch, **speech).logits)
     for beams in (1, 2):
         settings = {"max_new_tokens": 5, "do_sample": False, "num_beams": beams}
         assert torch.equal(model.generate(**batch, **kept, **settings), model.generate(**batch, **speech, **settings))
 
 
-@torch.no_grad()
-def test_only_the_wanted_rows_of_logits_are_made(model, processor):
-    batch = processor(CHATS)
-    wanted = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-    wanted[0, -5:] = wanted[2, -2:] = True
-    some = model(**batch, logits_to_keep=wanted).logits
-    torch.testing.assert_close(some, model(**batch).logits[wanted], atol=1e-6, rtol=0)
-
-
-def test_a_wrong_number_of_placeholders_is_an_error_with_both_numbers(model, processor):
+def test_wrong_numbers_of_placeholders_and_of_frames_are_errors_with_both_numbers(model, processor):
     batch = processor(CHATS[:1])
-    batch["input_ids"] = torch.where(batch["input_ids"] == 259, 65, batch["input_ids"])
+    with pytest.raises(StudyError, match="4 speech placeholders for 0 speech embeddings"):
+        model(batch["input_ids"])
+    batch["input_ids"] = torch.where(batch["input_ids"] == processor.speech_token_id, 65, batch["input_ids"])
     with pytest.raises(StudyError, match="0 speech placeholders for 4 speech embeddings"):
         model(**batch)
-    with pytest.raises(StudyError, match="4 speech placeholders for 0 speech embeddings"):
-        model(processor(CHATS[:1])["input_ids"])
-
-
-def test_features_longer_than_the_window_are_refused(model):
     with pytest.raises(StudyError, match="501 frames, but the speech encoder reads at most 500"):
         model.encode(torch.zeros(1, 80, 501))
 
@@ -174,6 +105,14 @@ def test_gradients_reach_exactly_the_trained_parts(model, processor, stage, pref
         assert (parameter.grad is not None and parameter.grad.abs().sum() > 0) == trained, name
 
 
+def gradients(model, value):
+    """By parameter; and they are cleared."""
+    value.square().mean().backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
 @pytest.mark.parametrize("lora_scope", ["speech", "everywhere"])
 def test_a_prefix_that_rows_share_is_read_once_and_changes_neither_logits_nor_gradients(processor, lora_scope):
     model = make_model(processor, lora_scope=lora_scope)
@@ -185,21 +124,14 @@ def test_a_prefix_that_rows_share_is_read_once_and_changes_neither_logits_nor_gr
     wanted = batch["attention_mask"].bool() & (torch.arange(ids.shape[1]) >= shared)
     assert 10 < shared < ids.shape[1] - 10
 
-    def pass_over(**how):
-        model.zero_grad()
-        out = model(**batch, logits_to_keep=wanted, **how)
-        out.logits.square().mean().backward()
-        return out.logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
     tokens = []
-    embed = model.get_input_embeddings()
-    embed.register_forward_hook(lambda _, args, __: tokens.append(args[0].numel()))
-    (logits, gradients), (same_logits, same_gradients) = pass_over(), pass_over(shared_prefix=shared)
+    model.get_input_embeddings().register_forward_hook(lambda _, args, __: tokens.append(args[0].numel()))
+    logits, same_logits = (model(**batch, logits_to_keep=wanted, shared_prefix=n).logits for n in (0, shared))
     assert tokens == [ids.numel(), shared, ids.numel() - 2 * shared]
     torch.testing.assert_close(same_logits, logits, atol=1e-5, rtol=1e-4)
-    assert set(same_gradients) == set(gradients) and any("lora_A" in name for name in gradients)
-    for name, gradient in same_gradients.items():
-        torch.testing.assert_close(gradient, gradients[name], atol=1e-6, rtol=1e-3)
+    expected = gradients(model, logits)
+    assert any("lora_A" in name for name in expected)
+    torch.testing.assert_close(gradients(model, same_logits), expected, atol=1e-6, rtol=1e-3)
 
 
 @torch.no_grad()
@@ -227,48 +159,22 @@ def test_gradient_checkpointing_gives_the_same_gradients(processor, lora_scope):
     model.set_trainable(encoder=True, lora=True)
     batch = processor(CHATS)
 
-    def gradients():
-        model.zero_grad()
-        out = model(**batch, use_cache=False)
+    def passed():
+        logits = model(**batch, use_cache=False).logits
         with torch.no_grad():
             model(**processor(CHATS[2]), use_cache=False)  # a teacher's pass in between changes nothing
-        out.logits.square().mean().backward()
-        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        return gradients(model, logits)
 
-    plain = gradients()
+    plain = passed()
     model.train().activation_checkpointing_enable()
-    for name, gradient in gradients().items():
-        torch.testing.assert_close(gradient, plain[name], atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(passed(), plain, atol=1e-6, rtol=1e-4)
 
 
-def test_half_precision_stays_within_two_percent_of_the_loss(model, processor):
-    batch = processor(CHATS[:2])
-    labels = batch["input_ids"].clone()
-    labels[(labels > 255) | (batch["attention_mask"] == 0)] = -100
-
-    def losses():
-        out = model(**batch)
-        response = response_ce(response_rows(out.logits, labels), response_targets(labels))
-        return response.item(), emotion_ce(out.emotion_logits, torch.tensor([0, 1, 2])).item()
-
-    with torch.no_grad():
-        full, half = losses(), (model.to(torch.bfloat16), losses())[1]
-    assert np.allclose(full, half, rtol=0.02)
-
-
-def test_speech_embeddings_start_with_the_standard_deviation_of_word_embeddings(model):
-    words = model.get_input_embeddings().weight
-    assert torch.allclose(model.adapter.norm.weight, words.std().expand(words.shape[1]))
-
-
-def test_what_is_in_the_padding_changes_nothing(model, processor):
-    speech = processor.features([sound(1.0), sound(2.0)])
-    clean, mask = model.get_speech_embeddings(**speech)
-    speech["input_features"][0, :, 50:] = 7.0
-    noisy, _ = model.get_speech_embeddings(**speech)
-    assert torch.equal(clean[mask], noisy[mask])
-
-
-def test_encoders_of_other_sizes_fit(processor):
-    model = make_model(processor, encoder=make_encoder(width=64))
-    assert model(**processor(CHATS)).logits.shape[-1] == 259
+@torch.no_grad()
+def test_half_precision_stays_within_two_percent_of_the_losses(model, processor):
+    batch, losses = processor(CHATS[:2]), []
+    labels = batch["input_ids"].masked_fill((batch["input_ids"] > 255) | (batch["attention_mask"] == 0), -100)
+    for dtype in (torch.float32, torch.bfloat16):
+        out = model.to(dtype)(**batch, labels=labels)
+        losses.append([out.loss.item(), emotion_ce(out.emotion_logits, torch.tensor([0, 1, 2])).item()])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny import CONVOLUTION, ask, make_tokenizer, sound
+from fixtures import make_tokenizer
+from tiny import CONVOLUTION, ask, make_extractor, make_processor, sound
 
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoProcessor
-from blsp_core.model.adapters import embedding_count
-from blsp_core.model.processing import encoder_length, mel_length
 
 
 def same(one, other):
@@ -17,27 +16,17 @@ def same(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_lengths_follow_from_the_number_of_samples():
-    assert mel_length(54477, hop=160) == 340 and mel_length(54477, hop=160, real_frames=False) == 341
-    assert encoder_length(341) == 171
-    assert embedding_count(encoder_length(mel_length(112000, 160)), {"type": "convolution"}) == 44
-    assert embedding_count(encoder_length(mel_length(19200, 160, real_frames=False)), {"type": "convolution"}) == 8
-
-
-def test_text_around_speech_is_tokenised_as_without(processor):
-    plain = make_tokenizer()
-    ids = processor.prompt_ids(ask("hear: ", sound(0.1), " now"), [3])
+def test_text_is_tokenised_as_without_speech(processor):
+    plain, chat = make_tokenizer(), [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "yes"}]
     before = plain("<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nhear: ").input_ids
     after = plain(" now<|im_end|>\n<|im_start|>assistant\n").input_ids
+    ids = processor.prompt_ids(ask("hear: ", sound(0.1), " now"), [3])
     assert ids == before + [processor.speech_token_id] * 3 + after
-
-
-def test_a_chat_without_speech_is_what_the_tokenizer_makes_of_it(processor):
-    chat = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "yes"}]
-    expected = make_tokenizer().apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-    assert processor.prompt_ids(chat) == expected
     batch = processor(chat)
-    assert batch["input_ids"].tolist() == [expected] and set(batch) == {"input_ids", "attention_mask"}
+    assert set(batch) == {"input_ids", "attention_mask"}
+    assert batch["input_ids"][0].tolist() == plain.apply_chat_template(
+        chat, add_generation_prompt=True, return_dict=False
+    )
 
 
 def test_several_clips_keep_their_order(processor):
@@ -85,57 +74,44 @@ def test_audio_is_a_file_a_url_or_an_array(processor, tmp_path):
 
 def test_audio_that_would_be_misread_is_refused(processor, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
-    for audio, message in {
-        "gone.wav": "gone.wav: there is no such audio file",
-        tmp_path / "text.wav": "text.wav: cannot be read as audio",
-    }.items():
-        with pytest.raises(StudyError, match=message):
-            processor.features([audio])
     for audio, message in [
+        ("gone.wav", "gone.wav: there is no such audio file"),
+        (tmp_path / "text.wav", "text.wav: cannot be read as audio"),
         (np.ones(16000, np.int32), "a clip of int32, wanted are floats within .-1, 1. or int16"),
-        (sound(1.0) * 32768, "values up to .*, wanted are within"),
-        (np.full(16000, np.nan), "values up to nan"),
+        (np.full(16000, np.nan), "values up to nan, wanted are within"),
         (np.zeros((100, 2)), r"shape \(100, 2\), wanted is mono"),
         (sound(10.5), r"a clip of 10.50 s, wanted are 0.04 to 10 s"),
-        (sound(0.01), "a clip of 0.01 s"),
     ]:
         with pytest.raises(StudyError, match=message):
             processor.features([audio])
 
 
 @pytest.mark.parametrize("real_frames", [True, False])
-def test_the_features_of_a_clip_do_not_depend_on_the_batch(extractor, real_frames):
-    processor = BlspEmoProcessor(extractor, make_tokenizer(), real_frames=real_frames)
-    clips = [sound(1.013), sound(2.5, 1)]
+def test_the_features_of_a_clip_do_not_depend_on_the_batch(real_frames):
+    processor, clips = make_processor(real_frames=real_frames), [sound(1.013), sound(2.5, 1)]
     together, alone = processor.features(clips), processor.features(clips[:1])
     frames = alone["input_features"].shape[2]
     assert torch.equal(together["input_features"][0, :, :frames], alone["input_features"][0])
     assert together["feature_attention_mask"][0].sum() == alone["feature_attention_mask"].sum()
 
 
-def test_text_cannot_contain_the_placeholder(processor):
-    with pytest.raises(StudyError, match="stands for speech"):
-        processor.prompt_ids(ask("a <|speech|> b"))
-    with pytest.raises(StudyError, match="1 audio parts, but 0 clips"):
-        processor.prompt_ids(ask(sound(1)))
-    with pytest.raises(StudyError, match="a part of type video"):
-        processor.prompt_ids([{"role": "user", "content": [{"type": "video", "video": 1}]}])
-
-
-def test_a_tokenizer_without_a_chat_template_is_refused(extractor):
+def test_chats_that_cannot_be_a_prompt_are_refused(processor):
+    for chat, message in [
+        (ask("a <|speech|> b"), "stands for speech"),
+        (ask(sound(1)), "1 audio parts, but 0 clips"),
+        ([{"role": "user", "content": [{"type": "video", "video": 1}]}], "a part of type video"),
+    ]:
+        with pytest.raises(StudyError, match=message):
+            processor.prompt_ids(chat)
     tokenizer = make_tokenizer()
     tokenizer.chat_template = None
     with pytest.raises(StudyError, match="no chat template"):
-        BlspEmoProcessor(extractor, tokenizer)
+        BlspEmoProcessor(make_extractor(), tokenizer)
 
 
-def test_it_is_saved_and_loaded(extractor, tmp_path):
-    processor = BlspEmoProcessor(
-        extractor, make_tokenizer(), {**CONVOLUTION, "kernel_sizes": (5, 5)}, real_frames=False
-    )
+def test_it_is_saved_and_loaded(tmp_path):
+    processor, chat = make_processor({**CONVOLUTION, "kernel_sizes": (5, 5)}, real_frames=False), ask("a", sound(1.0))
     processor.save_pretrained(tmp_path)
     again = BlspEmoProcessor.from_pretrained(tmp_path)
     assert again.model_settings == {**processor.model_settings, "adapter": {**CONVOLUTION, "kernel_sizes": [5, 5]}}
-    chat = ask("a", sound(1.0))
-    assert again.prompt_ids(chat, [2]) == processor.prompt_ids(chat, [2])
-    assert again.feature_extractor.hop_length == 320
+    same(again(chat), processor(chat))

@@ -2,71 +2,37 @@
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, WhisperConfig
+from fixtures import disturbed, make_llm, make_tokenizer
+from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from blsp_core.model import BlspEmoForConditionalGeneration
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 CONVOLUTION = {"type": "convolution", "kernel_sizes": [5, 5, 5], "inner_dim": 16}
 QFORMER = {"type": "qformer", "window": 8, "width": 64, "layers": 2}
+VARIANTS = [
+    {"adapter": QFORMER, "lora_scope": "everywhere"},
+    {"encoder_layers": "mix"},
+    {"encoder_layers": "last+mix"},
+    {"adapter": QFORMER, "encoder_layers": "last+mix"},
+]
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
 
-
-def make_encoder(seed=0, seconds=10, width=32) -> WhisperEncoder:
-    torch.manual_seed(seed)
+def make_encoder(seconds=10) -> WhisperEncoder:
+    torch.manual_seed(0)
     config = WhisperConfig(
-        num_mel_bins=80,
-        d_model=width,
-        encoder_layers=2,
-        encoder_attention_heads=4,
-        encoder_ffn_dim=64,
-        decoder_layers=1,
-        decoder_attention_heads=4,
-        decoder_ffn_dim=64,
-        max_source_positions=25 * seconds,
-    )
-    encoder = WhisperEncoder(config)
-    for parameter in encoder.parameters():
-        parameter.data += 0.2 * torch.randn_like(parameter)
-    return encoder.eval()
+        num_mel_bins=80, d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, decoder_layers=1,
+        decoder_attention_heads=4, decoder_ffn_dim=64, max_source_positions=25 * seconds,
+    )  # fmt: skip
+    return disturbed(WhisperEncoder(config))
 
 
-def make_llm(seed=0, vocab_size=259, **settings) -> Qwen2ForCausalLM:
-    torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=vocab_size,
-        hidden_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=96,
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        eos_token_id=258,
-        pad_token_id=256,
-        bos_token_id=None,
-    )
-    config.update(settings)
-    llm = Qwen2ForCausalLM(config)
-    for parameter in llm.parameters():
-        parameter.data += 0.2 * torch.randn_like(parameter)
-    return llm.eval()
+def make_extractor() -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor(feature_size=80, hop_length=320, n_fft=640, chunk_length=10)
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({byte: i for i, byte in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML
-    )
+def make_processor(adapter=CONVOLUTION, real_frames=True) -> BlspEmoProcessor:
+    return BlspEmoProcessor(make_extractor(), make_tokenizer(), adapter, real_frames)
 
 
 def make_model(processor, encoder=None, llm=None, noise=0.3, **settings) -> BlspEmoForConditionalGeneration:
@@ -82,6 +48,15 @@ def make_model(processor, encoder=None, llm=None, noise=0.3, **settings) -> Blsp
     return model
 
 
+def make_both(adapter=CONVOLUTION, real_frames=True, **settings):
+    """A model of these settings, its mix of layers not the plain mean, and its processor."""
+    processor = make_processor(adapter, real_frames)
+    model = make_model(processor, **settings)
+    if model.layer_mix is not None:
+        model.layer_mix.scores.data = torch.tensor([0.3, -0.5, 0.1])
+    return model, processor
+
+
 def sound(seconds: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, int(seconds * 16000)).astype(np.float32)
 
@@ -92,3 +67,6 @@ def ask(*parts, system: str = "be kind") -> list[dict]:
         {"type": "text", "text": part} if isinstance(part, str) else {"type": "audio", "audio": part} for part in parts
     ]
     return [{"role": "system", "content": system}, {"role": "user", "content": content}]
+
+
+CHATS = [ask("hear this: ", sound(1.03), " and answer"), ask(sound(2.517, 1), " or ", sound(0.4, 2)), ask("no speech")]
