@@ -9,16 +9,10 @@ from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.targets import name_emotion
 from blsp_core.inference.llm import Answer
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training import callbacks
 from blsp_core.training.callbacks import EmotionWords
 from blsp_core.training.objectives import EmotionAlignment
 from blsp_core.training.trainer import train
-
-
-@pytest.fixture
-def parts(stage1):
-    return BlspEmoForConditionalGeneration.from_pretrained(stage1), BlspEmoProcessor.from_pretrained(stage1)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import torch
 
 from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import as_row
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment, count, text_pass
 from blsp_core.training.trainer import train
 
@@ -13,18 +12,18 @@ EMOTION = EmotionAlignment({"emotion_weight": 0.5})
 
 
 @pytest.fixture
-def parts(stage1, corpus):
-    """A model, and examples whose responses have 3 to 24 tokens, two of them without an emotion."""
-    model = BlspEmoForConditionalGeneration.from_pretrained(stage1)
+def model_and_data(parts, corpus):
+    """Examples whose responses have 3 to 24 tokens, two of them without an emotion."""
+    model, processor = parts
     model.set_trainable(adapter=True, head=True)
     rows = [{**as_row(u), "instruction": "say: ", "output": "ha" * (1 + n)} for n, u in enumerate(corpus[1])]
     rows = [row | {"early_stop": False, "emotion": row["emotion"] * (n not in (1, 2))} for n, row in enumerate(rows)]
-    return model, SpeechTextDataset(rows, BlspEmoProcessor.from_pretrained(stage1), corpus[0])
+    return model, SpeechTextDataset(rows, processor, corpus[0])
 
 
 @pytest.mark.parametrize("objective", [SemanticAlignment(2.0), SemanticAlignment(2.0, shift=False), EMOTION])
-def test_accumulated_batches_are_one_large_batch(parts, tmp_path, objective):
-    (model, data), gradients, found = parts, {}, []
+def test_accumulated_batches_are_one_large_batch(model_and_data, tmp_path, objective):
+    (model, data), gradients, found = model_and_data, {}, []
     for name, weight in model.named_parameters():
         if weight.requires_grad:  # before they are clipped
             weight.register_post_accumulate_grad_hook(lambda w, name=name: gradients.update({name: w.grad.clone()}))
@@ -44,8 +43,8 @@ def test_accumulated_batches_are_one_large_batch(parts, tmp_path, objective):
         torch.testing.assert_close(accumulated, found[0][1], atol=1e-5, rtol=1e-4)
 
 
-def test_the_teacher_has_no_gradient_and_a_student_that_equals_it_no_loss(parts):
-    model, data = parts
+def test_the_teacher_has_no_gradient_and_a_student_that_equals_it_no_loss(model_and_data):
+    model, data = model_and_data
     batch = collate([data[0], data[1]])
     assert not text_pass(model, batch).logits.requires_grad
     same = batch | {f"speech_{name}": batch[f"text_{name}"] for name in ("ids", "mask", "labels", "prefix")}
@@ -55,8 +54,8 @@ def test_the_teacher_has_no_gradient_and_a_student_that_equals_it_no_loss(parts)
     assert shifted != pytest.approx(found, rel=1e-3)
 
 
-def test_the_weight_of_a_loss_is_its_share_of_the_sum_and_0_leaves_it_out(parts):
-    model, data = parts
+def test_the_weight_of_a_loss_is_its_share_of_the_sum_and_0_leaves_it_out(model_and_data):
+    model, data = model_and_data
     batch = collate([data[n] for n in range(4)])
     one, half, none = (EmotionAlignment({"emotion_weight": w})(model, batch) for w in (1.0, 0.5, 0))
     torch.testing.assert_close(half["emotion_ce"], one["emotion_ce"] / 2)
@@ -64,8 +63,8 @@ def test_the_weight_of_a_loss_is_its_share_of_the_sum_and_0_leaves_it_out(parts)
     torch.testing.assert_close(one["response_ce"], none["response_ce"])
 
 
-def test_clips_without_a_label_do_not_count(parts):
-    model, data = parts
+def test_clips_without_a_label_do_not_count(model_and_data):
+    model, data = model_and_data
     both, one, none = (EMOTION(model, collate([data[n] for n in rows])) for rows in ((0, 1), (0,), (1, 2)))
     torch.testing.assert_close(both["emotion_ce"], one["emotion_ce"])
     assert none["emotion_ce"] == 0 and count({"labels": torch.full((3,), -100)}, "labels") == 1

@@ -44,13 +44,6 @@ def predict(model, utterances, root, batch_size):
     return classifiers.predict(model, classifiers.build_extractor(), clips, batch_size)
 
 
-def fit(hums, folder, model, **changed):
-    clips = classifiers.Clips(hums[1], hums[0], keep=True)
-    settings = {"steps": 20, "batch_size": 8, "learning_rate": 5e-3, "validations": 4, "seed": 1} | changed
-    places = {"checkpoints": folder / "unfinished", "log": folder / "log.csv"}
-    return classifiers.fit(model, classifiers.build_extractor(), clips, clips, **settings, **places)
-
-
 @EVERY_ARCHITECTURE
 @torch.no_grad()
 def test_the_model_gets_loudness_and_no_other_clips(architecture, hums):
@@ -72,10 +65,13 @@ def test_the_model_gets_loudness_and_no_other_clips(architecture, hums):
 
 @EVERY_ARCHITECTURE
 def test_it_learns_from_loudness_and_predicts_the_same_in_order_when_it_is_loaded(architecture, hums, tmp_path):
-    model, (root, utterances) = model_of(architecture), hums
-    cost = fit(hums, tmp_path, model)
+    model, extractor, (root, utterances) = model_of(architecture), classifiers.build_extractor(), hums
+    clips = classifiers.Clips(utterances, root, keep=True)
+    settings = {"steps": 20, "batch_size": 8, "learning_rate": 5e-3, "validations": 4, "seed": 1}
+    places = {"checkpoints": tmp_path / "unfinished", "log": tmp_path / "log.csv"}
+    cost = classifiers.fit(model, extractor, clips, clips, **settings, **places)
     assert cost["scores"][cost["best"]] > 0.9 and cost["steps"] == 20
-    for part in (model, classifiers.build_extractor()):
+    for part in (model, extractor):
         part.save_pretrained(tmp_path / "model")
     named = classifiers.Classifier(tmp_path / "model", root, batch_size=5).emotions(utterances)
     assert named == predict(model, utterances, root, 24)
@@ -88,14 +84,6 @@ def test_a_front_with_a_norm_over_time_gets_one_clip_at_a_time(hums):
     model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     predict(model, hums[1][:3], hums[0], 3)
     assert seen == [1, 1, 1]
-
-
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(hums, tmp_path):
-    whole, resumed = model_of(), model_of()
-    uninterrupted = fit(hums, tmp_path / "whole", whole)
-    fit(hums, tmp_path / "halves", model_of(), save_steps=4, stop_after=8)
-    assert fit(hums, tmp_path / "halves", resumed, save_steps=4)["scores"] == uninterrupted["scores"]
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 def test_a_manifest_without_labels_is_an_error(hums, tmp_path):

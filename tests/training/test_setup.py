@@ -12,7 +12,7 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration
 from blsp_core.model.checkpoint import load_encoder
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment
-from blsp_core.training.setup import begin_stage1, begin_stage2, schedule
+from blsp_core.training.setup import begin_stage1, begin_stage2
 from blsp_core.training.trainer import train
 
 WORDS = ["door", "dog", "train", "soup", "song"]
@@ -108,8 +108,3 @@ def test_the_head_can_start_as_the_llms_own_embeddings(start):
     torch.testing.assert_close(model.emotion_head.weight.detach(), expected)
     with pytest.raises(StudyError, match="head.init: 2 words, wanted is one for each of neutral, happy"):
         start(head=HEAD | {"init": WORDS[:2]})
-
-
-def test_the_schedule_of_a_section_is_what_training_takes():
-    settings = SimpleNamespace(steps=3, optimizer="muon", learning_rates={"lora": 1e-3}, temperature=2.0)
-    assert schedule(settings) == {"steps": 3, "optimizer": "muon", "learning_rates": {"lora": 1e-3}}

@@ -5,13 +5,12 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import default_collate
 
 from blsp_core.errors import StudyError
 from blsp_core.training import trainer
 from blsp_core.training.objectives import count
 from blsp_core.training.trainer import BucketSampler, train
-
-OPTIMIZERS = pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 
 
 class Regression(nn.Module):
@@ -28,19 +27,9 @@ class Regression(nn.Module):
         return self.head(self.body.layers[0](x) + self.frozen(x))
 
 
-class Points(torch.utils.data.Dataset):
-    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
-
-    def __len__(self):
-        return 64
-
-    def __getitem__(self, index):
-        return {"x": self.x[index], "labels": self.x[index].sum(), "ids": f"clip {index}"}
-
-
-def collate(rows):
-    batch = {name: torch.stack([row[name] for row in rows]) for name in ("x", "labels")}
-    return batch | {"ids": [row["ids"] for row in rows]}
+X = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+POINTS = [{"x": x, "labels": x.sum(), "ids": f"clip {place}"} for place, x in enumerate(X)]
+LENGTHS = [place % 16 for place in range(64)]
 
 
 def squares(model, batch):
@@ -52,7 +41,7 @@ def squares(model, batch):
 def fit(model, folder, objective=squares, **settings):
     settings = {"steps": 40, "batch_size": 8, "learning_rate": 0.02, "seed": 1, "log_steps": 10} | settings
     places = {"checkpoints": folder / "unfinished", "log": folder / "log.csv"}
-    return train(model, Points(), collate, objective, **places, **settings)
+    return train(model, POINTS, default_collate, objective, **places, **settings)
 
 
 def read(folder):
@@ -77,12 +66,12 @@ def test_the_log_of_accumulated_batches_is_that_of_one_large_batch(tmp_path):
     pd.testing.assert_frame_equal(whole, halves, rtol=1e-4)
 
 
-@OPTIMIZERS
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, optimizer):
+@pytest.mark.parametrize("how", [{}, {"optimizer": "muon"}, {"lengths": LENGTHS}])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, how):
     whole, resumed = Regression(), Regression()
-    fit(whole, tmp_path / "whole", optimizer=optimizer)
-    fit(Regression(), tmp_path / "halves", save_steps=10, stop_after=20, optimizer=optimizer)
-    fit(resumed, tmp_path / "halves", save_steps=10, optimizer=optimizer)
+    fit(whole, tmp_path / "whole", **how)
+    fit(Regression(), tmp_path / "halves", save_steps=10, stop_after=20, **how)
+    fit(resumed, tmp_path / "halves", save_steps=10, **how)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     logs = [read(tmp_path / name).drop(columns="samples_per_second") for name in ("whole", "halves")]
     assert logs[0].equals(logs[1])
@@ -101,22 +90,19 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over_and_one_of_another_model_a
     assert fit(Regression(), tmp_path, save_steps=10)["steps"] == 40
 
 
-@pytest.mark.parametrize("how", [{}, {"save_steps": 3, "stop_after": 7}])
-def test_the_weights_with_the_best_score_are_kept_the_earlier_of_equal_ones(tmp_path, how):
-    seen = {}
+@pytest.mark.parametrize("stops", [(None,), (7, None)])
+def test_the_weights_with_the_best_score_are_kept_the_earlier_of_equal_ones(tmp_path, stops):
+    seen, options = [], {"validations": 4, "steps": 20, "save_steps": 3 * (len(stops) > 1)}
 
     def score(model):
-        seen[len(seen) + 1] = model.head.weight.detach().clone()
-        return {1: 0.1, 2: 0.8, 3: 0.8, 4: 0.3}[len(seen)]
+        seen.append(model.head.weight.detach().clone())
+        return (0.1, 0.8, 0.8, 0.3)[len(seen) - 1]
 
-    model = Regression()
-    if how:
-        fit(model, tmp_path, score=score, validations=4, steps=20, **how)
-        assert len(seen) == 1
-        how["stop_after"], model = None, Regression()
-    cost = fit(model, tmp_path, score=score, validations=4, steps=20, **how)
+    for stop in stops:
+        model = Regression()
+        cost = fit(model, tmp_path, score=score, stop_after=stop, **options)
     assert cost["scores"] == {5: 0.1, 10: 0.8, 15: 0.8, 20: 0.3} and cost["best"] == 10
-    assert torch.equal(model.head.weight, seen[2])
+    assert len(seen) == 4 and torch.equal(model.head.weight, seen[1])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(tmp_path):
@@ -138,7 +124,7 @@ def test_the_pipeline_prints_progress(tmp_path, monkeypatch, capsys):
     assert "step 3 of 4" not in capsys.readouterr().out
 
 
-@OPTIMIZERS
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_part_can_have_its_own_learning_rate(tmp_path, optimizer):
     model, before = Regression(), Regression().state_dict()
     fit(model, tmp_path, learning_rates={"body": 0.0}, weight_decay=0.0, steps=5, optimizer=optimizer)
@@ -147,14 +133,14 @@ def test_a_part_can_have_its_own_learning_rate(tmp_path, optimizer):
 
 
 def test_rows_of_like_length_share_a_batch(tmp_path):
-    spreads, lengths = [], [index % 16 for index in range(64)]
+    spreads = []
 
     def watching(model, batch):
-        spreads.append(np.std([lengths[int(name[5:])] for name in batch["ids"]]))
+        spreads.append(np.std([LENGTHS[int(name[5:])] for name in batch["ids"]]))
         return squares(model, batch)
 
-    fit(Regression(), tmp_path, watching, lengths=lengths, steps=8)
-    assert np.mean(spreads) < 0.7 * np.std(lengths)
+    fit(Regression(), tmp_path, watching, lengths=LENGTHS, steps=8)
+    assert np.mean(spreads) < 0.7 * np.std(LENGTHS)
 
 
 def test_long_rows_do_not_come_before_short_ones():
