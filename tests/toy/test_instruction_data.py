@@ -8,28 +8,23 @@ from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.toy import lexicon
 from blsp_core.toy.grammar import object_of, parse_reply
-from blsp_core.toy.instruction_data import SOURCES, Example, draw_example
+from blsp_core.toy.instruction_data import SOURCES
 from blsp_core.toy.languages import LANGUAGES, draw_foreign
 
 
-def drawn(count: int, split: str = "train", **kinds) -> list[Example]:
-    rng = random.Random(1)
-    return [draw_example(rng, split, **kinds) for _ in range(count)]
-
-
-def test_the_papers_prompt_is_the_first_template():
+def test_the_papers_prompt_is_the_first_template(drawn):
     papers = {"continue": prompts.CONTINUE, "continue_conveyed": prompts.CONTINUE_CONVEYED}
     for task, prompt in (papers | {"identify": prompts.IDENTIFY}).items():
         assert {example.instruction for example in drawn(20, task=task, paper_prompt=True)} == {prompt}
 
 
 @pytest.mark.parametrize("task", ["continue", "continue_conveyed", "identify", "empathy", "dialogue"])
-def test_the_answer_shows_the_emotion_of_the_sentence(task):
+def test_the_answer_shows_the_emotion_of_the_sentence(drawn, task):
     for example in drawn(60, task=task):
         assert parse_reply(example.answer).well_formed and parse_reply(example.answer).emotion == example.emotion
 
 
-def test_an_emotion_in_the_instruction_overrides_that_of_the_sentence():
+def test_an_emotion_in_the_instruction_overrides_that_of_the_sentence(drawn):
     examples = drawn(100, task="continue_emotion", paper_prompt=True)
     for example in examples:
         asked = next(emotion for emotion in EMOTIONS if f"'{emotion}'" in example.instruction)
@@ -37,28 +32,27 @@ def test_an_emotion_in_the_instruction_overrides_that_of_the_sentence():
     assert any(parse_reply(example.answer).emotion != example.emotion for example in examples)
 
 
-def test_a_plain_reply_has_the_object_and_no_emotion():
+def test_a_plain_reply_has_the_object_and_no_emotion(drawn):
     for example in drawn(60, task="reply"):
         found = parse_reply(example.answer)
-        assert found.well_formed and found.emotion is None and found.object == example.words.object
+        assert (found.well_formed, found.emotion, found.object) == (True, None, example.words.object)
         assert example.system == prompts.SYSTEM
 
 
-def test_the_answer_to_a_dialogue_has_the_object_of_its_first_turn_and_the_emotion_of_its_last():
+def test_the_answer_to_a_dialogue_has_the_object_of_its_first_turn_and_the_emotion_of_its_last(drawn):
     examples = drawn(200, task="dialogue")
     for example in examples:
-        first, reply = example.earlier
-        found = parse_reply(example.answer)
+        (first, reply), found = example.earlier, parse_reply(example.answer)
         assert found.object == object_of(first.text) and found.topic and object_of(example.sentence) is None
         assert example.system == prompts.SYSTEM_EMPATHY and not example.instruction
         assert [message["content"] for message in example.chat[1:]] == [first.text, reply.text, example.sentence]
     pairs = {(parse_reply(example.earlier[1].text).emotion, example.emotion) for example in examples}
-    assert len({pair for pair in pairs if pair[0] != pair[1]}) > 15
+    assert sum(one != other for one, other in pairs) > 15
     assert {turn.blend for example in examples for turn in example.earlier} == {"", *lexicon.MARKERS.values()}
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_emotion_is_in_its_source(source):
+def test_the_emotion_is_in_its_source(drawn, source):
     for example in drawn(40, source=source, task="identify"):
         if source == "none":
             assert example.emotion == "neutral" and example.sentence == example.words.words
@@ -72,28 +66,24 @@ def test_the_emotion_is_in_its_source(source):
         assert object_of(example.sentence) == (example.words.object or None)
 
 
-def test_every_word_of_the_instruction_data_is_one_token(tokenizer):
+def test_every_word_is_one_token_and_unknown_words_and_other_scripts_survive(drawn, tokenizer):
     for example in drawn(300):
         texts = [example.words.text, example.answer, *(turn.text for turn in example.earlier if turn.role != "user")]
         for word in " ".join(texts).replace(".", "").replace(",", "").replace("aujourd'hui", "").split():
             assert len(tokenizer(" " + word).input_ids) == 1, word
-
-
-def test_unknown_words_and_other_scripts_survive_the_tokenizer(tokenizer):
     texts = [" the quixotic zebra", *(draw_foreign(random.Random(1), corpus, "test").text for corpus in LANGUAGES)]
     assert [tokenizer.decode(tokenizer(text).input_ids) for text in texts] == texts
 
 
-def test_the_sentences_of_ravdess_are_part_of_the_training_data(tokenizer):
+def test_the_sentences_of_ravdess_are_part_of_the_training_data(drawn):
     guests = [example for example in drawn(400, task="continue") if example.words.words in lexicon.GUESTS]
-    assert guests
-    for example in guests:
-        assert parse_reply(example.answer).well_formed and parse_reply(example.answer).object == "door"
-        assert all(len(tokenizer(" " + word).input_ids) == 1 for word in example.words.words.split())
+    assert {(parse_reply(guest.answer).well_formed, parse_reply(guest.answer).object) for guest in guests} == {
+        (True, "door")
+    }
     assert not any(example.words.words in lexicon.GUESTS for example in drawn(200, split="test"))
 
 
-def test_foreign_sentences_occur_in_tasks_that_need_no_understanding():
+def test_foreign_sentences_occur_in_tasks_that_need_no_understanding(drawn):
     found = [example for example in drawn(1500) if not example.words.object and not example.earlier]
     assert {example.task for example in found} == {"identify", "feeling", "repeat"}
     assert {example.words.split for example in found} == {"train"} and len(found) > 40

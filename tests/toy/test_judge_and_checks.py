@@ -13,31 +13,29 @@ from blsp_core.toy.grammar import NAMED, empathetic_reply
 from blsp_core.toy.instruction_data import SHARES
 from blsp_core.toy.judge import ToyJudge
 
-REQUEST = SimpleNamespace(turns=(("user", "how do i cook the soup"),), emotion="sad")
+REQUEST = (("user", "how do i cook the soup"),)
+DIALOGUE = (("user", "we saw my uncle with the soup"), ("assistant", "please go on."), ("user", "what can i do"))
 OPENING = "alas, i am sorry that you feel so sad."
 ADVICE = "like cooks you could add some salt to the soup."
 QUESTION = "please tell me more about the soup."
 
 
-def marked(asked, reply) -> tuple[int, int]:
-    (found,) = ToyJudge().mark([asked], [reply])
-    return found["quality"], found["empathy"]
-
-
-def test_quality_is_advice_on_the_object_and_empathy_the_emotion_of_the_opening():
-    assert marked(REQUEST, f"{OPENING} {ADVICE}") == (1, 1)
-    assert marked(REQUEST, ADVICE) == (1, 0)
-    assert marked(REQUEST, f"argh, i understand that you are angry. {ADVICE}") == (1, 0)
-    assert marked(REQUEST, f"{OPENING} {ADVICE.replace('soup', 'cake')}") == (0, 1)
-    assert marked(REQUEST, f"{OPENING} {ADVICE} the") == (0, 0)
-
-
-def test_a_question_has_empathy_but_no_quality_and_does_not_end_a_dialogue():
-    assert marked(REQUEST, f"{OPENING} {QUESTION}") == (0, 1)
-    turns = (("user", "we saw my uncle with the soup"), ("assistant", "please go on."), ("user", "what can i do"))
-    dialogue = SimpleNamespace(turns=turns, emotion="sad")
-    assert marked(dialogue, f"{OPENING} {QUESTION}") == (0, 0)
-    assert marked(dialogue, f"{OPENING} {ADVICE}") == (1, 1)
+@pytest.mark.parametrize(
+    "turns, reply, quality, empathy",
+    [
+        (REQUEST, f"{OPENING} {ADVICE}", 1, 1),
+        (REQUEST, ADVICE, 1, 0),
+        (REQUEST, f"argh, i understand that you are angry. {ADVICE}", 1, 0),
+        (REQUEST, f"{OPENING} {ADVICE.replace('soup', 'cake')}", 0, 1),
+        (REQUEST, f"{OPENING} {ADVICE} the", 0, 0),
+        (REQUEST, f"{OPENING} {QUESTION}", 0, 1),
+        (DIALOGUE, f"{OPENING} {QUESTION}", 0, 0),  # a question does not end a dialogue
+        (DIALOGUE, f"{OPENING} {ADVICE}", 1, 1),
+    ],
+)
+def test_quality_is_advice_on_the_object_and_empathy_the_emotion_of_the_opening(turns, reply, quality, empathy):
+    (found,) = ToyJudge().mark([SimpleNamespace(turns=turns, emotion="sad")], [reply])
+    assert (found["quality"], found["empathy"]) == (quality, empathy)
 
 
 def test_quality_decides_preferences_before_empathy():
@@ -46,28 +44,19 @@ def test_quality_decides_preferences_before_empathy():
     assert ToyJudge().prefer(first, second) == ["win", "win", "loss", "tie"]
 
 
-@pytest.fixture
-def requests():
+def test_replies_and_named_emotions_are_counted_by_emotion_and_a_malformed_reply_is_wrong_in_all():
     lines = plan("requests", "validation", 8, 1)
     utterances = [Utterance("", x.text, x.emotion, str(i), "", "en", 1.0, "", "") for i, x in enumerate(lines)]
-    return utterances, [empathetic_reply(random.Random(1), line.sentence, line.emotion) for line in lines]
-
-
-def test_a_malformed_reply_is_wrong_in_all(requests):
-    utterances, replies = requests
-    right = checks.judge_replies(utterances, replies)
-    assert (right["well_formed"], right["object"], right["emotion"], right["n"]) == (1, 1, 1, 8)
-    assert right["by_emotion"] == {"neutral": 1, "happy": 1, "sad": 1, "angry": 1}
+    replies = [empathetic_reply(random.Random(1), line.sentence, line.emotion) for line in lines]
+    by_emotion = {"neutral": 1, "happy": 1, "sad": 1, "angry": 1}
+    right = {"well_formed": 1, "object": 1, "emotion": 1, "by_emotion": by_emotion, "n": 8}
+    assert checks.judge_replies(utterances, replies) == right
     broken = checks.judge_replies(utterances, [reply.removesuffix(".") + " the" for reply in replies])
     assert (broken["well_formed"], broken["object"], broken["emotion"]) == (0, 0, 0)
-
-
-def test_named_emotions_are_counted_by_emotion(requests):
     answers = [NAMED.format(emotion=emotion) for emotion in ("neutral", "sad", "sad")] + ["hard to say"]
-    found = checks.judge_names(requests[0][:4], answers)
-    assert found["emotion"] == pytest.approx(2 / 4) and found["n"] == 4
-    assert found["by_emotion"] == {"neutral": 1, "happy": 0, "sad": 1, "angry": 0}
-    assert found["named"]["sad"] == pytest.approx(2 / 4) and sum(found["named"].values()) == pytest.approx(3 / 4)
+    found = checks.judge_names(utterances[:4], answers)
+    assert found["emotion"] == 0.5 and found["by_emotion"] == {"neutral": 1, "happy": 0, "sad": 1, "angry": 0}
+    assert found["named"]["sad"] == 0.5 and sum(found["named"].values()) == 0.75
 
 
 def test_every_instruction_is_scored_by_what_its_answer_has(tokenizer):
@@ -77,16 +66,11 @@ def test_every_instruction_is_scored_by_what_its_answer_has(tokenizer):
     assert (scores["identify"], scores["reply"], scores["repeat"]) == ({"emotion"}, {"object"}, {"exact"})
 
 
-ACCURACY = {"continue": {"n": 9, "object": 1.0, "emotion": 0.9}, "identify": {"emotion": 0.7}, "repeat": {"exact": 0.1}}
-
-
-def test_the_worst_instruction_counts():
-    assert checks.check_llm(ACCURACY, 0.6) == {"object": 1.0, "emotion": 0.7}
-
-
-def test_beyond_a_threshold_the_study_stops():
+def test_the_worst_instruction_counts_and_beyond_a_threshold_the_study_stops():
+    accuracy = {"continue": {"object": 1.0, "emotion": 0.9}, "identify": {"emotion": 0.7}, "repeat": {"exact": 0.1}}
+    assert checks.check_llm(accuracy, 0.6) == {"object": 1.0, "emotion": 0.7}
     with pytest.raises(StudyError, match="right emotion in 0.700 of its answers to the instruction 'identify'"):
-        checks.check_llm(ACCURACY, 0.8)
+        checks.check_llm(accuracy, 0.8)
+    checks.check_whisper(0.1, 0.1)
     with pytest.raises(StudyError, match="word error rate is 0.300, whisper.max_wer is 0.1"):
         checks.check_whisper(0.3, 0.1)
-    checks.check_whisper(0.1, 0.1)

@@ -7,23 +7,21 @@ import pytest
 import torch
 
 from blsp_core.toy import llm
-from blsp_core.toy.instruction_data import Example, draw_example
 from blsp_core.toy.tokenizer import TURN_END
 
 
 @pytest.fixture(scope="module")
 def data(tokenizer):
-    return llm.InstructionData(tokenizer, 40, 1, 0.5, 1)
+    return llm.InstructionData(tokenizer, 20, 8, 0.5, 1)
 
 
-def drawn(count: int, **kinds) -> list[Example]:
-    rng = random.Random(1)
-    return [draw_example(rng, "train", **kinds) for _ in range(count)]
+@pytest.fixture(scope="module")
+def plain(drawn):
+    return drawn(1, task="repeat", source="none")[0]
 
 
-def test_a_row_has_the_tokens_of_its_chat_and_labels_for_the_answer_only(tokenizer, data):
-    examples = [draw_example(random.Random(i), "train", "dialogue" if i % 4 == 0 else None) for i in range(40)]
-    for index, example in enumerate(examples):
+def test_a_row_has_the_tokens_of_its_chat_and_labels_for_the_answer_only(tokenizer, data, drawn):
+    for index, example in enumerate(drawn(30) + drawn(10, task="dialogue")):
         row = data.encode(example, random.Random(index), 0.3)
         chat = [*example.chat, {"role": "assistant", "content": example.answer}]
         ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)
@@ -37,34 +35,30 @@ def test_a_row_has_the_tokens_of_its_chat_and_labels_for_the_answer_only(tokeniz
         assert {m for m, strength in zip(row["marker"], row["marker_strength"], strict=True) if strength} <= markers
 
 
-def test_a_second_marker_is_another_and_weaker(data):
-    with_second, first, second = 0, 0.0, 0.0
+def test_a_second_marker_is_another_and_weaker(data, drawn):
+    rows, columns = [], ("marker", "marker_strength", "second", "second_strength")
     for index, example in enumerate(drawn(60, source="blend")):
         row = data.encode(example, random.Random(index))
-        columns = ("marker", "marker_strength", "second", "second_strength")
-        pairs = [tokens for tokens in zip(*(row[name] for name in columns), strict=True) if tokens[3]]
-        first, second = first + sum(pair[1] for pair in pairs), second + sum(pair[3] for pair in pairs)
-        assert all(marker != other for marker, _, other, _ in pairs)
         strengths = [strength for strength in row["marker_strength"] if strength]
         assert 0.3 * 0.4 < min(strengths) and max(strengths) < 1.8 * 1.6 and len(set(strengths)) == len(strengths)
-        with_second += bool(pairs)
-    assert 10 < with_second < 50
+        rows.append([tokens for tokens in zip(*(row[name] for name in columns), strict=True) if tokens[3]])
+    tokens = [token for row in rows for token in row]
+    assert 10 < sum(map(bool, rows)) < 50 and all(marker != other for marker, _, other, _ in tokens)
+    first, second = sum(token[1] for token in tokens), sum(token[3] for token in tokens)
     assert 0.2 * first < second < 0.7 * first  # in sum: at a single position the second may be stronger
 
 
-def test_part_of_the_noise_is_common_to_all_positions(tokenizer, data):
-    row = data.encode(drawn(1, task="repeat", source="none")[0], random.Random(1), 0.3)
-    batch, seen = llm.collate([row] * 200), {}
+def test_part_of_the_noise_is_common_to_all_positions(tokenizer, data, plain):
+    batch, seen = llm.collate([data.encode(plain, random.Random(1), 0.3)] * 200), []
     table, head = torch.nn.Embedding(len(tokenizer), 32), torch.nn.Linear(32, len(tokenizer))
 
     def body(inputs_embeds, attention_mask):
-        seen["embeds"] = inputs_embeds.detach()
+        seen.append(inputs_embeds.detach())
         return SimpleNamespace(last_hidden_state=inputs_embeds)
 
     torch.manual_seed(0)
     llm.reading_loss(SimpleNamespace(get_input_embeddings=lambda: table, model=body, lm_head=head), batch)
-    noise = seen["embeds"] - table(batch["input_ids"]).detach()
-    noisy = batch["noise"][0] > 0
+    noise, noisy = seen[0] - table(batch["input_ids"]).detach(), batch["noise"][0] > 0
     assert not noise[:, ~noisy].any()
     common, scale = noise[:, noisy].mean(1), 0.3 * table(batch["input_ids"]).std().item()
     own, count = (noise[:, noisy] - common[:, None]).std().item(), int(noisy.sum())
@@ -72,35 +66,30 @@ def test_part_of_the_noise_is_common_to_all_positions(tokenizer, data):
     assert common.std().item() == pytest.approx(scale * (0.8**2 + 1 / count) ** 0.5, rel=0.05)
 
 
-def test_a_lengthened_word_is_strong_at_one_position_and_weak_at_others(data):
-    example = drawn(1, task="repeat", source="none")[0]
-    plain, longer = (data.encode(example, random.Random(1), 0.3, lengthened) for lengthened in (False, True))
+def test_a_lengthened_word_is_strong_at_one_position_and_weak_at_others(data, plain):
+    short, longer = (data.encode(plain, random.Random(1), 0.3, lengthened) for lengthened in (False, True))
     columns = zip(*(longer[name] for name in ("input_ids", "strength", "noise")), strict=True)
     strong = [i for i, strength, noise in columns if noise and strength > 0.7]
-    assert strong == [i for i, noise in zip(plain["input_ids"], plain["noise"], strict=True) if noise]
-    assert len(longer["input_ids"]) > len(plain["input_ids"]) and set(plain["strength"]) == {1.0}
-    assert any(strength < 0.7 for strength in longer["strength"])
+    assert strong == [i for i, noise in zip(short["input_ids"], short["noise"], strict=True) if noise]
+    assert len(longer["input_ids"]) > len(short["input_ids"]) and set(short["strength"]) == {1.0}
+    assert min(longer["strength"]) < 0.7
 
 
-def test_the_first_rows_have_no_noise(tokenizer, data):
-    rows = [data.draw(i) for i in range(40)]
-    assert not any(any(row["noise"]) for row in rows[:6]) and any(any(row["noise"]) for row in rows[6:])
-    long = llm.InstructionData(tokenizer, 320, 1, 0.5, 1)  # 48 rows without noise, which are three pools
-    assert not any(any(long[i]["noise"]) for i in range(48)) and any(any(long[i]["noise"]) for i in range(48, 64))
+def test_the_first_rows_have_no_noise(tokenizer):
+    data = llm.InstructionData(tokenizer, 320, 1, 0.5, 1)  # 48 rows without noise, which are three pools
+    noisy = [any(data[i]["noise"]) for i in range(64)]
+    assert not any(noisy[:48]) and any(noisy[48:])
 
 
-def test_every_row_is_read_once_and_rows_of_similar_length_share_a_batch(tokenizer):
-    size, batch = 20 * 8, 8
-    one, same, other = (llm.InstructionData(tokenizer, 20, batch, 0.5, seed) for seed in (1, 1, 2))
-    rows = [one[i] for i in range(size)]
-    assert len(one) == size and rows == [same[i] for i in range(size)] != [other[i] for i in range(size)]
-    as_drawn = [one.draw(i) for i in range(size)]
+def test_every_row_is_read_once_and_rows_of_similar_length_share_a_batch(tokenizer, data):
+    same, other = (llm.InstructionData(tokenizer, 20, 8, 0.5, seed) for seed in (1, 2))
+    rows, as_drawn = [data[i] for i in range(160)], [data.draw(i) for i in range(160)]
+    assert len(data) == 160 and rows == [same[i] for i in range(160)] != [other[i] for i in range(160)]
     for part in (slice(0, 128), slice(128, 160)):  # sixteen batches, and the rest
         assert sorted(map(str, rows[part])) == sorted(map(str, as_drawn[part]))
 
     def padding(of):
-        lengths = [len(row["input_ids"]) for row in of]
-        batches = [lengths[i : i + batch] for i in range(0, size, batch)]
-        return 1 - sum(lengths) / sum(batch * max(b) for b in batches)
+        lengths = torch.tensor([len(row["input_ids"]) for row in of]).view(20, 8)
+        return 1 - lengths.sum() / (8 * lengths.max(1).values.sum())
 
     assert padding(rows) < 0.15 < padding(as_drawn)

@@ -20,3 +20,9 @@ def stage1(backbones, tmp_path_factory):  # noqa: F811
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def parts(stage1):
+    """That model and its processor."""
+    return BlspEmoForConditionalGeneration.from_pretrained(stage1), BlspEmoProcessor.from_pretrained(stage1)

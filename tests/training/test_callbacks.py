@@ -9,16 +9,10 @@ from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.targets import name_emotion
 from blsp_core.inference.llm import Answer
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training import callbacks
 from blsp_core.training.callbacks import EmotionWords
 from blsp_core.training.objectives import EmotionAlignment
 from blsp_core.training.trainer import train
-
-
-@pytest.fixture
-def parts(stage1):
-    return BlspEmoForConditionalGeneration.from_pretrained(stage1), BlspEmoProcessor.from_pretrained(stage1)
 
 
 @pytest.fixture
@@ -27,22 +21,27 @@ def run(parts, corpus, tmp_path):
     data = SpeechTextDataset([name_emotion(u, u.emotion) for u in utterances], processor, folder)
     model.set_trainable(adapter=True)
 
-    def run(steps=6, rate=0.02, stop_after=None):
+    def run(**options):
         words = EmotionWords(utterances, processor, folder, tmp_path / "words.csv", times=3)
         places = {"checkpoints": tmp_path / "unfinished", "log": tmp_path / "log.csv", "callbacks": [words]}
-        options = {"steps": steps, "batch_size": 4, "learning_rate": rate, "seed": 1, "save_steps": 2}
-        objective = EmotionAlignment({"emotion_weight": 0})
-        train(model, data, collate, objective, **options, **places, stop_after=stop_after)
-        return words, pd.read_csv(tmp_path / "words.csv")
+        options = {"batch_size": 4, "learning_rate": 0.005, "seed": 1, "save_steps": 2} | options
+        train(model, data, collate, EmotionAlignment({"emotion_weight": 0}), **options, **places)
+        return pd.read_csv(tmp_path / "words.csv")
 
     return run
 
 
 def test_the_right_word_becomes_likelier_when_it_is_trained(run, corpus):
-    _, found = run(steps=30, rate=0.005)
+    found = run(steps=30)
     assert sorted(set(found["step"])) == [0, 10, 20, 30] and set(found["emotion"]) == {u.emotion for u in corpus[1]}
     means = found.groupby("step")["probability"].mean()
     assert found["probability"].between(0, 1).all() and means[30] > means[0]
+
+
+def test_a_resumed_run_keeps_the_rows_of_its_checkpoint(run):
+    before, whole = run(steps=6, stop_after=4), run(steps=6)
+    assert sorted(set(before["step"])) == [0, 2, 4] and sorted(set(whole["step"])) == [0, 2, 4, 6]
+    assert whole[whole["step"] <= 4].reset_index(drop=True).equals(before)
 
 
 def test_answers_are_the_llms_own_where_they_name_the_emotion(parts, corpus, tmp_path, monkeypatch):
@@ -53,35 +52,19 @@ def test_answers_are_the_llms_own_where_they_name_the_emotion(parts, corpus, tmp
     assert [row["output"] for row in words.examples.rows[:5]] == [*own[:4], prompts.NAMED.format(emotion=EMOTIONS[4])]
 
 
-def test_a_clips_probability_does_not_depend_on_the_other_clips(parts, corpus, tmp_path, monkeypatch):
+def test_a_clip_is_encoded_once_and_its_probability_does_not_depend_on_the_other_clips(
+    parts, corpus, tmp_path, monkeypatch
+):
+    (model, processor), (folder, utterances), encoded, encode = parts, corpus, [], parts[0].encode
     monkeypatch.setattr(callbacks, "answer", lambda *_, **__: [Answer("", False)] * 5)
-    (model, processor), (folder, utterances) = parts, corpus
+    monkeypatch.setattr(model, "encode", lambda *sounds: encoded.append(len(sounds[0])) or encode(*sounds))
 
     def probabilities(clips):
         return torch.tensor(EmotionWords(clips, processor, folder, tmp_path / "words.csv").probabilities(model))
 
-    alone = torch.cat([probabilities([utterance]) for utterance in utterances])
-    torch.testing.assert_close(probabilities(utterances), alone, atol=1e-4, rtol=0)
-
-
-def test_a_clip_with_five_answers_is_encoded_once(parts, corpus, monkeypatch):
-    model, processor = parts
-    rows = [name_emotion(utterance, emotion) for utterance in corpus[1][:2] for emotion in EMOTIONS]
-    data, encoded, encode = SpeechTextDataset(rows, processor, corpus[0]), [], model.encode
-    batch = collate([data[place] for place in range(len(rows))])
-    with torch.no_grad():
-        wanted = callbacks.log_likelihood(model, batch)
-        monkeypatch.setattr(model, "encode", lambda *sounds: encoded.append(len(sounds[0])) or encode(*sounds))
-        found = callbacks.log_likelihood(model, callbacks.encode_clips(model, dict(batch), 5))
-    assert encoded == [2]
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
-
-
-def test_a_resumed_run_keeps_the_rows_of_its_checkpoint(run):
-    _, before = run(steps=6, stop_after=4)
-    _, whole = run(steps=6)
-    assert sorted(set(before["step"])) == [0, 2, 4] and sorted(set(whole["step"])) == [0, 2, 4, 6]
-    assert whole[whole["step"] <= 4].reset_index(drop=True).equals(before)
+    together, alone = probabilities(utterances), [probabilities([utterance]) for utterance in utterances]
+    assert encoded == [8] + 8 * [1]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
 
 
 def test_without_utterances_the_table_has_no_rows(parts, tmp_path):
