@@ -5,10 +5,8 @@ deviation over runs where there are several, and the paper's number; `?`: its so
 evaluated has no row; without any rows the frame is empty.
 """
 
-import json
 import math
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -94,8 +92,8 @@ def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
     """Rows of `long` on all corpora but the control, with corpus, published and uncertain."""
     frame = answered(metrics, published).rename(columns={"column": "corpus"})
     frame = frame[~frame["corpus"].isin((CONTROL, *REPLIES))]
-    found = pd.DataFrame([*frame["paper"]], frame.index, ["value", "uncertain"])
-    return frame.assign(published=found["value"], uncertain=found["uncertain"])
+    found = {"published": "value", "uncertain": "uncertain"}
+    return frame.assign(**{name: [entry[key] for entry in frame["paper"]] for name, key in found.items()})
 
 
 def overview(metrics: Metrics, published: dict, columns: Collection[str] | None = None, metric="wa") -> pd.DataFrame:
@@ -148,12 +146,9 @@ def most_frequent(metrics: Metrics) -> dict[str, float]:
 
 def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
     """corpus -> system -> confusion matrix."""
-    found: dict[str, dict[str, dict]] = {}
-    for system, tasks in metrics.items():
-        for task, figures in tasks.items():
-            if "confusion" in figures:
-                found.setdefault(task.removeprefix("ser."), {})[system] = figures["confusion"]
-    return found
+    found = [(task, system, figures) for system, tasks in metrics.items() for task, figures in tasks.items()]
+    found = [(task.removeprefix("ser."), *rest) for task, *rest in found if "confusion" in rest[1]]
+    return {corpus: {name: f["confusion"] for task, name, f in found if task == corpus} for corpus, *_ in found}
 
 
 def requests(metrics: Metrics) -> pd.DataFrame:
@@ -244,41 +239,18 @@ def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:
     return frame[[*columns]].rename(columns=columns)
 
 
-def replies_table(
-    predictions: Mapping[str, Mapping[str, list[dict]]], text: str, task: str = "showcase"
-) -> pd.DataFrame:
+def replies_table(predictions: Mapping[str, Mapping[str, list[dict]]], text: str) -> pd.DataFrame:
     """The paper's Table 7: replies to one sentence, a row for each emotion of the speaker, a column for each system.
 
     predictions: system -> task -> rows, of one run of each system.
     """
-    found = {
-        system: [row for row in predictions[system].get(task, []) if row["text"] == text] for system in predictions
-    }
-    found = {name_of(name): {row["reference"]: row["response"] for row in found[name]} for name in in_order(found)}
-    table = pd.DataFrame({name: replies for name, replies in found.items() if replies}).reindex(EMOTIONS)
-    return table.dropna(how="all").fillna("").rename_axis("emotion").reset_index()
-
-
-def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
-    """What `plots.embedding_map` takes, from the embeddings.csv of one run a model: points, emotions and notes."""
-    frames = {name: frame for name, frame in frames.items() if len(frame)}
-    points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
-    notes = {name: _probe(points[name], frame) for name, frame in frames.items()}
-    return points, next((list(frame["emotion"]) for frame in frames.values()), []), notes
-
-
-def _probe(points: np.ndarray, frame: pd.DataFrame) -> str:
-    """The accuracy of a linear probe of the emotion on speakers that it was not fitted to."""
-    from sklearn.linear_model import LogisticRegression  # takes long to load
-    from sklearn.model_selection import GroupKFold, cross_val_score
-
-    speakers = frame["speaker"].nunique()
-    if min(speakers, frame["emotion"].nunique()) < 2:
-        return ""
-    scaled, probe = (points - points.mean(axis=0)) / points.std(axis=0).clip(1e-9), LogisticRegression(max_iter=2000)
-    folds = GroupKFold(min(5, speakers))
-    scores = cross_val_score(probe, scaled, frame["emotion"], groups=frame["speaker"], cv=folds)
-    return f"linear probe: {100 * scores.mean():.0f} %"
+    found: dict[str, dict] = {}
+    for system in in_order(predictions):
+        for row in predictions[system].get("showcase", []):
+            if row["text"] == text:
+                found.setdefault(name_of(system), {})[row["reference"]] = row["response"]
+    table = pd.DataFrame(found).reindex(EMOTIONS).dropna(how="all")
+    return table.fillna("").rename_axis("emotion").reset_index()
 
 
 def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
@@ -310,34 +282,6 @@ def claims_table(rows: list[dict]) -> pd.DataFrame:
         }
         for row in rows
     )
-
-
-def read_logs(folder: Path, places: Mapping[str, Mapping[int, str]], file: str = "log.csv") -> dict[str, pd.DataFrame]:
-    """system -> a CSV of its training runs, below each other with a column `seed`; a system without it is left out.
-
-    folder: data/<scale>; places: of `results.places`.
-    """
-    found: dict[str, pd.DataFrame] = {}
-    for system in in_order(places):
-        paths = {seed: folder / "training" / place / file for seed, place in places[system].items()}
-        frames = [pd.read_csv(path).assign(seed=seed) for seed, path in paths.items() if path.is_file()]
-        found |= {system: pd.concat(frames, ignore_index=True)} if frames else {}
-    return found
-
-
-def read_records(folder: Path, places: Mapping[str, Mapping[int, str]]) -> list[dict]:
-    """The `run` record of all stages: settings, versions, hardware, seconds. folder, places: as for `read_logs`."""
-    runs = [place for of_system in places.values() for place in of_system.values()]
-    files = sorted(folder.glob("*/results.json"))
-    files += [folder / kind / place / "results.json" for kind in ("training", "evaluation") for place in runs]
-    return [json.loads(file.read_text(encoding="utf-8"))["run"] for file in files if file.is_file()]
-
-
-def cost_table(records: list[dict]) -> pd.DataFrame:
-    """Time and memory by section of params.yaml: the sum of minutes, and the largest memory of one run."""
-    rows = [(run["section"], 1, run["seconds"] / 60, run.get("peak_memory_gb")) for run in records]
-    frame = pd.DataFrame(rows, columns=["stage", "runs", "minutes", "peak memory, GB"]).groupby("stage", sort=False)
-    return frame.agg({"runs": "sum", "minutes": "sum", "peak memory, GB": "max"}).round(1).reset_index()
 
 
 def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mapping) -> dict[str, float]:

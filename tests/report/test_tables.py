@@ -7,7 +7,7 @@ import pytest
 
 from blsp_core.evaluation import claims
 from blsp_core.evaluation.results import measure_all
-from blsp_core.report import tables
+from blsp_core.report import run_files, tables
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -91,9 +91,9 @@ def test_embeddings_come_with_the_accuracy_of_a_probe():
     emotions, noise = ["sad", "angry", "happy"] * 20, np.random.default_rng(0).normal(size=(2, 60))
     frame = pd.DataFrame({"emotion": emotions, "speaker": np.arange(60) // 12, "d00": noise[0], "d01": noise[1]})
     frame["d00"] += 5 * frame["emotion"].map({"sad": 1, "angry": -1, "happy": 0})
-    found, named, notes = tables.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
+    found, named, notes = run_files.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
     assert found["blsp"].shape == (60, 2) and named == emotions
-    assert int(notes["blsp"].split()[2]) > 90 and tables.clouds({"blsp": frame.assign(speaker="s")})[2] == {"blsp": ""}
+    assert int(notes["blsp"].split()[2]) > 90 and run_files.clouds({"blsp": frame.assign(speaker="s")})[2] == {"blsp": ""}
 
 
 def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, published):
@@ -121,9 +121,9 @@ def test_logs_and_records_are_those_of_the_present_runs_and_the_summary_is_short
         pd.DataFrame({"step": [10, 20]}).to_csv(tmp_path / name / "log.csv", index=False)
         run = {"section": name.split("/")[0], "seconds": 60.0, "peak_memory_gb": 1.0}
         (tmp_path / name / "results.json").write_text(json.dumps({"run": run}))
-    logs = tables.read_logs(tmp_path, places)
+    logs = run_files.read_logs(tmp_path, places)
     assert list(logs) == ["blsp-emo"] and logs["blsp-emo"]["seed"].tolist() == [1, 1, 2, 2]
-    cost = tables.cost_table(tables.read_records(tmp_path, places)).set_index("stage")
+    cost = run_files.cost_table(run_files.read_records(tmp_path, places)).set_index("stage")
     assert cost["runs"].to_dict() == {"llm": 1, "training": 2} and cost["minutes"].sum() == 3
     found = tables.summary(metrics, [{"seconds": 90}], {"object": 0.99, "emotion": 0.97}, {"wer": 0.01})
     assert list(found) == ["wer", "llm", "acted", "statements", "requests", "quality", "empathy", "minutes"]
