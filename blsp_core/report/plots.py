@@ -3,6 +3,7 @@
 Each takes frames or dictionaries and returns a figure, None where there is nothing to draw; none reads a file.
 """
 
+import re
 import textwrap
 
 import numpy as np
@@ -18,7 +19,9 @@ from blsp_core.report.plots_training import (  # noqa: F401
     draw_sounds,
     embedding_map,
     emotion_words,
+    interval,
     layers,
+    legend,
     likeness,
     lines,
     method,
@@ -46,13 +49,6 @@ def _grid(count: int, wide: int, height: float, **options) -> tuple[Figure, list
     for axis in axes.flat[max(0, count - wide) : count]:
         axis.tick_params(labelbottom=True)
     return fig, list(axes.flat[:count])
-
-
-def _interval(axis: Axes, rows: pd.DataFrame, places, horizontal: bool = True, **look) -> None:
-    """Points of `value` with bars from `low` to `high`, shares drawn in per cent."""
-    bars = 100 * np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]])
-    ends = (100 * rows["value"], places) if horizontal else (places, 100 * rows["value"])
-    axis.errorbar(*ends, **{"xerr" if horizontal else "yerr": bars}, **{"linestyle": "none", "markersize": 4} | look)
 
 
 def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, dict[str, str]]) -> Figure | None:
@@ -98,29 +94,30 @@ def accuracy(
         return None
     corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))[::-1]
     style = looks(systems)
+    diamond = {"linestyle": "none", "marker": "D", "markersize": 4.5, "markerfacecolor": "none"}
+    dots = {"color": "#888888", "linewidth": 0.8, "linestyle": ":"}
     fig, axes = _grid(len(corpora), 4, 0.5 + 0.17 * len(systems), sharey=True)
     for axis, corpus in zip(axes, corpora, strict=True):
-        for _, row in frame[frame["corpus"] == corpus].iterrows():
-            place = systems.index(row["system"])
-            if pd.notna(row["value"]):
-                _interval(axis, row.to_frame().T, [place], fmt="o", color=style[row["system"]]["color"])
-            if pd.notna(row["published"]):
-                edge = PALE if row["uncertain"] else "#222222"
-                axis.plot(row["published"], place, "D", markersize=4.5, markerfacecolor="none", markeredgecolor=edge)
+        rows = frame[frame["corpus"] == corpus].set_index("system")
+        for place, system in enumerate(systems):
+            interval(axis, rows.filter([system], axis=0), [place], fmt="o", color=style[system]["color"])
+        for uncertain, colour in ((False, "#222222"), (True, PALE)):
+            ours = rows[rows["uncertain"] == uncertain]["published"].dropna()
+            axis.plot(ours, [systems.index(system) for system in ours.index], **diamond, markeredgecolor=colour)
         if chance and corpus in chance:
-            axis.axvline(100 * chance[corpus], color="#888888", linewidth=0.8, linestyle=":", zorder=0)
+            axis.axvline(100 * chance[corpus], zorder=0, **dots)
         axis.set(title=(titles or {}).get(corpus, corpus).replace(" (", "\n("), xlim=(-3, 103), xticks=(0, 50, 100))
         axis.set(ylim=(-0.6, len(systems) - 0.4))
         axis.grid(axis="x")
     axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
     fig.supxlabel("accuracy, %", fontsize=8)
-    diamond = {"marker": "D", "markersize": 4.5, "color": "none"}
-    marks = [
-        Line2D([], [], marker="o", markersize=4, color="#444444", label="measured, 95 % interval"),
-        Line2D([], [], **diamond, markeredgecolor="#222222", label="paper"),
-        Line2D([], [], **diamond, markeredgecolor=PALE, label="paper, source uncertain"),
-        Line2D([], [], color="#888888", linewidth=0.8, linestyle=":", label="most frequent emotion"),
-    ]
+    marks = {
+        "measured, 95 % interval": {"marker": "o", "markersize": 4, "color": "#444444"},
+        "paper": diamond | {"markeredgecolor": "#222222"},
+        "paper, source uncertain": diamond | {"markeredgecolor": PALE},
+        "most frequent emotion": dots,
+    }
+    marks = [Line2D([], [], label=label, **look) for label, look in marks.items()]
     fig.legend(handles=marks, loc="outside upper center", ncols=4, columnspacing=1.2)
     return fig
 
@@ -129,20 +126,18 @@ def quality_against_empathy(frame: pd.DataFrame) -> Figure | None:
     """Replies to spoken requests, both metrics with 95 % intervals. frame: of `tables.requests`."""
     if frame.empty:
         return None
-    style = looks(frame.index)
+    style, shares = looks(frame.index), 100 * frame
     fig, axis = plt.subplots(figsize=(WIDTH * 0.85, 2.2 + 0.1 * len(style)))
-    for system, row in (100 * frame).loc[list(style)].iterrows():
-        x, y = row["quality"], row["empathy"]
-        bars = [[[abs(m["value"] - m["low"])], [abs(m["high"] - m["value"])]] for m in (x, y)]
-        axis.errorbar(
-            x["value"], y["value"], xerr=bars[0], yerr=bars[1], linestyle="none", markersize=6.5, elinewidth=0.8,
-            markeredgecolor="white", markeredgewidth=0.6, label=name_of(system), **style[system],
-        )  # fmt: skip
+    point = {"linestyle": "none", "markersize": 6.5, "elinewidth": 0.8, "markeredgecolor": "white"}
+    for system, look in style.items():
+        x, y = (shares.loc[[system], metric] for metric in ("quality", "empathy"))
+        bars = [np.abs([m["value"] - m["low"], m["high"] - m["value"]]) for m in (x, y)]
+        look = point | look | {"markeredgewidth": 0.6, "label": name_of(system)}
+        axis.errorbar(x["value"], y["value"], xerr=bars[0], yerr=bars[1], **look)
     axis.set(xlabel="quality of replies, %", ylabel="empathy of replies, %", ylim=(-3, 103))
-    axis.set_xlim(max(-3, 100 * frame["quality", "low"].min() - 4), 101.5)
+    axis.set_xlim(max(-3, shares["quality", "low"].min() - 4), 101.5)
     axis.grid()
-    handles, labels = axis.get_legend_handles_labels()
-    fig.legend([handle[0] for handle in handles], labels, loc="outside right center")
+    legend(fig)
     return fig
 
 
@@ -219,68 +214,58 @@ def errors_by_sound(frame: pd.DataFrame) -> Figure | None:
     """Errors against measures of the sound, a panel for each. frame: of `tables.errors_by_sound`."""
     if frame.empty:
         return None
-    fig = lines(frame, "fifth", "system", "measure", looks(set(frame["system"])))
-    fig.axes[0].set_ylabel("errors, %")
+    fig = lines(frame, "fifth", "system", "measure", looks(set(frame["system"])), "errors, %")
     fig.supxlabel("fifth of the clips of each emotion, 1: lowest", fontsize=8)
-    for axis in fig.axes:
-        axis.set_xlabel("")
     return fig
 
 
 def amounts(frame: pd.DataFrame) -> Figure | None:
-    """Accuracy and replies over the share of emotional speech in stage 2. frame: of `ablations.learning_curve`."""
+    """Accuracy and replies over the share of emotional speech in stage 2. frame: of `results.learning_curve`."""
     if frame.empty:
         return None
     panels = (frame["metric"] == "wa").map({True: "emotion recognition", False: "replies"})
     frame = frame.assign(percent=100 * frame["share"], panel=panels)
-    fig = lines(frame, "percent", "measure", "panel", looks(dict.fromkeys(frame["measure"])), 2.2)
+    look = looks(dict.fromkeys(frame["measure"]))
+    fig = lines(frame, "percent", "measure", "panel", look, "accuracy, quality, empathy, %", 2.2)
     fig.supxlabel("share of the emotional speech in stage 2, %", fontsize=8)
-    fig.axes[0].set_ylabel("accuracy, quality, empathy, %")
-    for axis in fig.axes:
-        axis.set(xlabel="", xlim=(0, 105))
+    plt.setp(fig.axes, xlim=(0, 105))
     return fig
 
 
 def verdicts(claims: list[dict]) -> Figure:
     """Every claim with its decisive difference and 95 % interval; dotted: the thresholds of the tests."""
     fig, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(claims)))
+    labels = []
     for place, claim in enumerate(reversed(claims)):
         marker, colour = VERDICTS[claim["verdict"]]
+        where = re.sub("Tables?", "T", claim["where"]).replace("Figure", "F").replace(" and", ",")
+        labels.append(f"{claim.get('title') or claim['id'].replace('-', ' ')}, {where}")
         if claim["interval"]:
-            low, high = claim["interval"]
-            row = pd.DataFrame([{"value": claim["measured"]["difference"], "low": low, "high": high}])
-            _interval(axis, row, [place], marker=marker, color=colour)
+            row = pd.DataFrame(
+                [[claim["measured"]["difference"], *claim["interval"]]], columns=["value", "low", "high"]
+            )
+            interval(axis, row, [place], marker=marker, color=colour)
         else:
             axis.axhline(place, color="#eeeeee", linewidth=4, zorder=0)
     axis.axvline(0, color="#444444", linewidth=0.8)
     for bound in (-5, 2, 5):
         axis.axvline(bound, color="#888888", linewidth=0.7, linestyle=":", zorder=0)
-    labels = [
-        f"{claim.get('title') or claim['id'].replace('-', ' ')}, {_short(claim['where'])}" for claim in claims[::-1]
-    ]
     axis.set_yticks(range(len(claims)), labels, fontsize=7)
     axis.set(xlabel="decisive difference, percentage points, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    looks_of = [
-        {"marker": m, "linestyle": "none"} if m else {"linewidth": 4, "alpha": 0.5} for m, _ in VERDICTS.values()
-    ]
-    marks = [Line2D([], [], color=VERDICTS[v][1], label=v, **look) for v, look in zip(VERDICTS, looks_of, strict=True)]
+    marks = []
+    for verdict, (marker, colour) in VERDICTS.items():
+        look = {"marker": marker, "linestyle": "none"} if marker else {"linewidth": 4, "alpha": 0.5}
+        marks.append(Line2D([], [], color=colour, label=verdict, **look))
     fig.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1, handletextpad=0.4)
     return fig
-
-
-def _short(where: str) -> str:
-    """`Tables 4 and 5` as `T 4, 5`."""
-    for long, short in {"Tables": "T", "Table": "T", "Figure": "F", " and": ","}.items():
-        where = where.replace(long, short)
-    return where
 
 
 def forest(frame: pd.DataFrame) -> Figure | None:
     """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05.
 
-    frame: of `ablations.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
+    frame: of `results.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
     """
     if frame.empty:
         return None
@@ -294,7 +279,7 @@ def forest(frame: pd.DataFrame) -> Figure | None:
         for significant, colour, fill in ((True, "#3a3a3a", "#3a3a3a"), (False, "#9a9a9a", "white")):
             chosen = rows[(rows["p_holm"] < 0.05) == significant]
             places = [names.index(variant) for variant in chosen["variant"]]
-            _interval(axis, chosen, places, fmt="o", color=colour, markerfacecolor=fill)
+            interval(axis, chosen, places, fmt="o", color=colour, markerfacecolor=fill)
         runs = single[single["measure"] == measure]
         places = [names.index(variant) for variant in runs["variant"]]
         axis.plot(100 * runs["difference"], places, "|", markersize=6, color=COLOURS[MAIN], alpha=0.8)

@@ -1,11 +1,13 @@
 """Plots of speech, of the method and of training. Each takes numbers and returns a figure; none reads a file."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
@@ -39,16 +41,15 @@ def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict, rate: int 
     low, high = np.percentile(np.concatenate([mel.ravel() for mel in log_mels.values()]), (5, 99.5))
     axes = fig.subplots(2, len(emotions), sharex=True, sharey="row", height_ratios=[1, 1.7], squeeze=False)
     for (above, below), emotion in zip(axes.T, emotions, strict=True):
-        wave, mel = waves[emotion], log_mels[emotion]
-        colour = EMOTION_COLOURS[emotion]
+        wave, mel, colour = waves[emotion], log_mels[emotion], EMOTION_COLOURS[emotion]
         above.plot(np.arange(len(wave)) / rate, wave, color=colour, linewidth=0.35, rasterized=True)
         above.set(title=emotion, ylim=(-loudest, loudest))
         extent = (0, mel.shape[1] / 100, 0, mel.shape[0])
         below.imshow(mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
         below.set(xlim=(0, longest))
         below.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes[0, 0].set_ylabel("amplitude")
-    axes[1, 0].set_ylabel("mel band")
+    for axis, label in zip(axes[:, 0], ("amplitude", "mel band"), strict=True):
+        axis.set_ylabel(label)
     fig.supxlabel("time, s", fontsize=8)
 
 
@@ -114,8 +115,7 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log:
         return None
     fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH * min(1, 0.2 + 0.4 * len(columns)), 2.3), squeeze=False)
     style = looks(logs)
-    others = [run for run in logs if run != MAIN] if len(logs) > 1 else []
-    dashes = {run: DASHES[number % len(DASHES)] for number, run in enumerate(others)}
+    dashes = dict(zip([run for run in logs if run != MAIN and len(logs) > 1], cycle(DASHES), strict=False))
     for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
         for run, frame in ((run, frame) for run, frame in logs.items() if column in frame):
             colour = style[run]["color"]
@@ -132,34 +132,43 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log:
         axis.grid(axis="y")
     axes[0, 0].set_ylabel("loss")
     if len(logs) > 1:
-        lines = {line.get_label(): line for axis in axes[0] for line in axis.get_legend_handles_labels()[0]}
-        shown = [name_of(run) for run in logs if name_of(run) in lines]
-        fig.legend([lines[name] for name in shown], shown, loc="outside right center")
+        legend(fig)
     return fig
 
 
-def lines(frame: pd.DataFrame, x: str, line: str, panel: str, looks_of: Mapping, height: float = 1.9) -> Figure:
+def legend(fig: Figure) -> None:
+    """One legend at the right of all panels; of points with bars it shows the points."""
+    found = [pair for axis in fig.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    marks = {label: getattr(handle, "lines", [handle])[0] for handle, label in found}
+    fig.legend(marks.values(), marks, loc="outside right center")
+
+
+def interval(axis: Axes, rows: pd.DataFrame, places, horizontal: bool = True, **look) -> None:
+    """Points of `value`, a share, in per cent, with bars from `low` to `high` where there are these columns."""
+    bars = 100 * np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]]) if "low" in rows else None
+    ends = (100 * rows["value"], places) if horizontal else (places, 100 * rows["value"])
+    axis.errorbar(*ends, **{"xerr" if horizontal else "yerr": bars}, **{"linestyle": "none", "markersize": 4} | look)
+
+
+def lines(frame: pd.DataFrame, x: str, line: str, panel: str, looks_of: Mapping, label: str = "", height=1.9) -> Figure:
     """Shares in per cent as lines with markers, and with 95 % intervals where there are `low` and `high`.
 
-    frame: columns value (a share) and those named by x, line and panel; looks_of: line -> colour and marker.
+    frame: columns value (a share) and those named by x, line and panel; looks_of: line -> colour and marker; label: of
+    the vertical axis.
     """
     panels = list(dict.fromkeys(frame[panel]))
     width = WIDTH * min(1, 0.35 + 0.3 * len(panels))
     fig, axes = plt.subplots(1, len(panels), figsize=(width, 0.5 + height), sharey=True, squeeze=False)
     for axis, title in zip(axes[0], panels, strict=True):
-        for number, (name, look) in enumerate(looks_of.items()):
+        for (name, look), dash in zip(looks_of.items(), cycle(("-", *DASHES)), strict=False):
             rows = frame[(frame[panel] == title) & (frame[line] == name)].sort_values(x)
-            bars = 100 * np.abs([rows["value"] - rows["low"], rows["high"] - rows["value"]]) if "low" in rows else None
-            dash = ("-", *DASHES)[number % (len(DASHES) + 1)]
-            axis.errorbar(
-                rows[x], 100 * rows["value"], yerr=bars, label=name_of(name), markersize=4, elinewidth=0.7,
-                linewidth=1.2, linestyle=dash, **look,
-            )  # fmt: skip
-        axis.set(title=title, xlabel=x, ylim=(-2, 102))
+            look = {"label": name_of(name), "elinewidth": 0.7, "linewidth": 1.2, "linestyle": dash, **look}
+            interval(axis, rows, rows[x], horizontal=False, **look)
+        axis.set(title=title, ylim=(-2, 102))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(axis="y")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend([handle[0] for handle in handles], labels, loc="outside right center")
+    axes[0, 0].set_ylabel(label)
+    legend(fig)
     return fig
 
 
@@ -173,8 +182,9 @@ def emotion_words(frame: pd.DataFrame) -> Figure | None:
     frame = frame.groupby(["run", "step", "emotion"])["probability"].mean().rename("value").reset_index()
     frame["panel"] = pd.Categorical(frame["run"].map(name_of), map(name_of, in_order(set(frame["run"]))), ordered=True)
     looks_of = {e: {"color": EMOTION_COLOURS[e], "marker": EMOTION_MARKERS[e]} for e in EMOTIONS}
-    fig = lines(frame.sort_values("panel"), "step", "emotion", "panel", looks_of)
-    fig.axes[0].set_ylabel("share of the right word, %")
+    fig = lines(frame.sort_values("panel"), "step", "emotion", "panel", looks_of, "share of the right word, %")
+    for axis in fig.axes:
+        axis.set_xlabel("step")
     return fig
 
 
@@ -187,11 +197,10 @@ def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) ->
         return None
     frame = frame.rename(columns={"accuracy": "value"}).assign(panel="")
     looks_of = looks(dict.fromkeys(frame["corpus"]))
-    fig = lines(frame, "layer", "corpus", "panel", looks_of, 2.2)
-    for corpus, value in (reference or {}).items():
-        if corpus in looks_of:
-            fig.axes[0].axhline(100 * value, color=looks_of[corpus]["color"], linestyle="--", linewidth=0.8)
-    fig.axes[0].set(xlabel="encoder layer (0: input of the first)", ylabel="accuracy, %")
+    fig = lines(frame, "layer", "corpus", "panel", looks_of, "accuracy, %", 2.2)
+    for corpus in [corpus for corpus in reference or {} if corpus in looks_of]:
+        fig.axes[0].axhline(100 * reference[corpus], color=looks_of[corpus]["color"], linestyle="--", linewidth=0.8)
+    fig.axes[0].set_xlabel("encoder layer (0: input of the first)")
     if reference:
         fig.axes[0].set_title(f"dashed horizontal lines: {name_of(MAIN)}", fontsize=7.5)
     return fig
@@ -201,41 +210,36 @@ def method(stage1: Mapping, stage2: Mapping) -> Figure:
     """The paper's Figure 2: the two stages with their losses, from the settings of the two sections of params.yaml."""
     adapter, rank, weight = stage1["adapter"], stage2["lora_rank"], stage2["emotion_weight"]
     parts = {"convolution": f"{len(adapter.get('kernel_sizes', []))} convolutions", "qformer": "window Q-Former"}
-    parts = f"adapter: {parts.get(adapter['type'], adapter['type'])}"
-    head = TRAINED if stage2["head"]["train"] else FROZEN
-    encoder = TRAINED if stage2["train_encoder"] else FROZEN
-    lora = f"LLM with partial LoRA\n(rank {rank}, speech only)" if rank else "LLM"
-    lora = (
-        lora if stage2["lora_scope"] == "speech" else lora.replace("partial ", "").replace("speech only", "everywhere")
-    )
-    kl = f"KL divergence over the response (T = {stage1['temperature']:g})"
-    # panel, x, y, width, text, look, and the y of the box that an arrow leads to
-    boxes = [
-        (0, 26, 8, 48, "speech", INPUT, 26), (0, 26, 26, 48, "Whisper encoder", FROZEN, 44),
-        (0, 26, 44, 48, parts, TRAINED, 62),
-        (0, 26, 62, 48, "“Continue the following\nsentence: [speech]”", INPUT, 80),
-        (0, 26, 80, 48, "LLM", FROZEN, 98),
-        (0, 77, 62, 44, "“Continue the following\nsentence: [transcript]”", INPUT, 80),
-        (0, 77, 80, 44, "the same LLM", FROZEN, 98), (0, 51, 98, 98, kl, LOSS, None),
-        (1, 26, 8, 48, "speech", INPUT, 26), (1, 26, 26, 48, "Whisper encoder", encoder, 44),
-        (1, 26, 44, 48, parts, TRAINED, 62), (1, 26, 62, 48, "“Continue … conveyed\ntone …: [speech]”", INPUT, 80),
-        (1, 26, 80, 48, lora, TRAINED if rank else FROZEN, 98),
-        (1, 26, 98, 48, "cross-entropy of the LLM's\nemotion-aware continuation", LOSS, None),
+    parts = (f"adapter: {parts.get(adapter['type'], adapter['type'])}", TRAINED)
+    head, encoder = (TRAINED if train else FROZEN for train in (stage2["head"]["train"], stage2["train_encoder"]))
+    lora = "partial LoRA\n(rank {}, speech only)" if stage2["lora_scope"] == "speech" else "LoRA\n(rank {}, everywhere)"
+    llm = (f"LLM with {lora.format(rank)}", TRAINED) if rank else ("LLM", FROZEN)
+    kl = (f"KL divergence over the response (T = {stage1['temperature']:g})", LOSS)
+    speech, request = ("speech", INPUT), "“Continue the following\nsentence: [{}]”"
+    # panel, x, width, row of the lowest box, and the boxes from there upwards: text and look
+    columns = [
+        (0, 26, 48, 0, [speech, ("Whisper encoder", FROZEN), parts, (request.format("speech"), INPUT),
+                        ("LLM", FROZEN)]),
+        (0, 77, 44, 3, [(request.format("transcript"), INPUT), ("the same LLM", FROZEN)]),
+        (0, 51, 98, 5, [kl]),
+        (1, 26, 48, 0, [speech, ("Whisper encoder", encoder), parts, ("“Continue … conveyed\ntone …: [speech]”", INPUT),
+                        llm, ("cross-entropy of the LLM's\nemotion-aware continuation", LOSS)]),
     ]  # fmt: skip
     if weight:
-        boxes += [(1, 77, 80, 44, "mean over time,\nlinear emotion head", head, 98)]
-        boxes += [(1, 77, 98, 44, f"{weight:g} × cross-entropy\nof the emotion", LOSS, None)]
+        loss = f"{weight:g} × cross-entropy\nof the emotion"
+        columns += [(1, 77, 44, 4, [("mean over time,\nlinear emotion head", head), (loss, LOSS)])]
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.3))
     for axis, title in zip(axes, ("Stage 1: semantic alignment", "Stage 2: emotion alignment"), strict=True):
         axis.set(xlim=(0, 101), ylim=(0, 106), title=title)
         axis.axis("off")
     arrow = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.9, "color": "#444444"}
-    for panel, x, y, width, text, look, above in boxes:
-        style = "round,pad=0,rounding_size=2"
-        axes[panel].add_patch(FancyBboxPatch((x - width / 2, y - 6.5), width, 13, boxstyle=style, **look))
-        axes[panel].text(x, y, text, ha="center", va="center", fontsize=6.3)
-        if above:
-            axes[panel].add_patch(FancyArrowPatch((x, y + 6.5), (x, above - 6.5), **arrow))
+    for panel, x, width, lowest, boxes in columns:
+        for y, (text, look) in enumerate(boxes, start=lowest):
+            y, style = 8 + 18 * y, "round,pad=0,rounding_size=2"
+            axes[panel].add_patch(FancyBboxPatch((x - width / 2, y - 6.5), width, 13, boxstyle=style, **look))
+            axes[panel].text(x, y, text, ha="center", va="center", fontsize=6.3)
+            if look is not LOSS:
+                axes[panel].add_patch(FancyArrowPatch((x, y + 6.5), (x, y + 11.5), **arrow))
     if weight:  # from the speech embeddings to the head
         axes[1].plot([50, 77], [44, 44], color="#444444", linewidth=0.9)
         axes[1].add_patch(FancyArrowPatch((77, 44), (77, 73.5), **arrow))

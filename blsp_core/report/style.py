@@ -37,8 +37,8 @@ def use_style() -> None:
 
 def in_order(systems) -> list[str]:
     """Systems in the order of every table: those of `NAMES`, then the others by name."""
-    place = {system: number for number, system in enumerate(NAMES)}
-    return sorted(systems, key=lambda system: (place.get(system, len(place)), system))
+    names = list(NAMES)
+    return sorted(systems, key=lambda system: (names.index(system) if system in NAMES else len(names), system))
 
 
 def name_of(system: str) -> str:
@@ -48,16 +48,12 @@ def name_of(system: str) -> str:
 
 def looks(systems) -> dict[str, dict]:
     """A colour and a marker for each system; the markers differ, and a system of `NAMES` always has the same look."""
-    places = {
-        system: number for number, system in enumerate([*NAMES, *(s for s in in_order(systems) if s not in NAMES)])
-    }
-    return {
-        system: {
-            "color": COLOURS.get(system, PALETTE[places[system] % len(PALETTE)]),
-            "marker": MARKERS[places[system] % len(MARKERS)],
-        }
-        for system in in_order(systems)
-    }
+    order = list(dict.fromkeys([*NAMES, *in_order(systems)]))
+    found = {}
+    for system, place in ((system, order.index(system)) for system in in_order(systems)):
+        colour = COLOURS.get(system, PALETTE[place % len(PALETTE)])
+        found[system] = {"color": colour, "marker": MARKERS[place % len(MARKERS)]}
+    return found
 
 
 def save_figure(fig: Figure | None, path: str | Path) -> Figure | None:

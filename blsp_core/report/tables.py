@@ -5,10 +5,8 @@ deviation over runs where there are several, and the paper's number; `?`: its so
 evaluated has no row; without any rows the frame is empty.
 """
 
-import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -27,8 +25,10 @@ TITLES = {
     "iemocap": "IEMOCAP", "meld": "MELD", "ravdess": "RAVDESS", "aesdd": "AESDD", "cafe": "CaFE", "resd": "RESD",
     "speechalpaca": "SpeechAlpaca", "mer-test1": "MerBench 1", "mer-test2": "MerBench 2",
 }  # fmt: skip
-TITLES |= {mirror: f"{mirror} ({TITLES[real]})" for real, mirror in MIRRORS.items()}
+REAL = {mirror: real for real, mirror in MIRRORS.items()}
+TITLES |= {mirror: f"{mirror} ({TITLES[real]})" for mirror, real in REAL.items()}
 UNKNOWN = {"value": None, "uncertain": False, "words": None}
+REPORTED = ("table1", "table2", "table3", "table4-5")  # of published.json
 REPLIES = ("quality", "empathy")
 SYSTEMS = tuple(NAMES)  # the paper's Tables 1 to 3, with our bounds
 VARIANTS = (MAIN, "no-semantic-stage", "no-emotion-loss", "other-writer", "multitask", "blsp-ser")
@@ -63,20 +63,23 @@ def cell(row: Mapping) -> str:
 
 def one_system(tasks: dict[str, dict]) -> pd.DataFrame:
     """Every figure of one system, a row for each task."""
-    counts = [{"task": task, "n": figures["n"], "clusters": figures["clusters"]} for task, figures in tasks.items()]
-    frame = long({"": tasks})
-    cells = frame.assign(cell=frame.apply(cell, axis=1)).pivot(index="task", columns="metric", values="cell")
-    order = list(dict.fromkeys(frame["metric"]))
-    return pd.DataFrame(counts).merge(cells[order].reset_index(), on="task").fillna("")
+    rows: dict[str, dict] = {}
+    for row in long({"": tasks}).to_dict("records"):
+        counts = {"task": row["task"], "n": row["n"], "clusters": tasks[row["task"]]["clusters"]}
+        rows.setdefault(row["task"], counts)[row["metric"]] = cell(row)
+    return pd.DataFrame(rows.values()).fillna("")
 
 
-def published_entry(published: dict, column: str, system: str) -> dict:
-    """What the paper reports of a system in a column, a corpus or its mirror, quality or empathy."""
-    column = {mirror: real for real, mirror in MIRRORS.items()}.get(column, column).replace("speechalpaca", "ser")
-    found = [
-        published.get(f"{table}.{column}.{system}", UNKNOWN) for table in ("table1", "table2", "table3", "table4-5")
-    ]
-    return next((entry for entry in found if entry["value"] is not None), UNKNOWN)
+def answered(metrics: Metrics, published: dict, metric: str = "wa") -> pd.DataFrame:
+    """Rows of `long` of recognition by this metric, with quality and empathy of replies to requests; `column`: the
+    corpus, quality or empathy; `paper`: what the paper reports there of a system, or of its own set for a mirror."""
+    frame = long(metrics)
+    recognised = frame["task"].str.startswith("ser.") & (frame["metric"] == metric)
+    frame["column"] = frame["task"].str.removeprefix("ser.").where(recognised, frame["metric"])
+    frame = frame[recognised | (frame["task"] == "requests") & frame["metric"].isin(REPLIES)]
+    keys = frame["column"].replace(REAL).str.replace("speechalpaca", "ser") + "." + frame["system"]
+    found = [[published.get(f"{table}.{key}", UNKNOWN) for table in REPORTED] for key in keys]
+    return frame.assign(paper=[next((e for e in some if e["value"] is not None), UNKNOWN) for some in found])
 
 
 def _paper(entry: dict, form: str = "{}") -> str:
@@ -85,31 +88,25 @@ def _paper(entry: dict, form: str = "{}") -> str:
     return form.format(text + "?" * entry["uncertain"]) if text else ""
 
 
-def recognition(metrics: Metrics, published: dict, metric: str = "wa") -> pd.DataFrame:
+def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
     """Rows of `long` on all corpora but the control, with corpus, published and uncertain."""
-    frame = long(metrics)
-    kept = frame["task"].str.startswith("ser.") & (frame["task"] != f"ser.{CONTROL}") & (frame["metric"] == metric)
-    frame = frame[kept].assign(corpus=frame["task"].str.removeprefix("ser."))
-    entries = [published_entry(published, row.corpus, row.system) for row in frame.itertuples()]
-    return frame.assign(published=[e["value"] for e in entries], uncertain=[e["uncertain"] for e in entries])
+    frame = answered(metrics, published).rename(columns={"column": "corpus"})
+    frame = frame[~frame["corpus"].isin((CONTROL, *REPLIES))]
+    found = {"published": "value", "uncertain": "uncertain"}
+    return frame.assign(**{name: [entry[key] for entry in frame["paper"]] for name, key in found.items()})
 
 
-def overview(
-    metrics: Metrics, published: dict, columns: Collection[str] | None = None, metric: str = "wa"
-) -> pd.DataFrame:
+def overview(metrics: Metrics, published: dict, columns: Collection[str] | None = None, metric="wa") -> pd.DataFrame:
     """Systems by corpora, then quality and empathy of their replies to requests, as cells.
 
-    columns: which corpora, "quality" and "empathy"; None: all but the control. metric: wa or ua.
+    columns: which corpora, "quality" and "empathy"; None: all but the control. metric: wa, or ua of corpora alone.
     """
-    frame, rows = long(metrics), {}
-    for row in frame.to_dict("records"):
-        recognised = row["task"].startswith("ser.") and row["metric"] == metric
-        column = row["task"].removeprefix("ser.") if recognised else row["metric"]
-        shown = recognised or (row["task"] == "requests" and column in REPLIES and metric == "wa")
-        if shown and (column != CONTROL if columns is None else column in columns):
-            paper = published_entry(published, column, row["system"]) if metric == "wa" else UNKNOWN
-            cells = rows.setdefault(row["system"], {"system": name_of(row["system"])})
-            cells[TITLES.get(column, column)] = cell(row) + _paper(paper, " ({})")
+    rows: dict[str, dict] = {}
+    frame = answered(metrics, published if metric == "wa" else {}, metric)
+    kept = frame["column"] != CONTROL if columns is None else frame["column"].isin(columns)
+    for row in frame[kept & ((metric == "wa") | ~frame["column"].isin(REPLIES))].to_dict("records"):
+        cells = rows.setdefault(row["system"], {"system": name_of(row["system"])})
+        cells[TITLES.get(row["column"], row["column"])] = cell(row) + _paper(row["paper"], " ({})")
     table = pd.DataFrame(rows.values()).fillna("")
     order = [TITLES.get(column, column) for column in columns or ()] if len(rows) else []
     return table[["system", *(column for column in order if column in table)]] if order else table
@@ -143,34 +140,28 @@ def absences(metrics: Metrics) -> str:
 
 def most_frequent(metrics: Metrics) -> dict[str, float]:
     """corpus -> the share of its most frequent emotion: the accuracy of a constant answer."""
-    rows = {corpus: next(iter(found.values())) for corpus, found in confusions(metrics).items()}
-    totals = {corpus: pd.DataFrame(matrix).sum() for corpus, matrix in rows.items()}
-    return {corpus: float(of_emotion.max() / of_emotion.sum()) for corpus, of_emotion in totals.items()}
+    counts = {corpus: pd.DataFrame(next(iter(found.values()))).sum() for corpus, found in confusions(metrics).items()}
+    return {corpus: float(of_emotion.max() / of_emotion.sum()) for corpus, of_emotion in counts.items()}
 
 
 def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
     """corpus -> system -> confusion matrix."""
-    found: dict[str, dict[str, dict]] = {}
-    for system, tasks in metrics.items():
-        for task, figures in tasks.items():
-            if "confusion" in figures:
-                found.setdefault(task.removeprefix("ser."), {})[system] = figures["confusion"]
-    return found
+    found = [(task, system, figures) for system, tasks in metrics.items() for task, figures in tasks.items()]
+    found = [(task.removeprefix("ser."), *rest) for task, *rest in found if "confusion" in rest[1]]
+    return {corpus: {name: f["confusion"] for task, name, f in found if task == corpus} for corpus, *_ in found}
 
 
 def requests(metrics: Metrics) -> pd.DataFrame:
     """Quality and empathy of replies, a row for each system: columns (value, low, high) under each metric."""
-    frame = long(metrics)
-    frame = frame[(frame["task"] == "requests") & frame["metric"].isin(REPLIES)].dropna(subset=["value"])
+    frame = answered(metrics, {})
+    frame = frame[frame["column"].isin(REPLIES)].dropna(subset=["value"])
     return frame.pivot(index="system", columns="metric", values=["value", "low", "high"]).swaplevel(axis=1)
 
 
 def empathy_by_emotion(metrics: Metrics) -> pd.DataFrame:
     """Empathy for each emotion of the speaker, long: system, emotion, empathy."""
-    shares = {
-        system: tasks["requests"]["empathy_by_emotion"] for system, tasks in metrics.items() if "requests" in tasks
-    }
-    rows = [(system, *pair) for system, of_emotion in shares.items() for pair in of_emotion.items()]
+    replied = {system: tasks["requests"] for system, tasks in metrics.items() if "requests" in tasks}
+    rows = [(system, *pair) for system, found in replied.items() for pair in found["empathy_by_emotion"].items()]
     return pd.DataFrame(rows, columns=["system", "emotion", "empathy"]).dropna()
 
 
@@ -204,97 +195,62 @@ def errors_by_sound(
                 kept = [[row for row in run if fifths.get(row["id"]) == fifth] for run in runs]
                 if kept and all(kept):
                     right = estimate(kept, "wa")
-                    values = {"value": 1 - right.value, "low": 1 - right.high, "high": 1 - right.low, "n": len(kept[0])}
-                    rows.append({"system": system, "measure": measure, "fifth": fifth} | values)
-    return pd.DataFrame(rows)
+                    errors = 1 - right.value, 1 - right.high, 1 - right.low
+                    rows.append((system, measure, fifth, *errors, len(kept[0])))
+    return pd.DataFrame(rows, columns=["system", "measure", "fifth", "value", "low", "high", "n"])
 
 
 def heads_table(predictions: Predictions) -> pd.DataFrame:
     """Accuracy (per cent) of the LLM's answers and of the emotion head on the same clips, where there is a head."""
     rows = []
-    for system, task, runs in _recognition(predictions):
+    for names, runs in _recognition(predictions):
         clips = pd.DataFrame([row for run in runs for row in run])
         if "head" in clips and clips["head"].notna().all():
-            shares = {name: 100 * (clips[by] == clips["reference"]).mean() for name, by in
-                      (("LLM", "predicted"), ("emotion head", "head"))}  # fmt: skip
-            rows.append({"system": name_of(system), "corpus": task.removeprefix("ser."), **shares})
+            right = 100 * clips[["predicted", "head"]].eq(clips["reference"], axis=0).mean()
+            rows.append(names | {"LLM": right["predicted"], "emotion head": right["head"]})
     return pd.DataFrame(rows).round(1)
 
 
 def held_out_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
     """Accuracy on speakers that some setting was chosen on, and on held-out speakers, for corpora that have both."""
     rows = []
-    for system, task, runs in _recognition(predictions) if chosen_on else ():
-        if len({row["speaker"] in chosen_on for row in runs[0]}) == 2:
-            row = {"system": name_of(system), "corpus": task.removeprefix("ser.")}
-            for chosen, column in ((True, "speakers that settings were chosen on"), (False, "held-out speakers")):
-                found = estimate(
-                    [[one for one in run if (one["speaker"] in chosen_on) is chosen] for run in runs], "wa"
-                )
-                row[column] = cell({"value": found.value, "low": found.low, "high": found.high})
-            rows.append(row)
+    for names, runs in _recognition(predictions) if chosen_on else ():
+        for column, chosen in (("speakers that settings were chosen on", True), ("held-out speakers", False)):
+            kept = [[row for row in run if (row["speaker"] in chosen_on) is chosen] for run in runs]
+            if kept[0]:
+                found = estimate(kept, "wa")
+                names[column] = cell({"value": found.value, "low": found.low, "high": found.high})
+        rows += [names] if len(names) == 4 else []
     return pd.DataFrame(rows)
 
 
 def _recognition(predictions: Predictions):
-    """(system, task, runs) of emotion recognition, with the folds of one test set as one run."""
+    """The columns system and corpus, and the runs of emotion recognition, with the folds of one test set as one run."""
     for system, runs in predictions.items():
         for task in (task for task in tasks_of(runs) if task.startswith("ser.")):
-            yield system, task, folds_as_one(of_task(runs, task))
-
-
-def good_and_bad(rows: list[dict], count: int = 3, is_right: Callable[[dict], bool] = is_right) -> list[int]:
-    """The places of the first right answers, then of the first wrong ones, in the order of the manifest."""
-    places = range(len(rows))
-    return [place for right in (True, False) for place in [p for p in places if is_right(rows[p]) is right][:count]]
-
-
-def is_empathetic(row: dict) -> bool:
-    """Whether a reply got at least half of the score for empathy."""
-    return (row.get("empathy") or 0) >= 0.5
+            yield {"system": name_of(system), "corpus": task.removeprefix("ser.")}, folds_as_one(of_task(runs, task))
 
 
 def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:
     """The first right and the first wrong answers, in the order of the manifest."""
-    chosen = [rows[place] | {"right": is_right(rows[place])} for place in good_and_bad(rows, count)]
-    frame = pd.DataFrame(chosen)[["text", "reference", "response", "right"]]
-    return frame.set_axis(["transcript", "emotion", "answer", "right"], axis=1)
+    frame = pd.DataFrame(rows).assign(right=[is_right(row) for row in rows])
+    frame = pd.concat([frame[frame["right"]][:count], frame[~frame["right"]][:count]], ignore_index=True)
+    columns = {"text": "transcript", "reference": "emotion", "response": "answer", "right": "right"}
+    return frame[[*columns]].rename(columns=columns)
 
 
-def replies_table(
-    predictions: Mapping[str, Mapping[str, list[dict]]], text: str, task: str = "showcase"
-) -> pd.DataFrame:
+def replies_table(predictions: Mapping[str, Mapping[str, list[dict]]], text: str) -> pd.DataFrame:
     """The paper's Table 7: replies to one sentence, a row for each emotion of the speaker, a column for each system.
 
     predictions: system -> task -> rows, of one run of each system.
     """
-    found = [(system, row) for system in in_order(predictions) for row in predictions[system].get(task, [])]
-    cells = {(row["reference"], name_of(system)): row["response"] for system, row in found if row["text"] == text}
-    columns = dict.fromkeys(system for _, system in cells)
-    rows = [e for e in EMOTIONS if any(e == emotion for emotion, _ in cells)]
-    return pd.DataFrame([{"emotion": e} | {system: cells.get((e, system), "") for system in columns} for e in rows])
-
-
-def clouds(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], list[str], dict[str, str]]:
-    """What `plots.embedding_map` takes, from the embeddings.csv of one run a model: points, emotions and notes."""
-    frames = {name: frame for name, frame in frames.items() if len(frame)}
-    points = {name: frame.filter(regex=r"^d\d+$").to_numpy() for name, frame in frames.items()}
-    notes = {name: _probe(points[name], frame) for name, frame in frames.items()}
-    return points, next((list(frame["emotion"]) for frame in frames.values()), []), notes
-
-
-def _probe(points: np.ndarray, frame: pd.DataFrame) -> str:
-    """The accuracy of a linear probe of the emotion on speakers that it was not fitted to."""
-    from sklearn.linear_model import LogisticRegression  # takes long to load
-    from sklearn.model_selection import GroupKFold, cross_val_score
-
-    speakers = frame["speaker"].nunique()
-    if min(speakers, frame["emotion"].nunique()) < 2:
-        return ""
-    scaled, probe = (points - points.mean(axis=0)) / points.std(axis=0).clip(1e-9), LogisticRegression(max_iter=2000)
-    folds = GroupKFold(min(5, speakers))
-    scores = cross_val_score(probe, scaled, frame["emotion"], groups=frame["speaker"], cv=folds)
-    return f"linear probe: {100 * scores.mean():.0f} %"
+    found: dict[str, dict] = {}
+    for system in in_order(predictions):
+        for row in predictions[system].get("showcase", []):
+            if row["text"] == text:
+                found.setdefault(name_of(system), {})[row["reference"]] = row["response"]
+    table = pd.DataFrame(found).reindex(EMOTIONS).dropna(how="all")
+    return table.fillna("").rename_axis("emotion").reset_index()
 
 
 def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
@@ -304,9 +260,9 @@ def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
     """
     rows: dict[str, dict] = {}
     for row in frame[frame["seed"] == seed].itertuples():
-        p = "p <.001" if row.p_holm < 0.001 else f"p {row.p_holm:.3f}".replace("0.", ".", 1)
+        p = "<.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}".replace("0.", ".", 1)
         cells = rows.setdefault(row.variant, {"variant": name_of(row.variant)})
-        cells[row.measure] = f"{_points(row.difference, row.low, row.high)} {p}{'*' * (row.p_holm < 0.05)}"
+        cells[row.measure] = f"{_points(row.difference, row.low, row.high)} p {p}{'*' * (row.p_holm < 0.05)}"
     return pd.DataFrame([rows[variant] for variant in in_order(rows)]).fillna("")
 
 
@@ -326,36 +282,6 @@ def claims_table(rows: list[dict]) -> pd.DataFrame:
         }
         for row in rows
     )
-
-
-def read_logs(folder: Path, places: Mapping[str, Mapping[int, str]], file: str = "log.csv") -> dict[str, pd.DataFrame]:
-    """system -> a CSV of its training runs, below each other with a column `seed`; a system without it is left out.
-
-    folder: data/<scale>; places: of `results.places`.
-    """
-    found: dict[str, list[pd.DataFrame]] = {}
-    for system in in_order(places):
-        for seed, place in places[system].items():
-            path = folder / "training" / place / file
-            if path.is_file():
-                found.setdefault(system, []).append(pd.read_csv(path).assign(seed=seed))
-    return {system: pd.concat(frames, ignore_index=True) for system, frames in found.items()}
-
-
-def read_records(folder: Path, places: Mapping[str, Mapping[int, str]]) -> list[dict]:
-    """The `run` record of all stages: settings, versions, hardware, seconds. folder, places: as for `read_logs`."""
-    runs = [place for of_system in places.values() for place in of_system.values()]
-    files = sorted(folder.glob("*/results.json"))
-    files += [folder / kind / place / "results.json" for kind in ("training", "evaluation") for place in runs]
-    return [json.loads(file.read_text(encoding="utf-8"))["run"] for file in files if file.is_file()]
-
-
-def cost_table(records: list[dict]) -> pd.DataFrame:
-    """Time and memory by section of params.yaml: the sum of minutes, and the largest memory of one run."""
-    columns = ["stage", "runs", "minutes", "peak memory, GB"]
-    rows = [(run["section"], 1, run["seconds"] / 60, run.get("peak_memory_gb")) for run in records]
-    frame = pd.DataFrame(rows, columns=columns).groupby("stage", sort=False)
-    return frame.agg({"runs": "sum", "minutes": "sum", "peak memory, GB": "max"}).round(1).reset_index()
 
 
 def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mapping) -> dict[str, float]:

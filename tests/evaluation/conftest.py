@@ -51,18 +51,18 @@ def make_replied(system: str, chance: float, count: int) -> list[dict]:
     return metrics.judge(spoken_requests(), system, spoken, said, WordJudge())
 
 
-def make_evaluated(chances: dict[str, float], count: int = 100) -> dict[str, dict[str, list[dict]]]:
-    """system -> task -> rows, for systems that recognise the emotion with the given chances."""
-    return {
-        system: {f"ser.{corpus}": make_named(system, corpus, chance, count) for corpus in CORPORA}
-        | {"requests": make_replied(system, chance, count)}
-        for system, chance in chances.items()
-    }
-
-
 @pytest.fixture(scope="session")
 def evaluated():
-    return make_evaluated
+    """A function: system -> task -> rows, for systems that recognise the emotion with the given chances."""
+
+    def evaluate(chances: dict[str, float], count: int = 100) -> dict[str, dict[str, list[dict]]]:
+        found: dict[str, dict] = {}
+        for system, chance in chances.items():
+            found[system] = {f"ser.{corpus}": make_named(system, corpus, chance, count) for corpus in CORPORA}
+            found[system]["requests"] = make_replied(system, chance, count)
+        return found
+
+    return evaluate
 
 
 @pytest.fixture(scope="session")

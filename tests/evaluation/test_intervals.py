@@ -48,12 +48,9 @@ def test_of_one_run_on_one_set_it_is_the_regression_of_statsmodels():
 @pytest.mark.parametrize("draw", [clustered, lambda rng: (trained(rng, 3), np.arange(150))])
 def test_the_interval_covers_the_truth_about_95_times_in_100(draw):
     """With eight speakers, and with three training runs."""
-    rng, covered = np.random.default_rng(0), 0
-    truth = 0.7 if draw is clustered else 0.6
-    for _ in range(300):
-        found = share(*draw(rng))
-        covered += found.low <= truth <= found.high
-    assert 0.92 <= covered / 300 <= 0.99
+    rng, truth = np.random.default_rng(0), 0.7 if draw is clustered else 0.6
+    found = [share(*draw(rng)) for _ in range(300)]
+    assert 0.92 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.99
 
 
 def test_runs_that_differ_widen_the_interval_and_show_in_the_spread():
@@ -61,36 +58,26 @@ def test_runs_that_differ_widen_the_interval_and_show_in_the_spread():
     unlike[0, :20], unlike[2, -20:] = 1, 0
     same, different = (share(hits, np.arange(100)) for hits in (alike, unlike))
     assert (same.sd, same.runs) == (0.0, (0.75, 0.75, 0.75))
-    assert different.sd == pytest.approx(np.std(unlike.mean(axis=1), ddof=1))
-    assert different.value == pytest.approx(unlike.mean())
-    assert different.error == pytest.approx(np.hypot(stats.sem(unlike.mean(axis=1)), 0.04), rel=0.1)
+    means = unlike.mean(axis=1)
+    assert (different.value, different.sd) == pytest.approx((means.mean(), np.std(means, ddof=1)))
+    assert different.error == pytest.approx(np.hypot(stats.sem(means), 0.04), rel=0.1)
     assert np.isnan(share(alike[0], np.arange(100)).sd)
 
 
-def test_without_clusters_the_interval_would_be_too_narrow():
-    hits, speakers = clustered(np.random.default_rng(1), spread=0.2)
-    by_speaker, by_item = share(hits, speakers), share(hits, np.arange(hits.size))
-    assert by_speaker.value == by_item.value == pytest.approx(hits.mean())
-    assert by_speaker.high - by_speaker.low > 1.5 * (by_item.high - by_item.low)
-
-
-def test_a_speaker_in_two_test_sets_is_one_cluster():
+def test_the_clusters_are_speakers_and_a_speaker_in_two_test_sets_is_one():
     hits, speakers = clustered(np.random.default_rng(6), spread=0.2)
-    one = intervals.estimate([(hits, speakers)])
+    one, by_item = share(hits, speakers), share(hits, np.arange(hits.size))
+    assert one.high - one.low > 1.5 * (by_item.high - by_item.low)
     same = intervals.estimate([(hits, speakers), (hits, speakers)])
     others = intervals.estimate([(hits, speakers), (hits, speakers + 100)])
-    assert same.value == others.value == pytest.approx(one.value)
-    assert same.error == pytest.approx(one.error)
-    assert others.error == pytest.approx(one.error / np.sqrt(2))
+    assert same.value == others.value == by_item.value == pytest.approx(one.value)
+    assert same.error == pytest.approx(one.error) == pytest.approx(others.error * np.sqrt(2))
 
 
-def test_a_perfect_share_keeps_the_exact_binomial_uncertainty():
+def test_a_perfect_share_keeps_the_exact_binomial_uncertainty_and_one_cluster_shows_nothing():
     found = share(np.ones(50), np.arange(50) % 5)
     assert (found.value, found.high) == (1.0, 1.0)
     assert found.low == pytest.approx(stats.binomtest(50, 50).proportion_ci(0.95, "exact").low)
-
-
-def test_one_cluster_does_not_show_the_spread_between_clusters():
     found = share([1, 0, 1], ["only"] * 3)
     assert (found.interval, found.p) == ([0.0, 1.0], 1.0)
 
@@ -101,16 +88,14 @@ def test_pairing_removes_the_difficulty_of_the_items():
     first, second = (luck < ease).astype(float), (luck < ease - 0.1).astype(float)
     paired = paired_difference(first, second, np.arange(300))
     shuffled = paired_difference(first, rng.permutation(second), np.arange(300))
-    assert paired.value == pytest.approx(first.mean() - second.mean())
-    assert paired.low > 0
+    assert paired.value == pytest.approx(first.mean() - second.mean()) and paired.low > 0
     assert paired.high - paired.low < 0.7 * (shuffled.high - shuffled.low)
 
 
 def test_the_p_values_and_the_interval_agree():
     rng = np.random.default_rng(7)
     found = paired_difference(rng.random((3, 90)), rng.random((3, 90)) - 0.1, np.arange(90) % 9)
-    assert found.p_above(found.low) == pytest.approx(0.025)
-    assert found.p_below(found.high) == pytest.approx(0.025)
+    assert found.p_above(found.low) == found.p_below(found.high) == pytest.approx(0.025)
     assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
 
 
@@ -124,5 +109,4 @@ def test_items_that_were_not_judged_count_on_neither_side():
 
 
 def test_holms_adjustment_multiplies_the_smallest_by_their_number():
-    assert intervals.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert intervals.holm([]) == []
+    assert intervals.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06]) and intervals.holm([]) == []

@@ -8,10 +8,7 @@ from blsp_core.evaluation import judges, metrics
 from blsp_core.evaluation.judges import LOSS, TIE, WIN, Asked, ChatJudge, LocalChat, Preference
 
 ASKED = Asked((("user", "how do i cook the soup"),), "sad")
-
-
-def row(response):
-    return {"id": "d0", "task": "dialogue", "text": "text", "reference": "sad", "response": response}
+ROW = {"id": "d0", "task": "dialogue", "text": "text", "reference": "sad"}
 
 
 class Scripted:
@@ -34,40 +31,27 @@ def test_quality_and_empathy_are_asked_for_apart_and_marks_become_shares():
     assert all("boil it" in question and "user: how do i cook the soup" in question for question in chat.asked)
 
 
-@pytest.mark.parametrize(
-    "verdict, mark, how",
-    [
-        ("[[7]]", 0.7, judges.MARKED),
-        ("first [[7]], and again [[7]]", 0.7, judges.MARKED),
-        ("[[7]] or [[8]]", None, judges.UNPARSED),
-        ("[[11]]", None, judges.UNPARSED),
-        ("about 7 of 10", None, judges.UNPARSED),
-        (" ", None, judges.REFUSED),
-        ("I'm sorry, but I can't judge this.", None, judges.REFUSED),
-        ("I’m unable to judge.", None, judges.REFUSED),
-        ("I cannot say that it is bad. [[6]]", 0.6, judges.MARKED),
-    ],
-)
-def test_a_verdict_without_one_clear_mark_is_not_guessed(verdict, mark, how):
-    assert judges.read_mark(verdict) == (mark, how)
+def test_a_verdict_without_one_clear_mark_is_not_guessed():
+    for verdict in ("[[7]]", "first [[7]], and again [[7]]", "I cannot say that it is bad. [[7]]"):
+        assert judges.read_mark(verdict) == (0.7, judges.MARKED), verdict
+    for verdict in ("[[7]] or [[8]]", "[[11]]", "about 7 of 10"):
+        assert judges.read_mark(verdict) == (None, judges.UNPARSED), verdict
+    for verdict in (" ", "I'm sorry, but I can't judge this.", "I’m unable to judge."):
+        assert judges.read_mark(verdict) == (None, judges.REFUSED), verdict
 
 
-@pytest.mark.parametrize(
-    "straight, swapped, outcome, flipped",
-    [
-        ("[[A]]", "[[B]]", WIN, False),
-        ("[[B]]", "[[A]]", LOSS, False),
-        ("[[C]]", "[[C]]", TIE, False),
-        ("[[A]]", "[[A]]", TIE, True),
-        ("[[A]]", "[[C]]", TIE, True),
-        ("[[A]]", "As an AI I do not judge.", None, False),
-        ("[[A]] or [[B]]", "[[B]]", None, False),
-    ],
-)
-def test_a_win_needs_both_orders(straight, swapped, outcome, flipped):
-    chat = Scripted(straight, swapped)
-    found = ChatJudge("a-judge", chat).prefer([row("mine")], [row("theirs")])
-    assert found == [Preference(outcome, flipped)]
+VERDICTS = {  # in the order of the systems, and swapped -> outcome, flipped
+    ("[[A]]", "[[B]]"): (WIN, False), ("[[B]]", "[[A]]"): (LOSS, False), ("[[C]]", "[[C]]"): (TIE, False),
+    ("[[A]]", "[[A]]"): (TIE, True), ("[[A]]", "[[C]]"): (TIE, True),
+    ("[[A]]", "As an AI I do not judge."): (None, False), ("[[A]] or [[B]]", "[[B]]"): (None, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("replies", VERDICTS)
+def test_a_win_needs_both_orders(replies):
+    chat = Scripted(*replies)
+    found = ChatJudge("a-judge", chat).prefer([ROW | {"response": "mine"}], [ROW | {"response": "theirs"}])
+    assert found == [Preference(*VERDICTS[replies])]
     assert [question.index("mine") < question.index("theirs") for question in chat.asked] == [True, False]
 
 
@@ -92,7 +76,6 @@ def test_a_local_judge_answers_the_same_question_once(tmp_path, monkeypatch):
 
 def test_the_settings_name_the_judge(tmp_path, monkeypatch):
     assert judges.load("", "", tmp_path) is None
-    assert judges.load("some/chat-model", "", tmp_path).name == "some/chat-model"
     endpoint = SimpleNamespace(Endpoint=lambda url, model, cache: SimpleNamespace(chat=(url, model, cache)))
     monkeypatch.setitem(sys.modules, "blsp_core.inference.endpoint", endpoint)
     assert judges.load("a-model", "https://host/v1", tmp_path).chat == ("https://host/v1", "a-model", tmp_path)

@@ -11,14 +11,18 @@ from blsp_core.evaluation import metrics
 from blsp_core.evaluation.tasks import dialogue, recognition, spoken_requests
 
 
-def utterance(text="how do i cook the soup today", emotion="sad", id="u1", speaker="voice"):
-    return Utterance("clip.flac", text, emotion, id, speaker, "en", 2.0, "requests", "test")
+def utterance(emotion="sad", id="u1", speaker="voice", **more):
+    return Utterance("clip.flac", "what do i do", emotion, id, speaker, "en", 2.0, "requests", "test", **more)
 
 
 def named(pairs):
     """Recognition rows of (reference, answer) pairs, three speakers in turn."""
-    spoken = [utterance(emotion=e, id=f"u{i}", speaker=f"voice {i % 3}") for i, (e, _) in enumerate(pairs)]
+    spoken = [utterance(e, f"u{i}", f"voice {i % 3}") for i, (e, _) in enumerate(pairs)]
     return metrics.judge(recognition("acted"), "blsp-emo", spoken, [answer for _, answer in pairs])
+
+
+RIGHT = named([(emotion, emotion) for emotion in EMOTIONS * 6])
+WRONG = named([(emotion, "neutral") for emotion in EMOTIONS * 6])  # right one time in five
 
 
 def test_an_unparsed_answer_is_an_error_and_is_counted_apart():
@@ -33,12 +37,8 @@ def test_the_figures_are_those_of_scikit_learn_and_their_intervals_contain_them(
     rows = named([(rng.choice(EMOTIONS[:4]), rng.choice([*EMOTIONS, "who knows"])) for _ in range(200)])
     truth, found = ([row[key] or "none" for row in rows] for key in ("reference", "predicted"))
     macro = {"labels": EMOTIONS[:4], "average": "macro"}
-    wanted = {
-        "wa": accuracy_score(truth, found),
-        "ua": recall_score(truth, found, **macro),
-        "f1": f1_score(truth, found, **macro),
-    }
-    for metric, value in wanted.items():
+    values = accuracy_score(truth, found), recall_score(truth, found, **macro), f1_score(truth, found, **macro)
+    for metric, value in zip(("wa", "ua", "f1"), values, strict=True):
         one = metrics.estimate([rows], metric)
         assert one.value == pytest.approx(value) == metrics.measure([rows])[metric]
         assert one.low < one.value < one.high
@@ -49,104 +49,70 @@ def test_the_standard_error_of_a_figure_that_is_no_mean_is_that_of_the_bootstrap
     rng, draw = random.Random(1), np.random.default_rng(1)
     pairs = [(e, e if rng.random() < 0.7 else rng.choice(EMOTIONS)) for e in rng.choices(EMOTIONS[:3], k=300)]
     rows = [row | {"speaker": str(i % 60)} for i, row in enumerate(named(pairs))]
-    speakers = np.array([int(row["speaker"]) for row in rows])
-    drawn = []
-    for _ in range(300):
-        chosen = np.concatenate([np.flatnonzero(speakers == s) for s in draw.integers(0, 60, 60)])
-        drawn.append(metrics.figure([rows[i] for i in chosen], metric))
-    assert metrics.estimate([rows], metric).error == pytest.approx(np.std(drawn), rel=0.15)
+    samples = [[row for s in draw.integers(0, 60, 60) for row in rows[s::60]] for _ in range(300)]
+    bootstrap = np.std([metrics.figure(sample, metric) for sample in samples])
+    assert metrics.estimate([rows], metric).error == pytest.approx(bootstrap, rel=0.15)
 
 
-def test_requests_are_scored_emotion_by_emotion(judge):
-    spoken = [utterance(emotion=emotion, id=emotion) for emotion in ("sad", "angry")]
+def test_replies_are_scored_emotion_by_emotion_and_only_by_a_judge(judge):
+    spoken = [utterance(emotion, emotion) for emotion in ("sad", "angry")]
     figures = metrics.measure([metrics.judge(spoken_requests(), "blsp-emo", spoken, ["helpful, sad"] * 2, judge)])
     assert figures["empathy_by_emotion"] == {"sad": 1.0, "angry": 0.0}
     assert (figures["quality"], figures["empathy"], figures["n"]) == (1.0, 0.5, 2)
-
-
-def test_without_a_judge_replies_have_no_marks_and_no_figures():
-    rows = metrics.judge(spoken_requests(), "blsp-emo", [utterance()], ["helpful"])
+    rows = metrics.judge(spoken_requests(), "blsp-emo", spoken, ["helpful"] * 2)
     assert "quality" not in rows[0] and not metrics.is_scored(rows) and not metrics.is_right(rows[0])
-    found = metrics.measure_all({"requests": rows, "ser.acted": named([("sad", "sad"), ("happy", "sad")])})
-    assert list(found) == ["ser.acted"]
+    assert list(metrics.measure_all({"requests": rows, "ser.acted": RIGHT})) == ["ser.acted"]
 
 
 def test_a_row_of_a_dialogue_holds_its_turns(judge):
     earlier = (Turn("user", "we saw the cat", "first.flac", "happy", 1.0), Turn("assistant", "go on."))
-    last = Utterance("c.flac", "what do i do now", "sad", "d1", "v", "en", 2.0, "dialogues", "test", earlier)
-    (row,) = metrics.judge(dialogue(), "blsp-emo", [last], ["helpful, sad"], judge)
-    assert row["turns"] == (("user", "we saw the cat"), ("assistant", "go on."), ("user", last.text))
-    assert metrics.cluster_of(row) == f"we saw the cat / {last.text}"
+    (row,) = metrics.judge(dialogue(), "blsp-emo", [utterance(history=earlier)], ["helpful, sad"], judge)
+    assert row["turns"] == (("user", "we saw the cat"), ("assistant", "go on."), ("user", "what do i do"))
+    assert metrics.cluster_of(row) == "we saw the cat / what do i do"
     assert (row["quality"], row["empathy"]) == (1, 1)
 
 
-def test_two_systems_are_compared_utterance_by_utterance_in_any_order():
-    right = named([(emotion, emotion) for emotion in EMOTIONS * 6])
-    wrong = named([(emotion, "neutral") for emotion in EMOTIONS * 6])
-    assert metrics.compare([right], [wrong[::-1]], "wa").value == pytest.approx(0.8)
-    assert metrics.compare([right], [wrong], "ua").value == pytest.approx(0.8)
-
-
-def test_systems_that_answered_different_utterances_are_not_compared():
-    rows = named([("sad", "sad"), ("happy", "sad")])
-    with pytest.raises(StudyError, match="did not answer the same utterances of ser.acted"):
-        metrics.compare([rows], [rows[:1]], "wa")
-
-
-def test_training_runs_are_compared_run_by_run_and_a_single_one_with_each():
-    right = named([(emotion, emotion) for emotion in EMOTIONS * 6])
-    wrong = named([(emotion, "neutral") for emotion in EMOTIONS * 6])
-    assert metrics.compare([right, wrong], [wrong, wrong], "wa").runs == pytest.approx((0.8, 0.0))
-    both, one = (metrics.compare(runs, [wrong], "f1").value for runs in ([right, wrong], [right]))
+def test_systems_are_compared_on_the_same_utterances_run_by_run_and_a_single_run_with_each():
+    assert metrics.compare([RIGHT], [WRONG[::-1]], "wa").value == pytest.approx(0.8)
+    assert metrics.compare([RIGHT], [WRONG], "ua").value == pytest.approx(0.8)
+    assert metrics.compare([RIGHT, WRONG], [WRONG, WRONG], "wa").runs == pytest.approx((0.8, 0.0))
+    both, one = (metrics.compare(runs, [WRONG], "f1").value for runs in ([RIGHT, WRONG], [RIGHT]))
     assert both == pytest.approx(one / 2)
     with pytest.raises(StudyError, match="has 3 runs of ser.acted, blsp-emo has 2"):
-        metrics.compare([right] * 3, [wrong] * 2, "wa")
+        metrics.compare([RIGHT] * 3, [WRONG] * 2, "wa")
+    with pytest.raises(StudyError, match="did not answer the same utterances of ser.acted"):
+        metrics.compare([RIGHT], [WRONG[:1]], "wa")
 
 
-def test_runs_that_were_tested_on_folds_are_one_run_on_all_of_them():
-    pairs = [("sad", "sad"), ("happy", "sad"), ("angry", "angry"), ("sad", "sad")]
-    rows = named(pairs)
-    folds, whole = [rows[:2], rows[2:]], [named([(said, said) for said, _ in pairs])]
-    figures = metrics.measure(folds)
-    assert (figures["wa"], figures["n"], figures["seeds"]) == (0.75, 4, 1) and "sd" not in figures
-    assert metrics.compare(whole, folds, "wa").value == 0.25
+def test_folds_are_one_run_on_all_of_them_and_figures_over_runs_are_means_with_their_spread():
+    figures = metrics.measure([WRONG[:15], WRONG[15:]])
+    assert (figures["wa"], figures["n"], figures["seeds"]) == (0.2, 30, 1) and "sd" not in figures
+    assert metrics.compare([RIGHT], [WRONG[:15], WRONG[15:]], "wa").value == pytest.approx(0.8)
+    figures = metrics.measure([RIGHT, WRONG])
+    assert (figures["wa"], figures["seeds"], figures["n"]) == (0.6, 2, 30)
+    assert figures["sd"]["wa"] == pytest.approx(0.8 / 2**0.5) and figures["confusion"]["sad"]["neutral"] == 6
 
 
 def test_an_average_over_test_sets_gives_each_the_same_weight():
-    many = named([("sad", "sad")] * 30), named([("sad", "happy")] * 30)
-    few = named([("sad", "sad")] * 6), named([("sad", "sad")] * 6)
-    sets = [([one], [other]) for one, other in (many, few)]
-    assert metrics.compare_sets(sets, "wa").value == pytest.approx(0.5)
-
-
-def test_figures_over_several_runs_are_means_with_their_spread():
-    right, wrong = named([("sad", "sad"), ("happy", "happy")] * 9), named([("sad", "happy"), ("happy", "happy")] * 9)
-    figures = metrics.measure([right, wrong])
-    assert (figures["wa"], figures["seeds"], figures["n"]) == (0.75, 2, 18)
-    assert figures["sd"]["wa"] == pytest.approx(0.5 / 2**0.5)
-    assert figures["confusion"]["sad"]["happy"] == 9
+    sets = [([RIGHT], [WRONG]), ([RIGHT[:6]], [RIGHT[:6]])]
+    assert metrics.compare_sets(sets, "wa").value == pytest.approx(0.4)
 
 
 def test_a_reply_without_a_mark_is_counted_and_not_guessed():
-    marked = [{"quality": q, "empathy": e} for q, e in ((1.0, 0.5), (None, 0.7), (0.4, 0.9))]
-    told = [{"reference": "sad", "text": f"t{i}", "id": f"{i}", "system": "s", "task": "requests"} for i in range(3)]
-    rows = [one | two for one, two in zip(told, marked, strict=True)]
+    reply = {"reference": "sad", "system": "s", "task": "requests", "empathy": 0.5}
+    marks = enumerate((1.0, None, 0.4))
+    rows = [reply | {"id": f"{place}", "text": f"t{place}", "quality": quality} for place, quality in marks]
     figures = metrics.measure([rows])
     assert (figures["quality"], figures["unjudged"]) == pytest.approx((0.7, 1 / 3))
-    assert "well_formed" not in figures
     other = [row | {"quality": 0.2} for row in rows]
     assert metrics.compare([rows], [other], "quality").value == pytest.approx(0.5)
 
 
-def test_a_system_that_skips_an_utterance_is_refused():
+def test_predictions_are_read_back_by_task_and_what_is_missing_is_named(tmp_path):
     with pytest.raises(StudyError, match="gave 1 responses to the 2 utterances of ser.acted"):
         metrics.judge(recognition("acted"), "blsp", [utterance(), utterance(id="u2")], ["sad"])
-
-
-def test_predictions_are_read_back_by_task_and_a_row_without_its_fields_is_named(tmp_path):
-    rows = named([("sad", "sad")])
-    write_jsonl(tmp_path / "predictions.jsonl", rows)
-    assert metrics.read_predictions(tmp_path / "predictions.jsonl") == {"ser.acted": rows}
-    write_jsonl(tmp_path / "predictions.jsonl", [*rows, {"id": "u2"}])
+    write_jsonl(tmp_path / "predictions.jsonl", RIGHT)
+    assert metrics.read_predictions(tmp_path / "predictions.jsonl") == {"ser.acted": RIGHT}
+    write_jsonl(tmp_path / "predictions.jsonl", [RIGHT[0], {"id": "u2"}])
     with pytest.raises(StudyError, match="line 2: no system, task"):
         metrics.read_predictions(tmp_path / "predictions.jsonl")

@@ -1,5 +1,6 @@
 """The systems: cascades that read words turn by turn, answers of other programs, and how a name finds its class."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,20 +17,16 @@ ALONE = replace(LAST, id="d-2", text="how do i wash the dog", emotion="happy", h
 PARAMS = {
     "seed": 1,
     "systems": {
-        "text+llm": {"class": "TextLLM", "reads": "manifests"},
-        "whisper+llm": {"class": "WhisperLLM", "reads": "transcripts"},
-        "gold+llm": {"class": "GoldLLM", "reads": "manifests"},
-        "random+llm": {"class": "RandomLLM", "reads": "manifests"},
+        "text+llm": {"class": "TextLLM"}, "whisper+llm": {"class": "WhisperLLM"}, "gold+llm": {"class": "GoldLLM"},
+        "random+llm": {"class": "RandomLLM"}, "wrong": {"class": "TextLM"},
         "mine": {"class": "External", "reads": "../mine.jsonl"},
-        "wrong": {"class": "TextLM", "reads": "manifests"},
     },
     "runs": {
         "core": {"blsp": {"stage": "stage1", "seed": 1}, "blsp-emo": {"stage": "stage2", "seed": 1}},
         "full": {"no-loss": {"stage": "stage2", "emotion_weight": 0}, "wavlm+llm": {"stage": "classifier"}},
     },
-    "stage1": {"steps": 1},
-    "stage2": {"emotion_weight": 1.0},
-}
+    "stage1": {"steps": 1}, "stage2": {"emotion_weight": 1.0},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,67 +42,48 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(systems.llm, "answer", answer)
     folder = tmp_path / "mini"
     write_jsonl(folder / "transcripts/dialogues.test.jsonl", [{"id": "d-2", "text": "how do i watch the dog"}])
-    settings = SimpleNamespace(batch_size=7)
-    return SimpleNamespace(
-        read=lambda path: folder / path, folder=folder, seed=1, params=PARAMS, settings=settings, asked=asked
-    )
+    parts = {"folder": folder, "seed": 1, "params": PARAMS, "settings": SimpleNamespace(batch_size=7), "asked": asked}
+    return SimpleNamespace(read=lambda path: folder / path, **parts)
 
 
-def contents(chat: list[dict]) -> list[str]:
-    return [message["content"] for message in chat]
-
-
-def test_a_cascade_reads_words_and_emotion_of_every_turn_of_the_user(study):
-    systems.load("gold+llm", study).answer([LAST, ALONE], tasks.dialogue())
-    dialogue, alone = study.asked
-    assert contents(dialogue)[1:] == [
-        "(The speaker sounds sad.) we saw the cat",
-        "please go on.",
-        "(The speaker sounds angry.) what should i do about it",
+def test_a_cascade_reads_words_and_emotion_of_every_turn_of_the_user_and_the_instruction_last(study):
+    systems.load("gold+llm", study).answer([LAST], tasks.dialogue())
+    assert [tuple(message.values()) for message in study.asked[-1]] == [
+        ("system", prompts.SYSTEM_EMPATHY),
+        ("user", "(The speaker sounds sad.) we saw the cat"),
+        ("assistant", "please go on."),
+        ("user", "(The speaker sounds angry.) what should i do about it"),
     ]
-    assert [message["role"] for message in dialogue] == ["system", "user", "assistant", "user"]
-    assert contents(alone) == [prompts.SYSTEM_EMPATHY, "(The speaker sounds happy.) how do i wash the dog"]
-
-
-def test_an_instruction_stands_before_the_last_turn(study):
-    systems.load("text+llm", study).answer([ALONE], tasks.recognition("acted"))
-    systems.load("whisper+llm", study).answer([ALONE], tasks.recognition("acted"))
-    assert contents(study.asked[0]) == [prompts.SYSTEM, prompts.IDENTIFY + ALONE.text]
-    assert contents(study.asked[1]) == [prompts.SYSTEM, prompts.IDENTIFY + "how do i watch the dog"]
+    for name, words in (("text+llm", ALONE.text), ("whisper+llm", "how do i watch the dog")):
+        systems.load(name, study).answer([ALONE], tasks.recognition("acted"))
+        assert [message["content"] for message in study.asked[-1]] == [prompts.SYSTEM, prompts.IDENTIFY + words]
 
 
 def test_random_emotions_are_the_same_for_an_utterance_in_every_task(study):
-    random = systems.load("random+llm", study)
-    assert random.emotions([ALONE, LAST]) == random.emotions([LAST, ALONE])[::-1]
-    turns = [replace(ALONE, id=f"d-{i}") for i in range(100)]
-    assert len(set(random.emotions(turns))) == 5
+    random, turns = systems.load("random+llm", study), [replace(ALONE, id=f"d-{i}") for i in range(100)]
+    emotions = random.emotions(turns)
+    assert emotions == random.emotions(turns[::-1])[::-1] and len(set(emotions)) == 5
 
 
 def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
     for name in ("BlspEmoForConditionalGeneration", "BlspEmoProcessor"):
-        stub = SimpleNamespace(from_pretrained=lambda folder, **_: folder)
-        monkeypatch.setattr(systems, name, stub)
+        monkeypatch.setattr(systems, name, SimpleNamespace(from_pretrained=lambda folder, **_: folder))
     monkeypatch.setattr(systems.llm, "ready", lambda model: model)
     monkeypatch.setattr(systems.speech, "reply", lambda model, processor, spoken, root, **settings: settings)
     found = systems.load("blsp-emo", study)
     assert isinstance(found, systems.BlspEmo) and found.model == study.folder / "models/blsp-emo"
-    assert found.answer([ALONE], tasks.dialogue()) == {
-        "system": prompts.SYSTEM_EMPATHY, "instruction": "", "max_new_tokens": 64, "batch_size": 7, "desc": "dialogue"
-    }  # fmt: skip
+    settings = found.answer([ALONE], tasks.dialogue())
+    assert (settings["system"], settings["instruction"], settings["batch_size"]) == (prompts.SYSTEM_EMPATHY, "", 7)
     heads = {name: systems.load(name, study).has_head for name in ("blsp", "blsp-emo", "no-loss")}
     assert heads == {"blsp": False, "blsp-emo": True, "no-loss": False}
 
 
 def test_a_classifier_is_read_as_a_cascade(study, monkeypatch):
-    import sys
-
-    def classifier(folder, root):
-        return SimpleNamespace(emotions=lambda turns: [f"{folder.name} {turn.id}" for turn in turns])
-
-    module = SimpleNamespace(Classifier=classifier)
+    emotions = SimpleNamespace(emotions=lambda turns: [f"that of {turn.id}" for turn in turns])
+    module = SimpleNamespace(Classifier=lambda folder, root: emotions)
     monkeypatch.setitem(sys.modules, "blsp_core.training.ser_classifier", module)
     systems.load("wavlm+llm", study).answer([ALONE], tasks.spoken_requests())
-    assert contents(study.asked[0])[1] == "(The speaker sounds wavlm+llm d-2.) how do i watch the dog"
+    assert study.asked[0][1]["content"] == "(The speaker sounds that of d-2.) how do i watch the dog"
 
 
 def test_an_unknown_name_or_class_is_an_error(study):
@@ -115,24 +93,21 @@ def test_an_unknown_name_or_class_is_an_error(study):
         systems.load("wrong", study)
 
 
+def row(name: str, response: str = "sad", task: str = "ser.acted") -> dict:
+    return {"id": name, "task": task, "response": response, "model": "another"}
+
+
 def external(study, *rows: dict) -> systems.External:
     write_jsonl(study.folder.parent / "mine.jsonl", rows)
     return systems.load("mine", study)
 
 
-def row(name: str, response: str = "sad", task: str = "ser.acted") -> dict:
-    return {"id": name, "task": task, "response": response, "model": "another"}
-
-
-def test_answers_of_another_program_are_put_in_order_and_tasks_kept_apart(study):
-    other = external(study, row("d-2", "happy"), row("d-1"), row("d-1", "go on", "dialogue"))
+def test_answers_of_another_program_are_put_in_order_and_tasks_and_folds_kept_apart(study):
+    folds = row("d-1", task="ser.ravdess"), row("d-2", "happy", "ser.ravdess")
+    other = external(study, row("d-2", "happy"), row("d-1"), row("d-1", "go on", "dialogue"), *folds)
     assert other.answer([LAST, ALONE], tasks.recognition("acted")) == ["sad", "happy"]
     assert other.answer([LAST], tasks.dialogue()) == ["go on"]
     assert other.answer([LAST, ALONE], tasks.showcase()) == ["", ""]  # is not measured, may be left out
-
-
-def test_of_a_corpus_in_folds_each_fold_takes_its_own_answers(study):
-    other = external(study, row("d-1", task="ser.ravdess"), row("d-2", "happy", "ser.ravdess"))
     assert other.answer([LAST], tasks.recognition("ravdess.fold1")) == ["sad"]
     assert other.answer([ALONE], tasks.recognition("ravdess.fold2")) == ["happy"]
 
@@ -143,14 +118,9 @@ def test_of_a_corpus_in_folds_each_fold_takes_its_own_answers(study):
         ([row("d-1")], "mine.jsonl: task ser.acted: 1 of 2 utterances without an answer, the first is d-2; add a row"),
         ([row("d-1"), row("d-2"), row("x"), row("y")], "2 rows with ids that the manifest lacks, the first is x; take"),
         ([row("d-1"), row("d-2"), row("d-1", "happy")], "1 ids with more than one answer, the first is d-1; keep one"),
-        ([row("d-1", task="requests")], "2 of 2 utterances without an answer"),
+        ([row("d-1"), {"id": "d-2", "task": "ser.acted"}], "line 2: no text in response; a row has id, task, response"),
     ],
 )
 def test_answers_that_do_not_match_the_manifest_are_one_sentence_with_their_count(study, rows, sentence):
     with pytest.raises(StudyError, match=sentence):
         external(study, *rows).answer([LAST, ALONE], tasks.recognition("acted"))
-
-
-def test_a_row_without_its_fields_is_named_by_its_line(study):
-    with pytest.raises(StudyError, match="line 2: no text in response; a row has id, task, response"):
-        external(study, row("d-1"), {"id": "d-2", "task": "ser.acted"})

@@ -18,7 +18,7 @@ def rows_of(system: str, task: str, chance: float, seed: int = 1, count: int = 6
     for place in range(count):
         emotion = EMOTIONS[place % len(EMOTIONS)]
         right = rng.random() < chance
-        row = {"id": f"{corpus}-{place}", "system": system, "task": task, "prompt": "", "reference": emotion}
+        row = {"id": f"{corpus}-{place}", "system": system, "task": task, "reference": emotion}
         row |= {"speaker": f"s{place % 6}", "text": "words" if task == "showcase" else f"sentence {place // 5}"}
         if task.startswith("ser."):
             row |= {"predicted": emotion if right else rng.choice(EMOTIONS), "response": "It is an emotion."}
@@ -28,19 +28,17 @@ def rows_of(system: str, task: str, chance: float, seed: int = 1, count: int = 6
     return rows
 
 
-def answers_of(system: str, chance: float, seed: int = 1) -> dict[str, list[dict]]:
-    """task -> rows; a probe answers no requests."""
-    tasks = [f"ser.{corpus}" for corpus in CORPORA]
-    tasks += [] if system == "probe" else ["requests", "dialogue", "showcase"]
-    return {task: rows_of(system, task, chance, seed) for task in tasks}
-
-
 @pytest.fixture(scope="session")
 def predictions():
-    """Of five systems, of which BLSP-Emo was trained twice."""
+    """Of five systems; a probe answers no requests, BLSP-Emo was trained twice."""
     chances = {"text+llm": 0.0, "whisper+llm": 0.0, "probe": 0.6, "blsp": 0.1, "blsp-emo": 0.9}
-    found = {system: {1: answers_of(system, chance)} for system, chance in chances.items()}
-    found["blsp-emo"][2] = answers_of("blsp-emo", 0.9, seed=2)
+    found: dict[str, dict] = {}
+    for system, chance in chances.items():
+        tasks = [f"ser.{corpus}" for corpus in CORPORA]
+        tasks += [] if system == "probe" else ["requests", "dialogue", "showcase"]
+        for seed in (1, 2) if system == "blsp-emo" else (1,):
+            answers = {task: rows_of(system, task, chance, seed) for task in tasks}
+            found.setdefault(system, {})[seed] = answers
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from blsp_core.evaluation import claims
 from blsp_core.evaluation.results import measure_all
-from blsp_core.report import tables
+from blsp_core.report import run_files, tables
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -22,7 +22,7 @@ def metrics(predictions):
     return measure_all(predictions)
 
 
-def test_a_cell_has_mean_interval_spread_and_the_number_of_the_paper(metrics, published):
+def test_a_cell_has_mean_interval_spread_and_the_papers_number_and_own_sets_come_before_mirrors(metrics, published):
     table = tables.paper_table("table1", metrics, published).set_index("system")
     found = metrics["blsp-emo"]["ser.acted"]
     low, high = (f"{100 * end:.1f}" for end in found["intervals"]["wa"])
@@ -31,63 +31,37 @@ def test_a_cell_has_mean_interval_spread_and_the_number_of_the_paper(metrics, pu
     assert table.loc["Text+LLM", "talk (MELD)"].endswith("(54.0?)")
     assert "(" not in table.loc["BLSP", "acted (IEMOCAP)"] and "±" not in table.loc["BLSP", "acted (IEMOCAP)"]
     assert list(table.index) == ["Text+LLM", "Whisper+LLM", "linear probe", "BLSP", "BLSP-Emo"]
-
-
-def test_own_sets_of_the_paper_come_before_their_mirrors(metrics, published):
     both = {name: tasks | {"ser.iemocap": tasks["ser.talk"]} for name, tasks in metrics.items()}
     assert list(tables.paper_table("table4", both, published)) == ["system", "IEMOCAP", "statements (RAVDESS)"]
 
 
-def test_replies_have_columns_of_their_own_and_the_probe_none(metrics, published):
+def test_replies_have_columns_of_their_own_where_they_were_judged(predictions, metrics, published):
     table = tables.paper_table("table2", metrics, published).set_index("system")
     assert list(table) == ["requests (SpeechAlpaca)", "quality", "empathy"]
     assert table.loc["linear probe", "quality"] == "" and table.loc["BLSP-Emo", "quality"].endswith("(8.8)")
     assert "quality" not in tables.overview(metrics, published, metric="ua")
-
-
-def test_without_a_judge_nothing_is_said_of_replies(predictions, published):
-    unscored = {"requests": [{key: row[key] for key in row if key not in ("quality", "empathy")}
-                             for row in predictions["blsp"][1]["requests"]]}  # fmt: skip
-    metrics = measure_all({"blsp": {1: unscored | {"ser.acted": predictions["blsp"][1]["ser.acted"]}}})
+    metrics = measure_all({"blsp": {1: {"ser.acted": predictions["blsp"][1]["ser.acted"]}}})
     assert tables.requests(metrics).empty and tables.empathy_by_emotion(metrics).empty
     assert list(tables.overview(metrics, published)) == ["system", "acted (IEMOCAP)"]
 
 
-def test_what_was_not_evaluated_is_named_once(metrics):
+def test_metrics_are_one_long_table_and_what_was_not_evaluated_is_named_once(metrics):
+    frame = tables.long(metrics)
+    assert list(frame) == ["system", "task", "metric", "value", "low", "high", "sd", "runs", "n"]
+    row = frame.set_index(["system", "task", "metric"]).loc["blsp-emo", "requests", "empathy"]
+    assert (row["runs"], row["n"]) == (2, 60) and row["low"] <= row["value"] <= row["high"]
+    assert tables.one_system(metrics["probe"])["task"].tolist() == [*metrics["probe"]]
+    assert tables.most_frequent(metrics)["acted"] == pytest.approx(0.2)
     sentence = tables.absences(metrics)
     assert "SALMONN-style Q-Former" in sentence and "no-emotion-loss" in sentence and "AESDD" in sentence
     assert "BLSP-Emo" not in sentence and "MELD" not in sentence
 
 
-def test_metrics_are_one_long_table(metrics):
-    frame = tables.long(metrics)
-    assert list(frame) == ["system", "task", "metric", "value", "low", "high", "sd", "runs", "n"]
-    row = frame[(frame["system"] == "blsp-emo") & (frame["task"] == "requests") & (frame["metric"] == "empathy")].iloc[
-        0
-    ]
-    assert (row["runs"], row["n"]) == (2, 60) and row["low"] <= row["value"] <= row["high"]
-    assert tables.one_system(metrics["probe"])["task"].tolist() == [*metrics["probe"]]
-
-
-def test_a_constant_answer_has_the_share_of_the_most_frequent_emotion(metrics):
-    assert tables.most_frequent(metrics)["acted"] == pytest.approx(0.2)
-
-
 def test_errors_are_counted_in_fifths_within_each_emotion():
-    ids = [f"{emotion}-{place}" for emotion in ("sad", "angry") for place in range(10)]
-    levels = [*range(10), *range(100, 110)]
-    sounds = pd.DataFrame({"emotion": [i.split("-")[0] for i in ids], "level": levels}, index=ids)
-    rows = [  # the four softest of each emotion are errors
-        {
-            "id": i,
-            "system": "",
-            "task": "",
-            "reference": e,
-            "predicted": "happy" if int(i[-1]) < 4 else e,
-            "speaker": f"s{place % 4}",
-        }
-        for place, (i, e) in enumerate(zip(ids, sounds["emotion"], strict=True))
-    ]
+    sounds = pd.DataFrame({"emotion": ["sad"] * 10 + ["angry"] * 10, "level": [*range(10), *range(100, 110)]})
+    rows = sounds.reset_index(names="id").rename(columns={"emotion": "reference"}).assign(system="", task="")
+    rows["predicted"] = rows["reference"].where(rows["level"] % 100 > 3, "happy")  # the four softest are errors
+    rows = rows.assign(speaker=rows.index % 4).to_dict("records")
     found = tables.errors_by_sound({"blsp-emo": {1: {"ser.acted": rows}}}, "ser.acted", sounds, ["blsp-emo", "salmonn"])
     assert found["value"].tolist() == [1, 1, 0, 0, 0] and found["n"].tolist() == [4] * 5
     assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
@@ -103,12 +77,9 @@ def test_heads_and_speakers_have_rows_only_where_they_were_evaluated(predictions
     assert len(table) == 5 and table.loc[0, "held-out speakers"].endswith("]")
 
 
-def test_examples_are_the_first_right_and_wrong_answers(predictions):
+def test_examples_are_right_and_wrong_answers_and_replies_to_one_sentence_a_row_for_each_emotion(predictions):
     shown = tables.examples(predictions["probe"][1]["ser.acted"], count=2)
     assert shown["right"].tolist() == [True, True, False, False]
-
-
-def test_replies_to_one_sentence_are_a_row_for_each_emotion(predictions):
     first = {system: runs[1] for system, runs in predictions.items()}
     table = tables.replies_table(first, "words")
     assert table["emotion"].tolist() == ["neutral", "happy", "sad", "angry", "surprise"]
@@ -117,24 +88,22 @@ def test_replies_to_one_sentence_are_a_row_for_each_emotion(predictions):
 
 
 def test_embeddings_come_with_the_accuracy_of_a_probe():
-    rng, emotions = np.random.default_rng(0), ["sad", "angry", "happy"] * 20
-    points = rng.normal(size=(60, 2)) + [[5 * (e == "sad") - 5 * (e == "angry"), 0] for e in emotions]
-    frame = pd.DataFrame({"emotion": emotions, "speaker": [f"s{place // 12}" for place in range(60)]})
-    frame = frame.join(pd.DataFrame(points, columns=["d00", "d01"])).assign(seed=1)
-    found, named, notes = tables.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
+    emotions, noise = ["sad", "angry", "happy"] * 20, np.random.default_rng(0).normal(size=(2, 60))
+    frame = pd.DataFrame({"emotion": emotions, "speaker": np.arange(60) // 12, "d00": noise[0], "d01": noise[1]})
+    frame["d00"] += 5 * frame["emotion"].map({"sad": 1, "angry": -1, "happy": 0})
+    found, named, notes = run_files.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
     assert found["blsp"].shape == (60, 2) and named == emotions
-    assert int(notes["blsp"].split()[2]) > 90 and tables.clouds({"blsp": frame.assign(speaker="s")})[2] == {"blsp": ""}
+    assert int(notes["blsp"].split()[2]) > 90 and run_files.clouds({"blsp": frame.assign(speaker="s")})[2] == {"blsp": ""}
 
 
 def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, published):
     asked = claims.read_claims(DATA / "claims.yaml")
     excluded = {"requests": {"text+llm": "its LLM fails"}}
     judged = claims.judge_claims(predictions, published, asked, excluded=excluded)
-    table = tables.claims_table(judged)
-    rows = {claim["id"]: row for claim, row in zip(judged, table.to_dict("records"), strict=True)}
-    assert rows["in-domain-text"]["verdict"] == "reproduced" and rows["in-domain-text"]["difference"].startswith("+")
-    assert (rows["in-domain-salmonn"]["difference"], rows["in-domain-salmonn"]["verdict"]) == ("", "not measured")
-    assert rows["requests-quality"]["verdict"].startswith("not measured: text+llm is excluded")
+    rows = tables.claims_table(judged).set_index(pd.Index(claim["id"] for claim in judged))
+    assert rows["difference"]["in-domain-text"].startswith("+") and rows["difference"]["in-domain-salmonn"] == ""
+    assert rows["verdict"]["in-domain-text"] == "reproduced" and rows["verdict"]["in-domain-salmonn"] == "not measured"
+    assert rows["verdict"]["requests-quality"].startswith("not measured: text+llm is excluded")
     assert len(tables.claims_table(claims.judge_controls(predictions, asked))) == 2
 
 
@@ -145,20 +114,17 @@ def test_differences_show_a_star_where_the_adjusted_p_is_small():
     assert tables.differences_table(pd.DataFrame([row]).iloc[:0]).empty
 
 
-def test_logs_and_records_are_those_of_the_present_runs(tmp_path):
+def test_logs_and_records_are_those_of_the_present_runs_and_the_summary_is_short(metrics, tmp_path):
     places = {"blsp-emo": {1: "core/blsp-emo", 2: "extra/blsp-emo-2"}, "probe": {1: "core/probe"}}
     for name in ("training/core/blsp-emo", "training/extra/blsp-emo-2", "training/core/gone", "llm"):
         (tmp_path / name).mkdir(parents=True)
         pd.DataFrame({"step": [10, 20]}).to_csv(tmp_path / name / "log.csv", index=False)
         run = {"section": name.split("/")[0], "seconds": 60.0, "peak_memory_gb": 1.0}
         (tmp_path / name / "results.json").write_text(json.dumps({"run": run}))
-    logs = tables.read_logs(tmp_path, places)
+    logs = run_files.read_logs(tmp_path, places)
     assert list(logs) == ["blsp-emo"] and logs["blsp-emo"]["seed"].tolist() == [1, 1, 2, 2]
-    cost = tables.cost_table(tables.read_records(tmp_path, places)).set_index("stage")
+    cost = run_files.cost_table(run_files.read_records(tmp_path, places)).set_index("stage")
     assert cost["runs"].to_dict() == {"llm": 1, "training": 2} and cost["minutes"].sum() == 3
-
-
-def test_the_summary_has_eight_short_numbers(metrics):
     found = tables.summary(metrics, [{"seconds": 90}], {"object": 0.99, "emotion": 0.97}, {"wer": 0.01})
     assert list(found) == ["wer", "llm", "acted", "statements", "requests", "quality", "empathy", "minutes"]
     assert (found["llm"], found["minutes"], found["quality"]) == (0.97, 1.5, 1.0)
