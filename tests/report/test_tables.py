@@ -93,7 +93,9 @@ def test_embeddings_come_with_the_accuracy_of_a_probe():
     frame["d00"] += 5 * frame["emotion"].map({"sad": 1, "angry": -1, "happy": 0})
     found, named, notes = run_files.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
     assert found["blsp"].shape == (60, 2) and named == emotions
-    assert int(notes["blsp"].split()[2]) > 90 and run_files.clouds({"blsp": frame.assign(speaker="s")})[2] == {"blsp": ""}
+    assert int(notes["blsp"].split()[2]) > 90 and run_files.clouds({"blsp": frame.assign(speaker="s")})[2] == {
+        "blsp": ""
+    }
 
 
 def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, published):
