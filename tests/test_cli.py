@@ -177,19 +177,19 @@ def test_every_batch_is_written_when_it_is_done_and_a_run_that_was_stopped_is_co
 
     def watched(model, processor, rows, root):
         asked.extend(row["line"] for row in rows)
-        if len(asked) == 4:
+        if len(asked) > 3:
             raise KeyboardInterrupt
         before(model, processor, rows, root)
 
     monkeypatch.setattr(answers, "_generate", watched)
     answer(folder, rows)
-    assert [row["line"] for row in output(folder) if "response" in row] == [5, 3]  # the shortest come first
+    assert [row["line"] for row in output(folder) if "response" in row] == [5, 3, 1]  # the shortest come first
     with (folder / "out.jsonl").open("a") as file:
         file.write('{"line": 1, "audi')
     asked.clear()
     result = answer(folder, rows)
     assert result.exit_code == 1 and "5 of 6 answered, 1 failed" in result.stderr
-    assert sorted(asked) == [1, 2, 4] and output(folder) == whole
+    assert sorted(asked) == [2, 4] and output(folder) == whole
 
 
 def test_a_finished_run_loads_no_model(folder, monkeypatch):

@@ -18,7 +18,7 @@ def rows_of(system: str, task: str, chance: float, seed: int = 1, count: int = 6
     for place in range(count):
         emotion = EMOTIONS[place % len(EMOTIONS)]
         right = rng.random() < chance
-        row = {"id": f"{corpus}-{place}", "system": system, "task": task, "reference": emotion}
+        row = {"id": f"{corpus}-{place}", "system": system, "task": task, "prompt": "", "reference": emotion}
         row |= {"speaker": f"s{place % 6}", "text": "words" if task == "showcase" else f"sentence {place // 5}"}
         if task.startswith("ser."):
             row |= {"predicted": emotion if right else rng.choice(EMOTIONS), "response": "It is an emotion."}
