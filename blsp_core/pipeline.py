@@ -95,7 +95,7 @@ def resolve(params: Mapping, section: str, run: str | None = None) -> dict:
     `folds`. Raises StudyError for a section, a run or a setting that is not there.
     """
     if not isinstance(params.get(section), Mapping):
-        raise StudyError(f"{PARAMS}: there is no section {section}; it is one of the stages' own")
+        raise StudyError(f"{PARAMS}: there is no section {section}, which this stage needs; add it")
     settings, own = dict(params[section]), all_runs(params).get(run, {})
     if own.get("stage") == section:
         unknown = [key for key in own if key not in settings and key not in RESERVED]
@@ -268,7 +268,8 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         if kind == "DeadKernelError":
             said = "the notebook's process was killed, most often because memory ran out"
         where = executed.relative_to(root)
-        raise StudyError(f"notebook {name}: {kind}: {said.splitlines()[0]}; the traceback is in {where}") from None
+        first = next(iter(said.splitlines()), "no message")  # a bare assert has none
+        raise StudyError(f"notebook {name}: {kind}: {first}; the traceback is in {where}") from None
     if name == "report":
         write_page(executed, root / "figures" / executed.parts[-3] / parameters["level"] / "report.html")
     print(f"{label}: {time.perf_counter() - begun:.0f} s", flush=True)
