@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -316,6 +317,7 @@ def main(arguments: list[str] | None = None) -> int:
     clean_.add_argument("--in-place", action="store_true", help="clean notebooks/ itself, before a commit")
     commands.add_parser("scale", help="write the values of a scale into params.yaml").add_argument("scale")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # papermill then ends the kernel, too
     try:
         root = find_root()
         if given.command == "clean":

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,7 +21,7 @@ MINUTES = {"train": 6, "llm": 5, "whisper": 6}  # about, of a stage at scale min
 
 def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:
     """Stage -> the stages it depends on, for all stages of a level and what they need."""
-    from dvc.repo import Repo
+    from dvc.repo import Repo  # takes seconds
 
     graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
     needs = {stage.addressing: {other.addressing for other in graph.successors(stage)} for stage in graph}
@@ -49,9 +49,8 @@ def start(name: str, threads: int) -> tuple[subprocess.Popen, object]:
     output = tempfile.TemporaryFile()
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}
-    options = {"stdout": output, "stderr": subprocess.STDOUT, "env": environment, "start_new_session": True}
-    return subprocess.Popen(command, **options), output
+    options = {"env": {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}, "start_new_session": True}
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options), output
 
 
 def lines_of(output) -> list[str]:
@@ -62,17 +61,15 @@ def lines_of(output) -> list[str]:
 
 @app.command()
 def repro(
-    level: Annotated[str, typer.Argument(help="core, full or extra, with all that it needs")] = "core",
+    level: Annotated[Literal[LEVELS], typer.Argument(help="A group of runs, with all that it needs")] = "core",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 3 GB")] = CORES,
 ) -> None:
     """Reproduce the study with several stages at a time, those with the longest path behind them first."""
-    if level not in FILES:
-        raise typer.BadParameter(f"{level!r}; wanted is one of {', '.join(FILES)}")
-    needs = wanted_stages(Path.cwd(), level)
-    lengths = path_lengths(needs)
+    needs, begun = wanted_stages(Path.cwd(), level), time.perf_counter()
+    lengths, shown = path_lengths(needs), begun
     waiting, running, done, failed = set(needs), {}, set(), set()
-    begun = shown = time.perf_counter()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs, and so stages, with SIGINT ignored
+        signal.signal(asked, signal.default_int_handler)
     try:
         while (waiting and not failed) or running:
             ready = sorted((n for n in waiting if needs[n] <= done), key=lambda n: -lengths[n])
@@ -85,8 +82,8 @@ def repro(
             for name in [name for name, (process, *_) in running.items() if process.poll() is not None]:
                 process, output, since = running.pop(name)
                 (failed if process.returncode else done).add(name)
-                ran = any(line.startswith("Running stage") for line in lines_of(output))
-                how = "failed" if process.returncode else "done" if ran else "unchanged"
+                ran = "done" if any(line.startswith("Running stage") for line in lines_of(output)) else "unchanged"
+                how = "failed" if process.returncode else ran
                 typer.echo(f"{len(done)}/{len(needs)} {name}: {how}, {time.perf_counter() - since:.0f} s")
                 if process.returncode:
                     typer.echo("\n".join(lines_of(output)[-8:]), err=True)
@@ -99,5 +96,4 @@ def repro(
             os.killpg(process.pid, signal.SIGINT)
             process.wait()
     typer.echo(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
-    if failed:
-        raise typer.Exit(1)
+    raise typer.Exit(bool(failed))

@@ -166,7 +166,7 @@ def empathy_by_emotion(metrics: Metrics) -> pd.DataFrame:
 
 
 def dialogue_table(dialogues: dict[str, dict], published: dict) -> pd.DataFrame:
-    """Pairwise preferences of `pairwise.against_all`: shares in per cent, wins minus losses with its interval."""
+    """Pairwise preferences of `results.against_all`: shares in per cent, wins minus losses with its interval."""
     rows = []
     for pair, found in dialogues.items():
         low, high = (100 * end for end in found["interval"])
@@ -254,7 +254,7 @@ def replies_table(predictions: Mapping[str, Mapping[str, list[dict]]], text: str
 
 
 def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
-    """Differences of `ablations.differences` at one seed or pooled: a row for each variant, a column for each measure.
+    """Differences of `results.differences` at one seed or pooled: a row for each variant, a column for each measure.
 
     A cell reads `-3.4 [-6.0, -0.8] p .012`, in percentage points; `*` marks an adjusted p below 0.05.
     """

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -156,3 +159,31 @@ def test_a_failing_stage_ends_in_one_sentence(tmp_path, monkeypatch, capfd):
 def test_the_root_is_the_folder_one_is_in(study, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "parent"))  # what `dvc exp run --temp` sets
     assert pipeline.find_root() == study
+
+
+def test_a_bare_assert_is_one_sentence_too(tmp_path, monkeypatch, capfd):
+    root = make_study(tmp_path / "study", "assert False")
+    monkeypatch.chdir(root)
+    pipeline.clean(root)
+    assert pipeline.main(["run", "stage1"]) == 1
+    assert "notebook stage1: AssertionError: no message; the traceback is in" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_stage_that_is_terminated_takes_its_kernel_along(tmp_path):
+    code = "import os, time\nstudy.write('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+    root = make_study(tmp_path / "study", code)
+    pipeline.clean(root)
+    stage = subprocess.Popen([sys.executable, "-m", "blsp_core.pipeline", "run", "stage1"], cwd=root)
+    place = root / "data/tiny/pid"
+    wait_for(lambda: place.is_file() and place.read_text(), seconds=120)
+    stage.terminate()
+    assert stage.wait(timeout=60) == 130
+    wait_for(lambda: not Path(f"/proc/{place.read_text()}").exists(), seconds=30)
+
+
+def wait_for(condition, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "not in time"
+        time.sleep(0.1)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_after_a_failure_nothing_starts(tmp_path, monkeypatch):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interruption_ends_the_stages_of_a_background_job_too(tmp_path):
+    dvc_repo(tmp_path, """python -c "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)" """)
+    program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from blsp_core.repro import app; app()"
+    job = subprocess.Popen([sys.executable, "-c", program, "core"], cwd=tmp_path)
+    until = time.monotonic() + 120
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    job.terminate()
+    assert job.wait(timeout=60) != 0
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
 @pytest.mark.parametrize("level", ["everything", "cor"])
 def test_an_unknown_level_is_refused(level):
-    assert "wanted is one of core, full, extra" in CliRunner().invoke(repro.app, [level]).output.replace("\n", " ")
+    result = CliRunner().invoke(repro.app, [level])
+    assert result.exit_code == 2 and all(f"'{known}'" in result.output for known in ("core", "full", "extra"))
