@@ -2,10 +2,20 @@
 
 Student and teacher read sequences of different length (speech, text) that end in the same response. Each selects the
 rows of its logits that predict the response, by its own labels; the losses compare these rows.
+
+`head_kl` and `head_ce` are `response_kl` and `response_ce` from the states before a frozen output head. They compute
+the logits in fp32 and a few rows at a time, and keep the gradient of the states alone: nothing of the size rows x
+vocabulary stays in memory, and a head in bf16 does not round the logits that the KL compares.
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
+ROWS = 64  # of logits that exist at a time
+COLUMNS = 8192  # of a half-precision head that are converted to fp32 at a time
 
 
 def response_positions(labels: torch.Tensor, shift: bool = True) -> torch.Tensor:
@@ -66,6 +76,68 @@ def emotion_ce(
     """
     total = cross_entropy(logits.float(), emotion_labels, reduction="sum", ignore_index=-100)
     return _mean(total, (emotion_labels != -100).sum(), num_items_in_batch)
+
+
+def head_kl(
+    student: torch.Tensor, teacher: torch.Tensor, head: nn.Linear, temperature: float = 2.0, num_items_in_batch=None
+) -> torch.Tensor:
+    """`response_kl` of the logits that `head`, which is frozen, makes of states (N, width)."""
+
+    def piece(rows: slice, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = log_softmax(logits / temperature, dim=-1)
+        wanted = log_softmax(_logits(teacher[rows], head) / temperature, dim=-1)
+        share = wanted.exp()
+        return (share * (wanted - found)).sum(), (found.exp() - share) / temperature
+
+    return _mean(_HeadLoss.apply(student, head, piece), len(student), num_items_in_batch)
+
+
+def head_ce(states: torch.Tensor, targets: torch.Tensor, head: nn.Linear, num_items_in_batch=None) -> torch.Tensor:
+    """`response_ce` of the logits that `head`, which is frozen, makes of states (N, width); targets (N,)."""
+
+    def piece(rows: slice, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found, place = log_softmax(logits, dim=-1), targets[rows, None]
+        slope = found.exp().scatter_add_(-1, place, -torch.ones_like(place, dtype=found.dtype))
+        return -found.gather(-1, place).sum(), slope
+
+    return _mean(_HeadLoss.apply(states, head, piece), len(states), num_items_in_batch)
+
+
+class _HeadLoss(torch.autograd.Function):
+    """The sum over rows of a loss of logits. `piece`: rows, their logits -> their loss and its gradient by the logits;
+    the gradient by the states is formed at once, so that the logits can be dropped."""
+
+    @staticmethod
+    def forward(ctx, states: torch.Tensor, head: nn.Linear, piece: Callable) -> torch.Tensor:
+        total, gradient = states.new_zeros((), dtype=torch.float32), torch.empty_like(states)
+        with torch.autocast(states.device.type, enabled=False):
+            for start in range(0, len(states), ROWS):
+                rows = slice(start, start + ROWS)
+                loss, slope = piece(rows, _logits(states[rows], head))
+                total += loss
+                if ctx.needs_input_grad[0]:
+                    gradient[rows] = sum(
+                        slope[:, columns] @ weight for columns, weight in _blocks(head.weight.detach())
+                    ).to(gradient.dtype)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx, of_total: torch.Tensor):
+        return of_total * ctx.saved_tensors[0], None, None
+
+
+def _logits(states: torch.Tensor, head: nn.Linear) -> torch.Tensor:
+    """(rows, width) -> (rows, vocabulary), a product in fp32."""
+    logits = torch.cat([states.float() @ weight.T for _, weight in _blocks(head.weight.detach())], dim=-1)
+    return logits if head.bias is None else logits + head.bias.detach().float()
+
+
+def _blocks(weight: torch.Tensor):
+    """The rows of a head in fp32, in pieces where they must be converted, and their places."""
+    step = len(weight) if weight.dtype == torch.float32 else COLUMNS
+    for start in range(0, len(weight), step):
+        yield slice(start, start + step), weight[start : start + step].float()
 
 
 def _mean(total: torch.Tensor, count, num_items_in_batch) -> torch.Tensor:

@@ -30,8 +30,9 @@ from blsp_core.model.losses import response_ce, response_rows, response_targets
 @dataclass
 class BlspEmoOutput(CausalLMOutputWithPast):
     """Also emotion_logits: (clips, emotions); speech_embeddings: (clips, P, width of the LLM); speech_mask: (clips, P).
-    P is the largest number of speech embeddings of a clip."""
+    P is the largest number of speech embeddings of a clip. states: (N, width of the LLM), see `states_to_keep`."""
 
+    states: torch.Tensor | None = None
     emotion_logits: torch.Tensor | None = None
     speech_embeddings: torch.Tensor | None = None
     speech_mask: torch.Tensor | None = None
@@ -150,6 +151,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         labels: torch.LongTensor | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         shared_prefix: int = 0,
+        states_to_keep: torch.Tensor | None = None,
         **kwargs,
     ) -> BlspEmoOutput:
         """input_ids, attention_mask: (rows, tokens), padded on either side; a clip has one `speech_token_id` for each
@@ -160,6 +162,8 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         for logits of shape (number of True, vocabulary). Other arguments go to the LLM.
         shared_prefix: so many first tokens are equal in all rows, without padding, speech or a label to predict from
         them: where possible the LLM reads them once for all rows, and logits are those of the tokens after them.
+        states_to_keep: a bool mask (rows, tokens); the output then has, in place of logits, the `states` before the
+        output head at the N tokens that are True.
         Raises StudyError when the number of placeholders is not that of the speech embeddings.
         """
         prefix = self._read_prefix(input_ids, shared_prefix, past_key_values, labels) if shared_prefix else None
@@ -169,6 +173,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
             labels = None if labels is None else labels[:, shared_prefix:]
             if isinstance(logits_to_keep, torch.Tensor):
                 logits_to_keep = logits_to_keep[:, shared_prefix:]
+            states_to_keep = None if states_to_keep is None else states_to_keep[:, shared_prefix:]
         before = past_key_values.get_seq_length() if past_key_values is not None else 0
         self._check_length(before + input_ids.shape[1])
         speech = speech_mask = emotion_logits = None
@@ -180,15 +185,15 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         embeddings, positions = self._embed(input_ids, speech, speech_mask)
         if position_ids is None and attention_mask is not None:
             position_ids = (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
+        inputs = {"inputs_embeds": embeddings, "attention_mask": attention_mask, "position_ids": position_ids}
+        inputs |= {"past_key_values": past_key_values, **kwargs}
         with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else positions):
-            output = self.llm(
-                inputs_embeds=embeddings,
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                past_key_values=past_key_values,
-                logits_to_keep=logits_to_keep,
-                **kwargs,
-            )
+            if states_to_keep is not None:
+                states = self.llm.base_model(**inputs).last_hidden_state[states_to_keep]
+                return BlspEmoOutput(
+                    states=states, emotion_logits=emotion_logits, speech_embeddings=speech, speech_mask=speech_mask
+                )
+            output = self.llm(**inputs, logits_to_keep=logits_to_keep)
         loss = None
         if labels is not None:
             loss = response_ce(response_rows(output.logits, labels), response_targets(labels))

@@ -107,7 +107,7 @@ def embedding_map(
 
 def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log: bool = False) -> Figure | None:
     """Losses over steps, a panel for each column, a line for each run: a running mean, and behind it the logged values
-    or, of a system with several training runs, their range.
+    or, of a system with several training runs, their range. Points: held-out rows (columns validation_...).
 
     logs: run -> frame with `step` and losses; columns: column -> title of the panel; log: a logarithmic axis.
     """
@@ -127,6 +127,9 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log:
                 axis.fill_between(smooth.index, smooth["min"], smooth["max"], color=colour, alpha=0.12, linewidth=0)
             else:
                 axis.plot(span["mean"], color=colour, alpha=0.25, linewidth=0.6)
+            if f"validation_{column}" in frame:
+                held_out = frame.groupby("step")[f"validation_{column}"].mean().dropna()
+                axis.plot(held_out, color=colour, linestyle="", marker="o", markersize=2.5)
         axis.set(title=title, xlabel="step", **({"yscale": "log"} if log else {"ylim": (0, None)}))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(axis="y")

@@ -31,14 +31,12 @@ class EmotionWords(TrainerCallback):
         self.log, self.times, self.rows, self.examples = Path(log), times, [], None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        if state.global_step and self.log.is_file():
-            earlier = pd.read_csv(self.log)
-            self.rows = earlier[earlier["step"] <= state.global_step].to_dict("records")
-        else:
+        if not self.rows and state.is_world_process_zero:  # a checkpoint keeps the rows up to its step
             self.measure(0, model)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step % max(1, args.max_steps // self.times) == 0 or state.global_step == args.max_steps:
+        due = state.global_step % max(1, args.max_steps // self.times) == 0 or state.global_step == args.max_steps
+        if due and state.is_world_process_zero:
             self.measure(state.global_step, model)
 
     def measure(self, step: int, model: BlspEmoForConditionalGeneration) -> None:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import torch
 
 from blsp_core.model import BlspEmoForConditionalGeneration
-from blsp_core.model.losses import emotion_ce, response_ce, response_kl, response_positions, response_targets
+from blsp_core.model.losses import (
+    emotion_ce,
+    head_ce,
+    head_kl,
+    response_ce,
+    response_kl,
+    response_positions,
+    response_targets,
+)
 
 _SPEECH = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")
 
@@ -24,25 +32,49 @@ def count(batch: Mapping, labels: str) -> torch.Tensor:
     return (batch[labels] != -100).sum().clamp(min=1)
 
 
-def speech_pass(model: BlspEmoForConditionalGeneration, batch: Mapping, shift: bool = True):
-    """The student: the prompt with speech. Its logits, (response tokens, vocabulary), are those of the response."""
-    return _forward(model, batch, "speech", shift, **{name: batch[name] for name in _SPEECH if name in batch})
+def speech_pass(model: BlspEmoForConditionalGeneration, batch: Mapping, shift: bool = True, states: bool = False):
+    """The student: the prompt with speech. Its logits, (response tokens, vocabulary), are those of the response; or its
+    `states` before the output head, (response tokens, width)."""
+    return _forward(model, batch, "speech", shift, states, **{name: batch[name] for name in _SPEECH if name in batch})
 
 
 @torch.no_grad()
-def text_pass(model: BlspEmoForConditionalGeneration, batch: Mapping, shift: bool = True):
-    """The teacher: the prompt with the transcript, and no gradient. Logits as those of `speech_pass`."""
-    return _forward(model, batch, "text", shift)
+def text_pass(model: BlspEmoForConditionalGeneration, batch: Mapping, shift: bool = True, states: bool = False):
+    """The teacher: the prompt with the transcript, and no gradient. Logits or states as those of `speech_pass`."""
+    return _forward(model, batch, "text", shift, states)
 
 
-def _forward(model: BlspEmoForConditionalGeneration, batch: Mapping, side: str, shift: bool, **speech):
+def _forward(model: BlspEmoForConditionalGeneration, batch: Mapping, side: str, shift: bool, states: bool, **speech):
     return model(
         input_ids=batch[f"{side}_ids"],
         attention_mask=batch[f"{side}_mask"],
-        logits_to_keep=response_positions(batch[f"{side}_labels"], shift),
+        **{"states_to_keep" if states else "logits_to_keep": response_positions(batch[f"{side}_labels"], shift)},
         shared_prefix=batch[f"{side}_prefix"],
         **speech,
     )
+
+
+def plain_head(model: torch.nn.Module) -> torch.nn.Linear | None:
+    """The output head of the LLM where its logits are its product with the states and nothing more; None for an LLM
+    that scales or caps its logits, or whose head is quantised: then the losses need the logits themselves."""
+    model = getattr(model, "module", model)  # of several processes
+    head, config = model.get_output_embeddings(), model.config.get_text_config()
+    changed = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+    plain = type(head) is torch.nn.Linear and head.weight.is_floating_point()
+    return head if plain and not any(getattr(config, name, None) for name in changed) else None
+
+
+def _response_ce(output, head, batch: Mapping, side: str) -> torch.Tensor:
+    """The cross-entropy of the response in the output of a pass, of its states with a `head`."""
+    targets, total = response_targets(batch[f"{side}_labels"]), count(batch, f"{side}_labels")
+    return head_ce(output.states, targets, head, total) if head else response_ce(output.logits, targets, total)
+
+
+def text_loss(model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
+    """The cross-entropy of the response after the transcript: what the LLM itself reaches, to compare with."""
+    head = plain_head(model)
+    output = text_pass(model, batch, states=head is not None)
+    return {"response_ce": _response_ce(output, head, batch, "text")}
 
 
 @dataclass(frozen=True)
@@ -56,9 +88,23 @@ class SemanticAlignment:
     shift: bool = True
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
-        teacher, student = (find(model, batch, self.shift).logits for find in (text_pass, speech_pass))
-        kl = response_kl(student, teacher, self.temperature, count(batch, "speech_labels"))
-        return {"response_kl": kl, "share_padding": padding_share(batch["speech_mask"])}
+        return self._parts(model, batch)
+
+    def measure(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
+        """Also the cross-entropy of the response itself, for held-out data."""
+        return self._parts(model, batch, with_ce=True)
+
+    def _parts(self, model, batch: Mapping, with_ce: bool = False) -> dict[str, torch.Tensor]:
+        head, total = plain_head(model), count(batch, "speech_labels")
+        teacher, student = (find(model, batch, self.shift, head is not None) for find in (text_pass, speech_pass))
+        if head:
+            kl = head_kl(student.states, teacher.states, head, self.temperature, total)
+        else:
+            kl = response_kl(student.logits, teacher.logits, self.temperature, total)
+        parts = {"response_kl": kl, "share_padding": padding_share(batch["speech_mask"])}
+        if with_ce and self.shift:  # without the shift, these are not the states that predict the response
+            parts["response_ce"] = _response_ce(student, head, batch, "speech")
+        return parts
 
 
 def emotion_loss(output, batch: Mapping) -> dict[str, torch.Tensor]:
@@ -81,8 +127,9 @@ class EmotionAlignment:
     settings: Mapping
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
-        output, labels = speech_pass(model, batch), batch["speech_labels"]
-        parts = {"response_ce": response_ce(output.logits, response_targets(labels), count(batch, "speech_labels"))}
+        head = plain_head(model)
+        output = speech_pass(model, batch, states=head is not None)
+        parts = {"response_ce": _response_ce(output, head, batch, "speech")}
         for name, loss in LOSSES.items():
             weight = self.settings[f"{name}_weight"]
             found = loss(output, batch) if weight else {}

@@ -1,6 +1,6 @@
 """The model and the schedule of a run, from the settings of its section in params.yaml (by attribute)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,14 +12,15 @@ from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, Blsp
 
 SCHEDULE = (
     "steps", "batch_size", "gradient_accumulation", "learning_rate", "learning_rates", "optimizer", "warmup_share",
-    "save_steps",
+    "save_steps", "workers",
 )  # fmt: skip
 
 
 def schedule(settings) -> dict:
     """The settings that `trainer.train` takes."""
     found = {name: value for name, value in vars(settings).items() if name in SCHEDULE}
-    return found | {"steps": round(settings.steps * vars(settings).get("steps_factor", 1))}
+    validations = settings.validation["losses"] if isinstance(settings.validation, Mapping) else settings.validations
+    return found | {"steps": round(settings.steps * vars(settings).get("steps_factor", 1)), "validations": validations}
 
 
 def begin_stage1(settings, whisper: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:

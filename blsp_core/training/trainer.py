@@ -1,9 +1,11 @@
 """transformers' Trainer with objectives that name their parts, a CSV log, and small checkpoints to resume from.
 
-accelerate chooses the device, one GPU where there is any, and bf16 there.
+accelerate chooses the device, one GPU a process where there is any, and bf16 there. Several processes, started by
+`launch`, train as one does: an update has the same rows and the same loss.
 """
 
 import csv
+import json
 import os
 import shutil
 import time
@@ -12,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce, send_to_device, set_seed
 from safetensors.torch import load_file, save_file
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from blsp_core.errors import StudyError
@@ -29,19 +33,31 @@ def train(
     gradient_accumulation: int = 1, learning_rates: Mapping[str, float] | None = None, optimizer: str = "adamw",
     warmup_share: float = 0.1, weight_decay: float = 0.05, save_steps: int = 0, log_steps: int = 10,
     shuffle: bool = True, lengths: Sequence[int] | None = None, callbacks: Sequence[TrainerCallback] = (),
-    score: Callable[[torch.nn.Module], float] | None = None, validations: int = 1, stop_after: int | None = None,
+    score: Callable[[torch.nn.Module], float] | None = None, validation: Dataset | None = None, validations: int = 1,
+    workers: int = 0, stop_after: int | None = None,
 ) -> dict:  # fmt: skip
-    """Train what `requires_grad` for `steps` updates, each of `gradient_accumulation` batches of `batch_size` rows.
+    """Train what `requires_grad` for `steps` updates, each of `gradient_accumulation` batches of `batch_size` rows,
+    which several processes share.
 
-    log: a CSV, a row every `log_steps`: step, loss, its parts, shares, grad_norm, learning_rate, samples_per_second.
+    log: a CSV, a row every `log_steps`: step, loss, its parts, shares, grad_norm, learning_rate, samples_per_second,
+    and share_waiting, that of the time in which training waited for data; in `validations` of them also the parts for
+    the held-out rows of `validation`, as validation_<part> (of `objective.measure`, where it has that).
     checkpoints: a folder whose unfinished run is resumed, removed at the end.
     optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `BucketSampler`.
     score: of the model, higher is better, measured `validations` times; the model is left with its best weights.
+    workers: processes that load the rows; 0: the training process itself.
     stop_after: interrupt after so many updates, for tests.
     Returns `seconds` and `steps`, and with a score `scores` (step -> score) and `best`, a step.
     Raises StudyError when the loss is not finite, and for a checkpoint of another model.
     """
-    on_gpu = torch.cuda.is_available()
+    on_gpu, lengths = torch.cuda.is_available(), None if lengths is None else list(lengths)
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1 and "MASTER_ADDR" not in os.environ:
+        raise StudyError(
+            f"WORLD_SIZE is {processes}, but the processes cannot find each other (MASTER_ADDR is not set); start them by "
+            "`accelerate launch`, or unset WORLD_SIZE"
+        )
+    batch_size, gradient_accumulation = _share(batch_size, gradient_accumulation, processes)
     saving = {"save_strategy": "steps" if save_steps else "no", "save_steps": save_steps or steps}
     if score:
         saving = {"save_strategy": "best", "load_best_model_at_end": True, "metric_for_best_model": "score"}
@@ -52,7 +68,9 @@ def train(
         warmup_steps=int(warmup_share * steps), weight_decay=weight_decay, max_grad_norm=1.0, bf16=on_gpu,
         logging_steps=min(log_steps, steps), logging_nan_inf_filter=False, save_total_limit=1, report_to="none",
         disable_tqdm=bool(os.environ.get("TQDM_DISABLE")), remove_unused_columns=False, dataloader_pin_memory=on_gpu,
-        train_sampling_strategy="random" if shuffle else "sequential", **saving,
+        train_sampling_strategy="random" if shuffle else "sequential", dataloader_num_workers=workers,
+        dataloader_persistent_workers=workers > 0, use_cpu=not on_gpu, ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False, **saving,
     )  # fmt: skip
     arguments._n_gpu = min(arguments.n_gpu, 1)  # nn.DataParallel splits tensors only, and a batch holds more
     progress = _Progress(Path(log), batch_size * gradient_accumulation, save_steps if score else 0, stop_after)
@@ -63,14 +81,57 @@ def train(
     trainer.remove_callback(PrinterCallback)
     trainer.objective, trainer.score, trainer.lengths, trainer.progress = objective, score, lengths, progress
     trainer.updates, trainer.sums = 0, {}  # since the last row of the log: how many, and their losses by part
+    trainer.waited, trainer.since = 0.0, time.perf_counter()
+    trainer.held_out = None if validation is None else HeldOut(validation, collate, objective, batch_size)
+    trainer.measured_every = log_steps * max(1, round(steps / validations / log_steps))
     trainer.groups = parameter_groups(model, learning_rate, learning_rates or {}, weight_decay, optimizer)
-    started = time.perf_counter()
+    trainer.started = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_complete(Path(checkpoints)))
-    if stop_after is None:
+    trainer.accelerator.wait_for_everyone()
+    if stop_after is None and trainer.is_world_process_zero():
         shutil.rmtree(checkpoints, ignore_errors=True)
-    cost = {"seconds": time.perf_counter() - started, "steps": trainer.state.global_step}
+    cost = {"seconds": time.perf_counter() - trainer.started, "steps": trainer.state.global_step}
     scores = {row["step"]: row["eval_score"] for row in trainer.state.log_history if "eval_score" in row}
     return cost | ({"scores": scores, "best": trainer.state.best_global_step} if score else {})
+
+
+def _share(batch_size: int, gradient_accumulation: int, processes: int) -> tuple[int, int]:
+    """Rows a batch and batches an update of each of several processes, for the same update as of one."""
+    if gradient_accumulation % processes == 0:
+        return batch_size, gradient_accumulation // processes
+    if batch_size * gradient_accumulation % processes:
+        raise StudyError(
+            f"batch_size x gradient_accumulation is {batch_size} x {gradient_accumulation}, which {processes} "
+            "processes cannot share; set them to a multiple"
+        )
+    rows = batch_size * gradient_accumulation // processes  # of an update
+    size = max(size for size in range(1, batch_size + 1) if rows % size == 0)
+    return size, rows // size
+
+
+class HeldOut:
+    """The parts of an objective on held-out rows: each the mean over all labels, as of one batch. Called with a model;
+    every process reads a share of the rows."""
+
+    def __init__(self, dataset: Dataset, collate: Callable, objective: Objective, batch_size: int):
+        self.objective, self.totals = getattr(objective, "measure", objective), None
+        self.loader = DataLoader(dataset, batch_size, collate_fn=collate, generator=torch.Generator())  # its own draws
+
+    @torch.no_grad()
+    def __call__(self, model: torch.nn.Module) -> dict[str, float]:
+        training, sums, state = model.training, {}, PartialState()
+        model.eval()
+        if self.totals is None:
+            labels = [{name: (b[name] != -100).sum() for name in b if name.endswith("labels")} for b in self.loader]
+            self.totals = {name: sum(batch[name] for batch in labels).clamp(min=1) for name in labels[0]}
+        for number, batch in enumerate(self.loader):
+            if number % state.num_processes == state.process_index:
+                batch = send_to_device({**batch, "num_items": self.totals}, state.device)
+                for name, value in self.objective(model, batch).items():
+                    part = value / len(self.loader) if name.startswith("share_") else value
+                    sums[name] = sums.get(name, 0.0) + part.float()
+        model.train(training)
+        return {name: float(value) for name, value in reduce(sums, "sum").items() if name != "share_padding"}
 
 
 def _last_complete(checkpoints: Path) -> str | None:
@@ -110,13 +171,16 @@ class _Trainer(Trainer):
     loss_is_scaled_for_ga = True  # objectives divide by the labels of all accumulated batches
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The batches of one update, each with `num_items`: the labels of every kind in all of them, at least 1, as a
+        """The batches of one update, each with `num_items`: the labels of every kind in all of them (1 for none), as a
         mean over processes, since these average their gradients."""
+        begun = time.perf_counter()
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.waited += time.perf_counter() - begun
         totals = {}
         for name in [name for name in (batches or [{}])[0] if name.endswith("labels")]:
             total = sum((batch[name] != -100).sum() for batch in batches).float()
-            totals[name] = self.accelerator.reduce(total, "mean").clamp(min=1)
+            total = self.accelerator.reduce(total.to(self.args.device), "mean")
+            totals[name] = torch.where(total > 0, total, 1.0)
         self.updates += 1
         return [{**batch, "num_items": totals} for batch in batches], None
 
@@ -138,8 +202,16 @@ class _Trainer(Trainer):
 
     def log(self, logs, start_time=None):
         if "loss" in logs:
-            logs |= {name: float(total / self.updates) for name, total in self.sums.items()}
+            sums = self.accelerator.reduce(self.sums, "mean")
+            logs |= {name: float(total / self.updates) for name, total in sums.items()}
+            now = time.perf_counter()
+            logs["share_waiting"], self.since, self.waited = self.waited / (now - self.since), now, 0.0
             self.sums, self.updates = {}, 0
+            step = self.state.global_step
+            if self.held_out and (step % self.measured_every == 0 or step == self.state.max_steps):
+                found = self.held_out(self.model)
+                logs |= {f"validation_{name}": value for name, value in found.items()}
+                self.since = time.perf_counter()
         super().log(logs, start_time)
 
     def evaluate(self, *_, **__):
@@ -168,8 +240,22 @@ class _Trainer(Trainer):
         model = self.accelerator.unwrap_model(self.model)
         trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         save_file(trained, Path(output_dir) / "model.safetensors")
+        sums = {name: float(total) for name, total in self.sums.items()}
+        kept = {"sums": sums, "updates": self.updates, "seconds": time.perf_counter() - self.started}
+        kept["rows"] = {type(callback).__name__: callback.rows for callback in self._writers()}
+        (Path(output_dir) / "logs.json").write_text(json.dumps(kept), encoding="utf-8")
+
+    def _writers(self) -> list[TrainerCallback]:
+        """Callbacks with `rows` of a log, which a checkpoint keeps: the pipeline removes the file with the log before
+        it runs a stage again."""
+        return [callback for callback in self.callback_handler.callbacks if hasattr(callback, "rows")]
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        kept = json.loads((Path(resume_from_checkpoint) / "logs.json").read_text(encoding="utf-8"))
+        self.sums, self.updates = kept["sums"], kept["updates"]
+        self.started -= kept["seconds"]
+        for callback in self._writers():
+            callback.rows = kept["rows"].get(type(callback).__name__, [])
         trained = load_file(Path(resume_from_checkpoint) / "model.safetensors")
         unexpected = self.model.load_state_dict(trained, strict=False).unexpected_keys
         if unexpected:
@@ -180,21 +266,21 @@ class _Trainer(Trainer):
 
 
 class _Progress(TrainerCallback):
-    """The training log as CSV, to which a resumed run adds below the rows of its checkpoint; and in the pipeline, where
-    there is no bar, a line every few seconds."""
+    """The training log as CSV, in which a resumed run goes on below the rows of its checkpoint; and in the pipeline,
+    where there is no bar, a line every few seconds."""
 
     loss = float("nan")  # of the last batch
 
     def __init__(self, path: Path, batch_size: int, save_steps: int, stop_after: int | None):
         self.path, self.batch_size, self.save_steps, self.stop_after = path, batch_size, save_steps, stop_after
+        self.rows: list[dict] = []
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.begun = self.logged = (state.global_step, time.perf_counter())
-        self.printed, self.rows = time.perf_counter(), []
-        if state.global_step and self.path.is_file():
-            with open(self.path, newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= state.global_step]
+        self.printed = time.perf_counter()
+        if args.world_size > 1 and not state.global_step:
+            set_seed(args.seed, device_specific=True)  # augmentation and dropout differ between processes
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or "loss" not in logs:
@@ -205,7 +291,8 @@ class _Progress(TrainerCallback):
         self.logged = state.global_step, now
         self.rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items() if k != "epoch"})
         with open(self.path, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.rows[-1]), lineterminator="\n")
+            names = list(dict.fromkeys(name for row in self.rows for name in row))
+            writer = csv.DictWriter(file, names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -219,5 +306,6 @@ class _Progress(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         self.on_substep_end(args, state, control)
         stop = self.stop_after is not None and state.global_step >= self.stop_after
+        control.should_log |= state.global_step >= state.max_steps
         control.should_training_stop |= stop
         control.should_save |= stop or bool(self.save_steps and state.global_step % self.save_steps == 0)

@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
+from blsp_core.model import losses
 from blsp_core.model.losses import (
     emotion_ce,
+    head_ce,
+    head_kl,
     response_ce,
     response_kl,
     response_positions,
@@ -71,3 +75,39 @@ def test_a_clip_without_a_label_does_not_count():
     logits, labels = torch.randn(3, 5), torch.tensor([-100, 2, 3])
     assert torch.allclose(emotion_ce(logits, labels), cross_entropy(logits[1:], labels[1:]))
     assert emotion_ce(logits, torch.full((3,), -100)) == 0
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_losses_from_states_are_those_of_the_logits(bias, monkeypatch):
+    monkeypatch.setattr(losses, "ROWS", 4)  # three pieces
+    head, targets = nn.Linear(16, 50, bias=bias).requires_grad_(False), torch.arange(10)
+    states, teacher = (torch.randn(10, 16, requires_grad=learns) for learns in (True, False))
+    for found, wanted in [
+        (head_kl(states, teacher, head, 2.0, 7), response_kl(head(states), head(teacher), 2.0, 7)),
+        (head_ce(states, targets, head), response_ce(head(states), targets)),
+    ]:
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-6)
+        gradients = [torch.autograd.grad(3 * loss, states)[0] for loss in (found, wanted)]
+        torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-6)
+
+
+def test_a_head_in_half_precision_does_not_round_the_logits(monkeypatch):
+    """Student and teacher that differ little: rounded logits give a gradient that is wrong by half and more."""
+    monkeypatch.setattr(losses, "COLUMNS", 300)
+    torch.manual_seed(0)
+    head = nn.Linear(64, 1000, bias=False).requires_grad_(False)
+    head.weight.mul_(8)
+    teacher = torch.randn(20, 64).bfloat16()
+    student = (teacher + 0.02 * torch.randn(20, 64)).bfloat16()
+    exact = nn.Linear(64, 1000, bias=False).requires_grad_(False)
+    exact.weight.copy_(head.bfloat16().weight)
+
+    def gradient(loss, rows):
+        rows = rows.detach().requires_grad_()
+        return torch.autograd.grad(loss(rows), rows)[0].float()
+
+    wanted = gradient(lambda rows: response_kl(exact(rows), exact(teacher.float())), student.float())
+    ours = gradient(lambda rows: head_kl(rows, teacher, head), student)
+    rounded = gradient(lambda rows: response_kl(head(rows), head(teacher)), student)
+    off = [float((found - wanted).norm() / wanted.norm()) for found in (ours, rounded)]
+    assert off[0] < 0.01 < 0.1 < off[1]

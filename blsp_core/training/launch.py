@@ -1,0 +1,138 @@
+"""A run of stage 1 or stage 2: in this process on one device; on several, a process for each, by accelerate.
+
+The processes are started by `accelerate launch` with as many as there are GPUs; `BLSP_PROCESSES` is another number, and
+`BLSP_LAUNCH` another command before `-m blsp_core.training.launch`, as for Slurm: "srun accelerate launch
+--num_machines 4 --num_processes 32 --config_file fsdp.yaml". They read the job from a folder, which the machines share.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file, save_file
+
+from blsp_core.data.dataset import SpeechTextDataset, collate
+from blsp_core.data.manifest import Utterance, as_row, of_row, read_jsonl, write_jsonl
+from blsp_core.errors import StudyError
+from blsp_core.inference.batches import precision, ready
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.training import objectives
+from blsp_core.training.callbacks import EmotionWords
+from blsp_core.training.trainer import train
+
+PARTS = {"adapter": "adapter.", "encoder": "encoder.", "lora": "llm.", "head": "emotion_head."}  # of `set_trainable`
+
+
+def devices() -> int:
+    """How many processes train: as many as there are GPUs, unless BLSP_PROCESSES says otherwise."""
+    return int(os.environ.get("BLSP_PROCESSES") or max(1, torch.cuda.device_count()))
+
+
+def fit(
+    model: BlspEmoForConditionalGeneration, data: SpeechTextDataset, objective, *, held_out: Sequence[dict] = (),
+    states: Path | None = None, words: tuple[list[Utterance], Path] | None = None, **options
+) -> dict:  # fmt: skip
+    """`trainer.train` of the model on `data`; returns its cost.
+
+    held_out: rows like those of `data`, for the validation loss. states: where the frozen encoder's states of all clips
+    are kept, made before the first update; None: the encoder runs in every update.
+    words: the utterances and the CSV of `EmotionWords`. options: of `trainer.train`, JSON but for paths.
+    """
+    if devices() == 1:
+        return _fit(model, data, objective, held_out, states, words, **options)
+    folder = Path(options["checkpoints"]).parent / f"{Path(options['checkpoints']).name}-job"
+    flags = {
+        part: any(p.requires_grad for n, p in model.named_parameters() if n.startswith(PARTS[part])) for part in PARTS
+    }
+    for part in (model.cpu(), data.processor):  # the device is left to the processes
+        part.save_pretrained(folder)
+    job = {"trained": flags, "objective": [type(objective).__name__, asdict(objective)], "options": options}
+    job |= {"root": data.root.resolve(), "keep": data.keep, "augment": data.augment, "states": states}
+    if words:
+        job["words"] = words[1]
+        write_jsonl(folder / "words.jsonl", map(as_row, words[0]))
+    for name, rows in {"rows": data.rows, "held_out": held_out}.items():
+        write_jsonl(folder / f"{name}.jsonl", rows)
+    (folder / "job.json").write_text(json.dumps(job, default=str), encoding="utf-8")
+    _run([*_launcher(devices()), "-m", __spec__.name, str(folder)], folder)
+    model.load_state_dict(load_file(folder / "trained.safetensors"), strict=False)
+    ready(model)
+    return json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+
+
+def _fit(model, data, objective, held_out, states, words, **options) -> dict:
+    validation = SpeechTextDataset(held_out, data.processor, data.root, data.keep) if held_out else None
+    if states:
+        with PartialState().main_process_first():  # the others find its files
+            for dataset in filter(None, (data, validation)):
+                dataset.encode_once(model, states)
+    callbacks = [EmotionWords(words[0], data.processor, data.root, words[1])] if words else []
+    options |= {"callbacks": callbacks, "validation": validation, "lengths": data.lengths()}
+    return train(model, data, collate, objective, **options)
+
+
+def _launcher(processes: int) -> list[str]:
+    if os.environ.get("BLSP_LAUNCH"):
+        return shlex.split(os.environ["BLSP_LAUNCH"])
+    if torch.cuda.is_available():
+        how = f"--multi_gpu --num_machines 1 --num_processes {processes} --mixed_precision no --dynamo_backend no"
+        return [sys.executable, "-m", "accelerate.commands.launch", *how.split(), "--main_process_port", "0"]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """Run a command, whose output appears as it is printed. Raises StudyError with the first error of a process."""
+    (folder / "error.txt").unlink(missing_ok=True)
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as child:
+        try:
+            for line in child.stdout:
+                print(line, end="", flush=True)
+        except BaseException:
+            child.terminate()
+            raise
+    if (folder / "error.txt").is_file():
+        raise StudyError((folder / "error.txt").read_text(encoding="utf-8"))
+    if child.returncode:
+        raise StudyError(f"{shlex.join(command)}: ended with status {child.returncode}; its output is above")
+
+
+def main(folder: Path) -> None:
+    """What each process does: the job in `folder`."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    state = PartialState(cpu=not torch.cuda.is_available())
+    dtypes = {"dtype": precision()} | ({"encoder_dtype": torch.float32} if job["trained"]["encoder"] else {})
+    model = BlspEmoForConditionalGeneration.from_pretrained(folder, **dtypes)
+    model.set_trainable(**job["trained"])
+    rows, held_out = (read_jsonl(folder / f"{name}.jsonl") for name in ("rows", "held_out"))
+    processor = BlspEmoProcessor.from_pretrained(folder)
+    data = SpeechTextDataset(rows, processor, Path(job["root"]), job["keep"], job["augment"])
+    words = (
+        ([of_row(row) for row in read_jsonl(folder / "words.jsonl")], Path(job["words"])) if "words" in job else None
+    )
+    objective = getattr(objectives, job["objective"][0])(**job["objective"][1])
+    options = job["options"] | {name: Path(job["options"][name]) for name in ("checkpoints", "log")}
+    cost = _fit(ready(model), data, objective, held_out, job["states"], words, **options)
+    if state.is_main_process:
+        trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(trained, folder / "trained.safetensors")
+        (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except StudyError as error:
+        (Path(sys.argv[1]) / "error.txt").write_text(str(error), encoding="utf-8")
+        sys.exit(1)
