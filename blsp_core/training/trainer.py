@@ -54,8 +54,8 @@ def train(
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1 and "MASTER_ADDR" not in os.environ:
         raise StudyError(
-            f"WORLD_SIZE is {processes}, but the processes cannot find each other (MASTER_ADDR is not set); start them by "
-            "`accelerate launch`, or unset WORLD_SIZE"
+            f"WORLD_SIZE is {processes}, but the processes cannot find each other (MASTER_ADDR is not set); start them "
+            "by `accelerate launch`, or unset WORLD_SIZE"
         )
     batch_size, gradient_accumulation = _share(batch_size, gradient_accumulation, processes)
     saving = {"save_strategy": "steps" if save_steps else "no", "save_steps": save_steps or steps}

@@ -30,6 +30,7 @@ class Regression(nn.Module):
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
 POINTS = [{"x": x, "labels": x.sum(), "ids": f"clip {place}"} for place, x in enumerate(X)]
 LENGTHS = [place % 16 for place in range(64)]
+TIMES = ["samples_per_second", "share_waiting"]  # of the log, differ from run to run
 
 
 def squares(model, batch):
@@ -62,7 +63,7 @@ def test_frozen_weights_stay_and_the_log_has_the_parts_of_the_loss(tmp_path):
 def test_the_log_of_accumulated_batches_is_that_of_one_large_batch(tmp_path):
     for name, how in {"whole": {}, "halves": {"batch_size": 4, "gradient_accumulation": 2}}.items():
         fit(Regression(), tmp_path / name, **{"steps": 3, "shuffle": False, "log_steps": 3, **how})
-    whole, halves = (read(tmp_path / name).drop(columns="samples_per_second") for name in ("whole", "halves"))
+    whole, halves = (read(tmp_path / name).drop(columns=TIMES) for name in ("whole", "halves"))
     pd.testing.assert_frame_equal(whole, halves, rtol=1e-4)
 
 
@@ -70,11 +71,28 @@ def test_the_log_of_accumulated_batches_is_that_of_one_large_batch(tmp_path):
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, how):
     whole, resumed = Regression(), Regression()
     fit(whole, tmp_path / "whole", **how)
-    fit(Regression(), tmp_path / "halves", save_steps=10, stop_after=20, **how)
+    fit(Regression(), tmp_path / "halves", save_steps=10, stop_after=15, **how)
+    (tmp_path / "halves/log.csv").unlink()  # as DVC does before it runs the stage again
     fit(resumed, tmp_path / "halves", save_steps=10, **how)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
-    logs = [read(tmp_path / name).drop(columns="samples_per_second") for name in ("whole", "halves")]
-    assert logs[0].equals(logs[1])
+    logs = [read(tmp_path / name).drop(columns=TIMES) for name in ("whole", "halves")]
+    pd.testing.assert_frame_equal(*logs, rtol=1e-6)
+
+
+def test_the_held_out_loss_is_that_of_one_batch_and_changes_nothing_else(tmp_path):
+    plain, measured, seen = Regression(), Regression(), []
+
+    def objective(model, batch):
+        seen.append(model.training)
+        return squares(model, batch)
+
+    fit(plain, tmp_path / "plain")
+    fit(measured, tmp_path / "measured", objective, validation=POINTS[:11], validations=2)
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), measured.parameters(), strict=True))
+    log = read(tmp_path / "measured")
+    assert log["validation_square"].notna().tolist() == [False, True, False, True] and seen.count(False) == 2 * 2
+    expected = squares(measured, default_collate(POINTS[:11]))["square"].item()
+    assert log["validation_square"].iloc[-1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_checkpoint_that_was_cut_off_is_passed_over_and_one_of_another_model_an_error(tmp_path):
