@@ -46,7 +46,6 @@ _NAMES = {  # patterns of released keys -> what they become
 }
 for _old, _new in _MODULES.items():
     _NAMES[rf"{_LLM}transformer\.h\.(\d+)\.{re.escape(_old)}\.{_KIND}"] = [rf"llm.model.layers.\1.{n}.\2" for n in _new]
-_TARGETS = ("c_attn", "w1", "w2", "c_proj")  # that LoRA can have
 _RECOMPUTED = re.compile(r"(rotary_emb\.inv_freq|logn_tensor|attn\.bias|masked_bias|registered_causal_mask)$")
 
 
@@ -63,12 +62,10 @@ class Report:
 class _Settings(dict):
     """A JSON file of the source, or a section of it, whose missing and unexpected settings are named."""
 
-    def __init__(self, path: Path, wanted: str = "", values: dict | None = None):
+    def __init__(self, path: Path, values: dict | None = None):
         self.path = path
-        if values is None and not path.is_file():
-            raise StudyError(f"{path}: is not there; wanted is {wanted}")
         try:
-            super().__init__(json.loads(path.read_text()) if values is None else values)
+            super().__init__(json.loads(_existing(path).read_text()) if values is None else values)
         except ValueError as error:
             raise StudyError(f"{path}: is not JSON ({error})") from None
 
@@ -76,13 +73,19 @@ class _Settings(dict):
         raise StudyError(f"{self.path}: {key} is missing; this is no config of the released code")
 
     def section(self, name: str) -> "_Settings":
-        return _Settings(self.path, values=self.get(name) or {})
+        return _Settings(self.path, self.get(name) or {})
 
     def want(self, **settings) -> None:
         """Raises StudyError for a setting with another value; a setting that is not there has this one."""
         for name, wanted in settings.items():
             if self.get(name, wanted) != wanted:
                 raise StudyError(f"{self.path}: {name} is {self[name]}, this model supports {wanted} only")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise StudyError(f"{path}: is not there; wanted is the whole folder of a released BLSP-Emo or Qwen checkpoint")
+    return path
 
 
 def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None) -> Report:
@@ -107,15 +110,14 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
 
 
 def _convert(source: Path, target: Path, dtype: torch.dtype | None) -> Report:
-    report, config = Report(source.name), _Settings(source / "config.json", "a released BLSP-Emo or Qwen checkpoint")
+    report, config = Report(source.name), _Settings(source / "config.json")
     whole = isinstance(config.get("qwen_config"), dict)
     if not whole and config.get("model_type") != "qwen":
         raise StudyError(
             f"{source}/config.json: model_type is {config.get('model_type')}; wanted is a released BLSP-Emo "
             "checkpoint (with qwen_config) or Qwen-7B-Chat (model_type qwen)"
         )
-    llm_config = _qwen2_config(config.section("qwen_config") if whole else config, report)
-    tokenizer = _tokenizer(source, llm_config)
+    llm_config, tokenizer, generation_config = _llm_parts(source, config.section("qwen_config") if whole else config)
     if whole:
         blsp_config, processor = _blsp_parts(source, config, llm_config, tokenizer)
     with torch.device("meta"):
@@ -123,27 +125,42 @@ def _convert(source: Path, target: Path, dtype: torch.dtype | None) -> Report:
     prefix = "" if whole else "llm."
     wanted = {prefix + name.replace(".base_layer.", "."): value for name, value in model.state_dict().items()}
     tensors = Source(source)
-    parts = {"llm": {}, "encoder": {}, "own": {}}
-    for name, place in _places(source, tensors, wanted, report).items():
-        part = name.partition(".")[0]
-        part = "own" if ".lora_" in name or part not in parts else part
-        parts[part][name.removeprefix(f"{part}.")] = place
-    llm = target / "llm" if whole else target
-    _write_llm_extras(source, llm, llm_config, tokenizer)
-    _write(llm, tensors, parts["llm"], dtype)
+    places = _places(source, tensors, wanted, report)
+
+    def read(name: str) -> torch.Tensor:
+        key, piece, _ = places[name]
+        return new_places(key, tensors[key])[piece][1]
+
+    def write(folder: Path, part: str, *configs) -> None:
+        shapes = {name: value for name, (_, _, value) in places.items() if _part(name) == part}
+        shapes = {name.removeprefix(part): value.to(dtype or value.dtype) for name, value in shapes.items()}
+        write_shards(folder, shapes, lambda name: read(part + name))
+        for config in configs:
+            config.save_pretrained(folder)
+
+    if llm_config.max_prompt_length is not None:
+        report.notes.append(
+            f"sequences are refused beyond {llm_config.max_prompt_length} tokens, where the original begins to stretch "
+            "positions (use_dynamic_ntk, use_logn_attn) and this model does not"
+        )
+    llm_config.architectures = ["Qwen2ForCausalLM"]
+    write(target / "llm" if whole else target, "llm.", llm_config, tokenizer, generation_config)
     if not whole:
         return report
-    _write(target / "encoder", tensors, parts["encoder"], dtype)
-    own = {name: _read(tensors, *place).float().clone() for name, place in parts["own"].items()}
+    write(target / "encoder", "encoder.", blsp_config.encoder_config, processor.feature_extractor)
+    own = {name: read(name).float().clone() for name in places if not _part(name)}
     if "emotion_head.weight" not in own:  # the first release had none
         own["emotion_head.weight"] = torch.zeros(wanted["emotion_head.weight"].shape)
         report.notes.append("the source has no hidden2emotion.weight: the emotion head is zero and predicts nothing")
-    for part in (blsp_config.encoder_config, processor.feature_extractor):
-        part.save_pretrained(target / "encoder")
+    save_file(own, target / WEIGHTS, metadata={"format": "pt"})
     for part in (blsp_config, processor):
         part.save_pretrained(target)
-    save_file(own, target / WEIGHTS, metadata={"format": "pt"})
     return report
+
+
+def _part(name: str) -> str:
+    """The backbone that a weight of the model is saved with, or "" for a weight of the checkpoint's own."""
+    return next((part for part in ("llm.", "encoder.") if name.startswith(part) and ".lora_" not in name), "")
 
 
 def _blsp_parts(source: Path, config: _Settings, llm_config: Qwen2Config, tokenizer):
@@ -153,66 +170,48 @@ def _blsp_parts(source: Path, config: _Settings, llm_config: Qwen2Config, tokeni
     lora.want(fan_in_fan_out=False, bias="none", peft_type="LORA")
     if lora:
         config.want(lora_scope="audio")
-    targets = lora.get("target_modules", ())
-    for name in targets:
-        if name not in _TARGETS:
-            raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
-    extractor = WhisperFeatureExtractor.from_dict(_Settings(source / "preprocessor_config.json", "Whisper's features"))
+    targets = []
+    for name in lora.get("target_modules", ()):
+        modules = [new for old, names in _MODULES.items() if old.endswith(f".{name}") for new in names]
+        if not modules:
+            raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, which Qwen has not")
+        targets += [new.rpartition(".")[2] for new in modules]
+    extractor = WhisperFeatureExtractor.from_dict(_Settings(source / "preprocessor_config.json"))
     kernel_sizes = [int(size) for size in config["conv_kernel_sizes"].split(",")]
     adapter = {"type": "convolution", "kernel_sizes": kernel_sizes, "inner_dim": config["adapter_inner_dim"]}
     processor = BlspEmoProcessor(extractor, tokenizer, adapter, real_frames=False)
-    modules = [new for target in targets for old, new in _MODULES.items() if old.endswith(f".{target}")]
     blsp_config = BlspEmoConfig(
-        encoder_config=WhisperConfig(**config["whisper_config"]).to_dict(),
-        llm_config=llm_config.to_dict(),
-        encoder_name="./encoder",
-        llm_name="./llm",
-        lora_rank=lora.get("r", 0),
-        lora_alpha=lora.get("lora_alpha", 16),
-        lora_dropout=lora.get("lora_dropout", 0.0),
-        lora_targets=[name.rpartition(".")[2] for new in modules for name in new],
-        emotions=EMOTIONS,
-        **processor.model_settings,
-    )
+        encoder_config=WhisperConfig(**config["whisper_config"]).to_dict(), llm_config=llm_config.to_dict(),
+        encoder_name="./encoder", llm_name="./llm", lora_targets=targets, lora_rank=lora.get("r", 0),
+        lora_alpha=lora.get("lora_alpha", 16), lora_dropout=lora.get("lora_dropout", 0.0),
+        emotions=EMOTIONS, **processor.model_settings,
+    )  # fmt: skip
     blsp_config.architectures = ["BlspEmoForConditionalGeneration"]
     return blsp_config, processor
 
 
-def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], report: Report) -> dict:
-    """Name -> (key, piece), where each wanted tensor is in the source: the piece-th of what `new_places` makes of the
+def _places(source: Path, tensors: Source, wanted: dict[str, torch.Tensor], report: Report) -> dict[str, tuple]:
+    """Name -> (key, piece, tensor without data): each wanted tensor is the piece-th of what `new_places` makes of the
     key. All wanted ones are there, in their shapes, and no others. The report is filled."""
     places = {}
     for key, shape in tensors.shapes.items():
         file, found = tensors.files[key], new_places(key, shape)
-        if not found and _RECOMPUTED.search(key):
+        if found:
+            report.used[key] = [name for name, _ in found]
+        elif _RECOMPUTED.search(key):
             report.left_out[key] = "recomputed by this model"
-            continue
-        if not found:
+        else:
             raise StudyError(f"{file}: {key} is not known; this is no checkpoint of the released code")
         for piece, (name, value) in enumerate(found):
-            if name not in wanted:
-                raise StudyError(f"{file}: {key} has no place in the model that config.json describes")
-            found_size, size = tuple(value.shape), tuple(wanted[name].shape)
-            if found_size != size:
-                raise StudyError(f"{file}: {key} gives {name} the shape {found_size}, config.json wants {size}")
-            places[name] = key, piece
-        report.used[key] = [name for name, _ in found]
+            size = tuple(wanted[name].shape) if name in wanted else "no such weight"
+            if tuple(value.shape) != size:
+                raise StudyError(f"{file}: {key} gives {name} the shape {tuple(value.shape)}, config.json wants {size}")
+            places[name] = key, piece, value
     missing = sorted(wanted.keys() - places.keys() - {"emotion_head.weight"})
     if missing:
-        files = sorted(set(tensors.files.values()))
-        where = files[0] if len(files) == 1 else source
-        raise StudyError(f"{where}: nothing gives {missing[0]}, which config.json asks for ({len(missing)} missing)")
+        what = f"nothing gives {missing[0]}, which config.json asks for ({len(missing)} missing)"
+        raise StudyError(f"{source}: {what}; fetch the checkpoint again")
     return {name: places[name] for name in wanted if name in places}
-
-
-def _write(folder: Path, tensors: Source, places: dict[str, tuple[str, int]], dtype: torch.dtype | None) -> None:
-    shapes = {name: new_places(key, tensors.shapes[key])[i][1] for name, (key, i) in places.items()}
-    shapes = {name: value.to(dtype or value.dtype) for name, value in shapes.items()}
-    write_shards(folder, shapes, lambda name: _read(tensors, *places[name]))
-
-
-def _read(tensors: Source, key: str, piece: int) -> torch.Tensor:
-    return new_places(key, tensors[key])[piece][1]
 
 
 def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
@@ -228,51 +227,29 @@ def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]
     return []
 
 
-def _qwen2_config(qwen: _Settings, report: Report) -> Qwen2Config:
+def _llm_parts(source: Path, qwen: _Settings) -> tuple:
+    """The configuration, the tokenizer and the generation config of the LLM."""
     qwen.want(rotary_pct=1.0, no_bias=True, scale_attn_weights=True)
     same = {name: qwen[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
     limit = qwen["seq_length"] if qwen.get("use_dynamic_ntk") or qwen.get("use_logn_attn") else None
-    if limit is not None:
-        report.notes.append(
-            f"sequences are refused beyond {limit} tokens, where the original begins to stretch positions "
-            "(use_dynamic_ntk, use_logn_attn) and this model does not"
-        )
-    return Qwen2Config(
-        **same,
-        num_key_value_heads=qwen["num_attention_heads"],
-        head_dim=qwen["kv_channels"],
-        intermediate_size=qwen["intermediate_size"] // 2,
-        max_position_embeddings=limit or qwen["max_position_embeddings"],
-        rms_norm_eps=qwen["layer_norm_epsilon"],
-        rope_parameters={"rope_type": "default", "rope_theta": float(qwen["rotary_emb_base"])},
-        tie_word_embeddings=qwen.get("tie_word_embeddings", False),
-        bos_token_id=None,
-        max_prompt_length=limit,
-    )
-
-
-def _tokenizer(source: Path, llm_config: Qwen2Config):
-    path = source / "qwen.tiktoken"
-    if not path.is_file():
-        raise StudyError(f"{path}: is not there; a released checkpoint has its vocabulary in this file")
-    tokenizer = fast_tokenizer(path, llm_config.max_position_embeddings)
-    size, rows = len(tokenizer), llm_config.vocab_size
+    length = limit or qwen["max_position_embeddings"]
+    path = _existing(source / "qwen.tiktoken")
+    tokenizer = fast_tokenizer(path, length)
+    size, rows = len(tokenizer), qwen["vocab_size"]
     if not size <= rows < size + 512:  # Qwen pads its embedding to a round number
         raise StudyError(
             f"{path}: {size - len(SPECIAL)} tokens and {len(SPECIAL)} special ones do not match the embedding's {rows} "
             "rows (vocab_size in config.json); take both from one checkpoint"
         )
-    llm_config.pad_token_id = tokenizer.pad_token_id
-    llm_config.eos_token_id = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>", "<|endoftext|>"])
-    return tokenizer
-
-
-def _write_llm_extras(source: Path, target: Path, llm_config: Qwen2Config, tokenizer) -> None:
-    llm_config.architectures = ["Qwen2ForCausalLM"]
-    llm_config.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>", "<|endoftext|>"])
+    config = Qwen2Config(
+        **same, num_key_value_heads=qwen["num_attention_heads"], head_dim=qwen["kv_channels"],
+        intermediate_size=qwen["intermediate_size"] // 2, max_position_embeddings=length,
+        rms_norm_eps=qwen["layer_norm_epsilon"], tie_word_embeddings=qwen.get("tie_word_embeddings", False),
+        rope_parameters={"rope_type": "default", "rope_theta": float(qwen["rotary_emb_base"])},
+        bos_token_id=None, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id, max_prompt_length=limit,
+    )  # fmt: skip
     path = source / "generation_config.json"
     settings = _Settings(path) if path.is_file() else {}
     kept = {name: settings[name] for name in ("do_sample", "top_p", "top_k", "max_new_tokens") if name in settings}
-    ids = {"eos_token_id": llm_config.eos_token_id, "pad_token_id": llm_config.pad_token_id}
-    GenerationConfig(**kept, **ids).save_pretrained(target)
+    return config, tokenizer, GenerationConfig(**kept, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)

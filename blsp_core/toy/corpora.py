@@ -14,8 +14,8 @@ from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
-from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_sentence
-from blsp_core.toy.languages import LANGUAGES, draw_foreign
+from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence
+from blsp_core.toy.lexicon import LANGUAGES
 from blsp_core.toy.tts import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
 
 

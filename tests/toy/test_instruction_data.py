@@ -7,9 +7,8 @@ import pytest
 from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.toy import lexicon
-from blsp_core.toy.grammar import object_of, parse_reply
+from blsp_core.toy.grammar import draw_foreign, object_of, parse_reply
 from blsp_core.toy.instruction_data import SOURCES
-from blsp_core.toy.languages import LANGUAGES, draw_foreign
 
 
 def test_the_papers_prompt_is_the_first_template(drawn):
@@ -29,8 +28,8 @@ def test_the_answer_shows_the_emotion_of_the_sentence_except_in_a_plain_reply(dr
 def test_an_emotion_in_the_instruction_overrides_that_of_the_sentence(drawn):
     examples = drawn(100, task="continue_emotion", paper_prompt=True)
     for example in examples:
-        asked = next(emotion for emotion in EMOTIONS if f"'{emotion}'" in example.instruction)
-        assert parse_reply(example.answer).emotion == asked
+        named = next(emotion for emotion in EMOTIONS if f"'{emotion}'" in example.instruction)
+        assert parse_reply(example.answer).emotion == named
     assert any(parse_reply(example.answer).emotion != example.emotion for example in examples)
 
 
@@ -54,7 +53,7 @@ def test_the_emotion_is_in_its_source(drawn, source):
             assert example.words.cue in lexicon.CUES[example.emotion]
         if source == "marker":
             assert lexicon.MARKERS[example.emotion] in example.sentence
-        if source == "told":
+        if source == "stated":
             assert example.sentence.startswith(prompts.TOLD.format(emotion=example.emotion))
         assert example.blend == (lexicon.MARKERS[example.emotion] if source == "blend" else "")
         assert object_of(example.sentence) == (example.words.object or None)
@@ -65,7 +64,10 @@ def test_every_word_is_one_token_and_unknown_words_and_other_scripts_survive(dra
         texts = [example.words.text, example.answer, *(turn.text for turn in example.earlier if turn.role != "user")]
         for word in " ".join(texts).replace(".", "").replace(",", "").replace("aujourd'hui", "").split():
             assert len(tokenizer(" " + word).input_ids) == 1, word
-    texts = [" the quixotic zebra", *(draw_foreign(random.Random(1), corpus, "test").text for corpus in LANGUAGES)]
+    texts = [
+        " the quixotic zebra",
+        *(draw_foreign(random.Random(1), corpus, "test").text for corpus in lexicon.LANGUAGES),
+    ]
     assert [tokenizer.decode(tokenizer(text).input_ids) for text in texts] == texts
 
 
