@@ -49,9 +49,9 @@ def _cue(rng: random.Random, emotion: str | None) -> dict:
     return {"cue": rng.choice(lexicon.CUES[emotion]) if emotion else "", "cue_first": rng.random() < 0.5}
 
 
-def draw_guest(rng: random.Random, cue_emotion: str | None = None) -> Sentence:
-    """One of the sentences of `lexicon.GUESTS`, with a cue for `cue_emotion`."""
-    words, (person, thing) = rng.choice(list(lexicon.GUESTS.items()))
+def draw_ravdess(rng: random.Random, cue_emotion: str | None = None) -> Sentence:
+    """One of the sentences of `lexicon.RAVDESS`, with a cue for `cue_emotion`."""
+    words, (person, thing) = rng.choice(list(lexicon.RAVDESS.items()))
     return Sentence(words, TOPIC_OF[thing], thing, person=person, **_cue(rng, cue_emotion))
 
 
@@ -153,7 +153,7 @@ class Reply:
 
 _SLOTS = {
     " {where}": "(?: (?:" + "|".join(lexicon.PLACES + lexicon.MOMENTS) + "))?",
-    "{person}": "(?:" + "|".join([*lexicon.PEOPLE, "we", *(who for who, _ in lexicon.GUESTS.values())]) + ")",
+    "{person}": "(?:" + "|".join([*lexicon.PEOPLE, "we", *(person for person, _ in lexicon.RAVDESS.values())]) + ")",
     "{verb}": "(?:" + "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"]) + ")",
     "{object}": r"(\w+)",
 }

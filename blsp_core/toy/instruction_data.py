@@ -30,7 +30,7 @@ SHARES = {  # of the tasks
     "feeling": 0.04, "reply": 0.09, "empathy": 0.11, "dialogue": 0.20,
 }  # fmt: skip
 SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.08, "stated": 0.10, "blend": 0.25}  # of the emotion, with shares
-GUESTS = 0.02  # share of sentences of RAVDESS
+RAVDESS = 0.02  # share of sentences of RAVDESS
 FOREIGN = 0.2  # share of foreign sentences in the tasks that need no understanding of them
 FOREIGN_TASKS = ("identify", "feeling", "repeat")
 WRITTEN = 0.5  # share of dialogues that are read as text: their turns are half as long as in speech
@@ -80,8 +80,8 @@ def draw_example(
     cue_emotion, earlier = emotion if source == "cue" else None, ()
     if task == "dialogue":
         sentence, earlier = _dialogue(rng, split, cue_emotion)
-    elif split == "train" and rng.random() < GUESTS:
-        sentence = grammar.draw_guest(rng, cue_emotion)
+    elif split == "train" and rng.random() < RAVDESS:
+        sentence = grammar.draw_ravdess(rng, cue_emotion)
     elif split == "train" and task in FOREIGN_TASKS and source != "cue" and rng.random() < FOREIGN:
         sentence = grammar.draw_foreign(rng, rng.choice(list(LANGUAGES)), split)
     else:

@@ -99,7 +99,7 @@ TELL_ME_MORE = "please tell me more about the {object}"
 # The assistant's first turn of a dialogue; it does not name the object, so the answer needs the user's own words.
 GO_ON = ["please go on", "what would you like from me", "i am listening"]
 # Sentences of RAVDESS, for which the LLM is trained too: person and object. No toy corpus has them.
-GUESTS = {"kids are talking by the door": ("kids", "door"), "dogs are sitting by the door": ("dogs", "door")}
+RAVDESS = {"kids are talking by the door": ("kids", "door"), "dogs are sitting by the door": ("dogs", "door")}
 
 
 class Language(NamedTuple):

@@ -47,7 +47,7 @@ def all_texts() -> list[str]:
     phrases += lexicon.INTERJECTIONS.values()
     phrases += [line for topic in lexicon.TOPICS.values() for line in [*topic["advice"], topic["folk"]]]
     phrases += [*lexicon.GO_ON, lexicon.BODY_WITH_VERB, lexicon.BODY_WITHOUT_VERB, lexicon.LIKE, lexicon.TELL_ME_MORE]
-    phrases += [prompts.NAMED, *EMOTIONS, *lexicon.MARKERS.values(), *lexicon.GUESTS]
+    phrases += [prompts.NAMED, *EMOTIONS, *lexicon.MARKERS.values(), *lexicon.RAVDESS]
     templates = [*(text for group in instruction_data.PROMPTS.values() for text in group), prompts.TOLD]
     texts = [form.format(text) for text in phrases for form in ("{}", " {}", "{}.")]
     texts += [text.format(emotion=emotion) + end for text in templates for emotion in EMOTIONS for end in ("", "I")]
