@@ -1,9 +1,9 @@
 """Instruction data for the toy LLM: the toy language under the study's own instructions, as chats.
 
-A pretrained LLM knows how emotion shows in writing; the toy LLM learns it here. The emotion of a sentence is stated by
-a cue, marked by emojis between the words, stated in brackets, blended (the emoji's embedding is added to those of the
-words, as speech embeddings will carry words and emotion together) or absent, which means neutral. All instructions
-share these sources, so that speech aligned under one instruction is understood under the others.
+A pretrained LLM knows how emotion shows in writing; the toy LLM learns it here. The source of a sentence's emotion is
+a cue, emojis between the words, a statement in brackets, a blend (the emoji's embedding is added to those of the words,
+as speech embeddings will carry words and emotion together) or none, which means neutral. All instructions share these
+sources, so that speech aligned under one instruction is understood under the others.
 """
 
 import random
