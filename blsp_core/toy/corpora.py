@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from blsp_core.data.audio import SAMPLE_RATE, write_corpus
@@ -13,8 +14,8 @@ from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
-from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_sentence
-from blsp_core.toy.languages import LANGUAGES, draw_foreign
+from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence
+from blsp_core.toy.lexicon import LANGUAGES
 from blsp_core.toy.tts import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
 
 
@@ -38,11 +39,15 @@ class Line:
         return [*(turn for turn in self.earlier if isinstance(turn, Line)), self]
 
 
+def _cue(rng: random.Random) -> str | None:
+    return rng.choice(EMOTIONS) if rng.random() < 0.4 else None
+
+
 def _asr(rng: random.Random, split: str, size: int) -> list[Line]:
     lines = []
     for _ in range(size):
-        cue = rng.choice(EMOTIONS) if rng.random() < 0.4 else None
-        sentence = draw_sentence(rng, split, request=rng.random() < 0.4, cue_emotion=cue)
+        cue, request = _cue(rng), rng.random() < 0.4
+        sentence = draw_sentence(rng, split, request, cue)
         lines.append(Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])))
     return lines
 
@@ -50,8 +55,7 @@ def _asr(rng: random.Random, split: str, size: int) -> list[Line]:
 def _broad(rng: random.Random, split: str, size: int) -> list[Line]:
     lines = _asr(rng, split, size)
     for place in range(0, size, 10):
-        cue = rng.choice(EMOTIONS) if rng.random() < 0.4 else None
-        lines[place] = replace(lines[place], sentence=draw_follow_up(rng, split, cue))
+        lines[place] = replace(lines[place], sentence=draw_follow_up(rng, split, _cue(rng)))
     for place in range(5, size, 7):
         corpus = rng.choice(list(LANGUAGES))
         speaker = lines[place].speaker.speaking(LANGUAGES[corpus].code)
@@ -62,8 +66,7 @@ def _broad(rng: random.Random, split: str, size: int) -> list[Line]:
 def _labelled(rng, split: str, size: int, emotions: Sequence[str], cued: float, requests: float = 0) -> list[Line]:
     """The emotions in turn; cues and requests in these shares."""
     lines = []
-    for i in range(size):
-        emotion = emotions[i % len(emotions)]
+    for _, emotion in zip(range(size), cycle(emotions), strict=False):
         cue, request = emotion if rng.random() < cued else None, rng.random() < requests
         lines.append(Line(draw_sentence(rng, split, request, cue), emotion, rng.choice(SPEAKERS[split])))
     return lines
@@ -75,11 +78,9 @@ def _talk(rng: random.Random, split: str, size: int) -> list[Line]:
 
 
 def _requests(rng: random.Random, split: str, size: int, emotions: Sequence[str]) -> list[Line]:
-    lines = []
-    for _ in range(size // len(emotions)):
-        sentence, speaker = draw_sentence(rng, split, request=True), rng.choice(SPEAKERS[split])
-        lines += [Line(sentence, emotion, speaker) for emotion in emotions]
-    return lines
+    count = size // len(emotions)
+    drawn = [(draw_sentence(rng, split, request=True), rng.choice(SPEAKERS[split])) for _ in range(count)]
+    return [Line(sentence, emotion, speaker) for sentence, speaker in drawn for emotion in emotions]
 
 
 def _dialogues(rng: random.Random, split: str, size: int) -> list[Line]:
@@ -97,10 +98,11 @@ def _control(rng: random.Random, split: str, size: int) -> list[Line]:
 
 
 def _foreign(rng: random.Random, split: str, size: int, corpus: str) -> list[Line]:
-    code, emotions = LANGUAGES[corpus].code, LANGUAGES[corpus].emotions
-    speakers = [speaker.speaking(code) for speaker in SPEAKERS[split]]
-    drawn = [(draw_foreign(rng, corpus, split), rng.choice(speakers)) for _ in range(size)]
-    return [Line(sentence, emotions[i % len(emotions)], speaker) for i, (sentence, speaker) in enumerate(drawn)]
+    language, lines = LANGUAGES[corpus], []
+    for _, emotion in zip(range(size), cycle(language.emotions), strict=False):
+        sentence, speaker = draw_foreign(rng, corpus, split), rng.choice(SPEAKERS[split])
+        lines.append(Line(sentence, emotion, speaker.speaking(language.code)))
+    return lines
 
 
 ROLES: dict[str, Callable[[random.Random, str, int], list[Line]]] = {
@@ -130,16 +132,12 @@ def plan(role: str, split: str, size: int, seed: int) -> list[Line]:
 _BATCH = 50  # lines between two restarts of eSpeak NG
 
 
-def synthesise(lines: list[Line], seed: int, workers: int | None = None) -> list[Spoken]:
-    """Every line as speech, in order: a function of lines and seed alone, whatever the number of `workers`.
-
-    workers: processes; by default one a core, at most OMP_NUM_THREADS.
-    """
+def synthesise(lines: list[Line], seed: int) -> list[Spoken]:
+    """Every line as speech, in order, whatever the number of processes: one a core, at most OMP_NUM_THREADS."""
     cores = os.cpu_count() or 1
-    workers = workers or min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))
     tasks = [(line, f"{seed} {number}") for number, line in enumerate(lines)]
     batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))) as pool:
         done = progress(pool.map(_speak, batches), f"synthesis, {_BATCH} utterances a step", len(batches))
         return [spoken for batch in done for spoken in batch]
 
@@ -151,7 +149,7 @@ def _speak(tasks: list[tuple[Line, str]]) -> list[Spoken]:
     return [speak(line.text, line.speaker, line.emotion, random.Random(seed)) for line, seed in tasks]
 
 
-def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: str | None = None) -> list[Utterance]:
+def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: str = "") -> list[Utterance]:
     """Plan, speak and write one corpus below `root`: corpora/<name>.flac and manifests/<name>.jsonl.
 
     name: by default <role>.<split>.
@@ -159,7 +157,7 @@ def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: 
     name, lines = name or f"{role}.{split}", plan(role, split, size, seed)
     turns = [turn for line in lines for turn in line.spoken]
     sounds = [spoken.sound for spoken in synthesise(turns, seed)]
-    slices = write_corpus(Path(root) / "corpora" / f"{name}.flac", sounds)
+    slices = write_corpus(Path(root) / f"corpora/{name}.flac", sounds)
     written = []
     for turn, sound, piece in zip(turns, sounds, slices, strict=True):
         fields = {"audio": f"corpora/{piece}", "text": turn.text, "emotion": turn.label or turn.emotion}
@@ -169,10 +167,10 @@ def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: 
         history = [Turn("user", **next(spoken)) if isinstance(t, Line) else Turn("assistant", t) for t in line.earlier]
         fields = {"id": f"{role}-{split}-{number:05d}", "corpus": role, "split": split, "history": tuple(history)}
         rows.append(Utterance(**next(spoken), speaker=line.speaker.name, language=line.speaker.language, **fields))
-    write_manifest(Path(root) / "manifests" / f"{name}.jsonl", rows)
+    write_manifest(Path(root) / f"manifests/{name}.jsonl", rows)
     return rows
 
 
 def build_showcase(seed: int, root: Path) -> list[Utterance]:
     """One test request in five emotions by one speaker: corpora/showcase.flac and manifests/showcase.jsonl."""
-    return build_corpus("showcase", "test", len(EMOTIONS), seed, root, name="showcase")
+    return build_corpus("showcase", "test", len(EMOTIONS), seed, root, "showcase")

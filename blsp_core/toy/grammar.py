@@ -6,10 +6,12 @@ emotion. `parse_reply` recovers both, which makes the grammar the judge of the m
 turn names the object, and the emotion to answer is that of the last turn.
 """
 
+import itertools
 import random
 import re
 import zlib
 from dataclasses import dataclass, replace
+from functools import cache
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.prompts import NAMED
@@ -19,7 +21,7 @@ from blsp_core.toy.lexicon import INTERJECTIONS, TOPIC_OF, TOPICS
 
 @dataclass(frozen=True)
 class Sentence:
-    """What is said. `words` is without the cue, `text` with it. Parts that the sentence does not have are empty."""
+    """An utterance. `words` is without the cue, `text` with it. Parts that the sentence does not have are empty."""
 
     words: str
     topic: str = ""
@@ -47,9 +49,9 @@ def _cue(rng: random.Random, emotion: str | None) -> dict:
     return {"cue": rng.choice(lexicon.CUES[emotion]) if emotion else "", "cue_first": rng.random() < 0.5}
 
 
-def draw_guest(rng: random.Random, cue_emotion: str | None = None) -> Sentence:
-    """One of the sentences of `lexicon.GUESTS`, with a cue for `cue_emotion`."""
-    words, (person, thing) = rng.choice(list(lexicon.GUESTS.items()))
+def draw_ravdess(rng: random.Random, cue_emotion: str | None = None) -> Sentence:
+    """One of the sentences of `lexicon.RAVDESS`, with a cue for `cue_emotion`."""
+    words, (person, thing) = rng.choice(list(lexicon.RAVDESS.items()))
     return Sentence(words, TOPIC_OF[thing], thing, person=person, **_cue(rng, cue_emotion))
 
 
@@ -61,11 +63,11 @@ def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_emo
         options = {"object": TOPICS[topic]["objects"], "verb": TOPICS[topic]["verbs"], "person": lexicon.PEOPLE}
         options |= {"place": lexicon.PLACES, "moment": lexicon.MOMENTS}
         drawn = {slot: rng.choice(words) for slot, words in options.items()}
-        used = {slot: word if f"{{{slot}}}" in shape else "" for slot, word in drawn.items()}
-        sentence = Sentence(
-            shape.format(**drawn), topic, drawn["object"], request, person="we" if request else drawn["person"],
-            verb=used["verb"], where=used["place"] or used["moment"], **_cue(rng, cue_emotion),
-        )  # fmt: skip
+        used = {slot: drawn[slot] for slot in drawn if f"{{{slot}}}" in shape}
+        parts = {"person": "we" if request else drawn["person"], "verb": used.get("verb", "")}
+        parts["where"] = used.get("place") or used.get("moment", "")
+        words = shape.format(**drawn)
+        sentence = Sentence(words, topic, drawn["object"], request, **parts, **_cue(rng, cue_emotion))
         if sentence.split == split:
             return sentence
 
@@ -80,14 +82,25 @@ def draw_follow_up(rng: random.Random, split: str, cue_emotion: str | None = Non
             return sentence
 
 
+def draw_foreign(rng: random.Random, corpus: str, split: str) -> Sentence:
+    """A random sentence of the split in the language of the corpus, a key of `lexicon.LANGUAGES`; it may recur."""
+    return rng.choice(_foreign(corpus, split))
+
+
+@cache
+def _foreign(corpus: str, split: str) -> list[Sentence]:
+    """All sentences of the split: subject, verb and object, with the place or time last or first."""
+    choices = itertools.product(*lexicon.LANGUAGES[corpus].parts)
+    orders = (order for *words, where in choices for order in ((*words, where), (where, *words)))
+    return [sentence for order in orders if (sentence := Sentence(" ".join(order))).split == split]
+
+
 def draw_dialogue(
     rng: random.Random, split: str, emotion: str, cue_emotion: str | None = None, last_cue_emotion: str | None = None
 ) -> tuple[Sentence, str, Sentence]:
     """A random dialogue of the split: the user names an object, the assistant replies, the user asks about the object
-    without naming it. The last sentence has the topic and object of the first.
-
-    `emotion` is that of the first turn, which the assistant acknowledges. `cue_emotion` puts a cue into the first turn,
-    `last_cue_emotion` into the last. `empathetic_reply` to the last is the right end.
+    without naming it; `empathetic_reply` to that is the right end. The last sentence has the topic and object of the
+    first. The assistant acknowledges `emotion`, that of the first turn. The cues are for the first and the last turn.
     """
     first = draw_sentence(rng, split, request=rng.random() < 0.5, cue_emotion=cue_emotion)
     last = replace(draw_follow_up(rng, split, last_cue_emotion), topic=first.topic, object=first.object)
@@ -104,7 +117,7 @@ def _like(topic: str) -> str:
 
 
 def continuation(rng: random.Random, sentence: Sentence, emotion: str) -> str:
-    """A continuation in an emotion: an opening that shows it, then a body that repeats all parts of the sentence."""
+    """An opening that shows the emotion, then a body that repeats all parts of the sentence."""
     body = (lexicon.BODY_WITH_VERB if sentence.verb else lexicon.BODY_WITHOUT_VERB).format(**vars(sentence)).strip()
     return f"{_opening(rng, lexicon.OPENINGS_CONTINUATION, emotion)} {_like(sentence.topic)} {body}."
 
@@ -139,8 +152,8 @@ class Reply:
 
 
 _SLOTS = {
-    "{where}": "(?: (?:" + "|".join(lexicon.PLACES + lexicon.MOMENTS) + "))?",
-    "{person}": "(?:" + "|".join([*lexicon.PEOPLE, "we", *(who for who, _ in lexicon.GUESTS.values())]) + ")",
+    " {where}": "(?: (?:" + "|".join(lexicon.PLACES + lexicon.MOMENTS) + "))?",
+    "{person}": "(?:" + "|".join([*lexicon.PEOPLE, "we", *(person for person, _ in lexicon.RAVDESS.values())]) + ")",
     "{verb}": "(?:" + "|".join(verb for entry in TOPICS.values() for verb in entry["verbs"]) + ")",
     "{object}": r"(\w+)",
 }
@@ -148,7 +161,7 @@ _SLOTS = {
 
 def _pattern(template: str) -> re.Pattern:
     for slot, words in _SLOTS.items():
-        template = template.replace(" {where}" if slot == "{where}" else slot, words)
+        template = template.replace(slot, words)
     return re.compile(template)
 
 

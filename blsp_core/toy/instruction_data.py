@@ -1,9 +1,9 @@
 """Instruction data for the toy LLM: the toy language under the study's own instructions, as chats.
 
-A pretrained LLM knows how emotion shows in writing; the toy LLM learns it here. The emotion of a sentence is stated by
-a cue, marked by emojis between the words, told in brackets, blended (the emoji's embedding is added to those of the
-words, as speech embeddings will carry words and emotion together) or absent, which means neutral. All instructions
-share these sources, so that speech aligned under one instruction is understood under the others.
+A pretrained LLM knows how emotion shows in writing; the toy LLM learns it here. The source of a sentence's emotion is
+a cue, emojis between the words, a statement in brackets, a blend (the emoji's embedding is added to those of the words,
+as speech embeddings will carry words and emotion together) or none, which means neutral. All instructions share these
+sources, so that speech aligned under one instruction is understood under the others.
 """
 
 import random
@@ -13,8 +13,7 @@ from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.inference.llm import chat
 from blsp_core.toy import grammar
-from blsp_core.toy.languages import LANGUAGES, draw_foreign
-from blsp_core.toy.lexicon import INTERJECTIONS, MARKERS
+from blsp_core.toy.lexicon import INTERJECTIONS, LANGUAGES, MARKERS
 
 # Prompt templates of each task. The first is the paper's; more than one, so that a task is not a single string.
 PROMPTS = {
@@ -30,12 +29,11 @@ SHARES = {  # of the tasks
     "continue": 0.13, "continue_emotion": 0.10, "continue_conveyed": 0.12, "identify": 0.09, "repeat": 0.12,
     "feeling": 0.04, "reply": 0.09, "empathy": 0.11, "dialogue": 0.20,
 }  # fmt: skip
-SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.08, "told": 0.10, "blend": 0.25}  # of the emotion, with shares
-GUESTS = 0.02  # share of sentences of RAVDESS
+SOURCES = {"none": 0.30, "cue": 0.27, "marker": 0.08, "stated": 0.10, "blend": 0.25}  # of the emotion, with shares
+RAVDESS = 0.02  # share of sentences of RAVDESS
 FOREIGN = 0.2  # share of foreign sentences in the tasks that need no understanding of them
 FOREIGN_TASKS = ("identify", "feeling", "repeat")
 WRITTEN = 0.5  # share of dialogues that are read as text: their turns are half as long as in speech
-_REQUESTS = {"reply": 0.85, "empathy": 0.85}  # share of requests; 0.3 in other tasks
 _SYSTEMS = {"reply": prompts.SYSTEM, "empathy": prompts.SYSTEM_EMPATHY, "dialogue": prompts.SYSTEM_EMPATHY}
 
 
@@ -82,18 +80,19 @@ def draw_example(
     cue_emotion, earlier = emotion if source == "cue" else None, ()
     if task == "dialogue":
         sentence, earlier = _dialogue(rng, split, cue_emotion)
-    elif split == "train" and rng.random() < GUESTS:
-        sentence = grammar.draw_guest(rng, cue_emotion)
+    elif split == "train" and rng.random() < RAVDESS:
+        sentence = grammar.draw_ravdess(rng, cue_emotion)
     elif split == "train" and task in FOREIGN_TASKS and source != "cue" and rng.random() < FOREIGN:
-        sentence = draw_foreign(rng, rng.choice(list(LANGUAGES)), split)
+        sentence = grammar.draw_foreign(rng, rng.choice(list(LANGUAGES)), split)
     else:
-        sentence = grammar.draw_sentence(rng, split, rng.random() < _REQUESTS.get(task, 0.3), cue_emotion)
+        request = rng.random() < (0.85 if task in ("reply", "empathy") else 0.3)
+        sentence = grammar.draw_sentence(rng, split, request, cue_emotion)
     text, blend = _with_emotion(rng, sentence.text, source, emotion)
     system = _SYSTEMS.get(task) or rng.choice([prompts.SYSTEM, prompts.SYSTEM_EMPATHY])
-    asked = rng.choice(EMOTIONS) if rng.random() < 0.5 else emotion
-    instruction = rng.choice(PROMPTS[task][:1] if paper_prompt else PROMPTS[task]).format(emotion=asked)
-    answer = _answer(rng, task, sentence, asked if task == "continue_emotion" else emotion)
-    written = (task == "dialogue" and rng.random() < WRITTEN) or source == "told"
+    named = rng.choice(EMOTIONS) if rng.random() < 0.5 else emotion
+    instruction = rng.choice(PROMPTS[task][:1] if paper_prompt else PROMPTS[task]).format(emotion=named)
+    answer = _answer(rng, task, sentence, named if task == "continue_emotion" else emotion)
+    written = (task == "dialogue" and rng.random() < WRITTEN) or source == "stated"
     return Example(task, system, instruction, text, answer, emotion, sentence, blend, earlier, written)
 
 
@@ -118,7 +117,7 @@ def _with_emotion(rng: random.Random, text: str, source: str, emotion: str) -> t
         for _ in range(rng.randint(1, 3)):
             words.insert(rng.randint(0, len(words)), MARKERS[emotion])
         return " ".join(words), ""
-    if source == "told":
+    if source == "stated":
         return prompts.TOLD.format(emotion=emotion) + text, ""
     return text, MARKERS[emotion] if source == "blend" else ""
 

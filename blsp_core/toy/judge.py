@@ -14,9 +14,9 @@ class ToyJudge:
 
     name = "toy"
 
-    def mark(self, asked: list, replies: list[str]) -> list[dict]:
-        """The marks of each reply. asked: objects with `turns`, (role, words) each, and `emotion`."""
-        return [self._mark(one.turns, one.emotion, reply) for one, reply in zip(asked, replies, strict=True)]
+    def mark(self, prompts: list, replies: list[str]) -> list[dict]:
+        """The marks of each reply. prompts: objects with `turns`, (role, words) each, and `emotion`."""
+        return [self._mark(one.turns, one.emotion, reply) for one, reply in zip(prompts, replies, strict=True)]
 
     def prefer(self, first: list[dict], second: list[dict]) -> list[str]:
         """win, tie or loss of the first row of each pair, by their marks."""
@@ -33,5 +33,5 @@ class ToyJudge:
             "object": reply.object,
             "emotion": reply.emotion,
             "quality": int(well_formed and right_object),
-            "empathy": int(well_formed and reply.emotion is not None and reply.emotion == emotion),
+            "empathy": int(well_formed and reply.emotion == emotion),
         }

@@ -1,5 +1,7 @@
 """The vocabulary of the toy language: topics, people, places, cues, and the phrases of continuations and replies."""
 
+from typing import NamedTuple
+
 # topic -> (its people, objects, verbs, advice); every line of advice fits every object of the topic.
 _TOPICS = {
     "travel": ("travelers", "train hotel passport suitcase ticket", "reserve|find|pay for",
@@ -97,4 +99,44 @@ TELL_ME_MORE = "please tell me more about the {object}"
 # The assistant's first turn of a dialogue; it does not name the object, so the answer needs the user's own words.
 GO_ON = ["please go on", "what would you like from me", "i am listening"]
 # Sentences of RAVDESS, for which the LLM is trained too: person and object. No toy corpus has them.
-GUESTS = {"kids are talking by the door": ("kids", "door"), "dogs are sitting by the door": ("dogs", "door")}
+RAVDESS = {"kids are talking by the door": ("kids", "door"), "dogs are sitting by the door": ("dogs", "door")}
+
+
+class Language(NamedTuple):
+    """A language that the toy LLM and Whisper are trained on and the study's training data do not have."""
+
+    code: str  # ISO 639-1, also eSpeak NG's voice
+    emotions: list[str]  # in the proportions in which they are listed
+    parts: list[list[str]]  # people, verbs, objects, places and times; no word carries an emotion
+
+
+def _language(code: str, emotions: str, *parts: str) -> Language:
+    return Language(code, emotions.split(), [part.split(", ") for part in parts])
+
+
+LANGUAGES = {
+    # in the role of AESDD: three emotions in equal shares
+    "greek": _language(
+        "el", "happy sad angry",
+        "ο αδελφός μου, η αδελφή μου, ο γείτονάς μας, η δασκάλα, ο θείος μου, η μητέρα μου, ο φίλος μου, η γιατρός",
+        "βλέπει, ψάχνει, δείχνει, αγοράζει, φέρνει, κρατάει",
+        "το βιβλίο, τη βαλίτσα, το ποδήλατο, τη λάμπα, το εισιτήριο, την κιθάρα, το τραπέζι, τον χάρτη",
+        "σήμερα, το πρωί, το βράδυ, στο σπίτι, στο χωριό, κοντά στον σταθμό, στο γραφείο",
+    ),
+    # in the role of CaFE: one neutral to two of each other emotion
+    "french": _language(
+        "fr", "neutral happy sad angry surprise happy sad angry surprise",
+        "mon frère, ma sœur, notre voisin, la directrice, le professeur, ma cousine, mon oncle, le facteur",
+        "regarde, cherche, montre, achète, apporte, garde",
+        "le livre, la valise, le vélo, la lampe, le billet, la guitare, la table, le tapis",
+        "ce matin, ce soir, aujourd'hui, à la maison, au village, près de la gare, au bureau",
+    ),
+    # in the role of RESD: four emotions in nearly equal shares
+    "russian": _language(
+        "ru", "neutral happy sad angry",
+        "мой брат, моя сестра, наш сосед, учительница, мой дядя, моя мама, мой друг, директор",
+        "видит, ищет, показывает, покупает, приносит, рисует",
+        "книгу, чемодан, велосипед, лампу, билет, гитару, стол, карту",
+        "сегодня, утром, вечером, дома, в деревне, у вокзала, в офисе",
+    ),
+}  # fmt: skip

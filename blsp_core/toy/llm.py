@@ -1,11 +1,13 @@
 """The toy LLM: a small Qwen2, trained from scratch on instruction data of the toy language."""
 
 import random
+from functools import cache
 
 import torch
 from torch.utils.data import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
+from blsp_core.data.dataset import pad
 from blsp_core.toy.instruction_data import Example, Turn, draw_example
 from blsp_core.toy.lexicon import MARKERS
 from blsp_core.toy.tokenizer import TURN_END, TURN_START
@@ -23,12 +25,12 @@ def build_llm(tokenizer: Qwen2Tokenizer, width: int, layers: int, heads: int, ff
     return Qwen2ForCausalLM(config)
 
 
-# What a row has for every token, and its value at padding. Embeddings are scaled by `strength`; two markers are added.
+# What a row has for every token, and its default: at padding, and where text stays text. Embeddings are multiplied by
+# `strength`; two markers are added to them.
 FILL = {
     "input_ids": 0, "labels": -100, "noise": 0.0, "strength": 1.0,
     "marker_strength": 0.0, "marker": 0, "second_strength": 0.0, "second": 0,
 }  # fmt: skip
-_NO_MARKERS = (0.0, 0, 0.0, 0)
 _POOL = 16  # batches that are drawn together, so that rows of similar length share one
 _CLEAN = 0.15  # share of the rows, the first ones, without noise
 _LENGTHENED = 0.7  # share of the other rows in which words last over several positions, as in speech
@@ -47,9 +49,9 @@ class InstructionData(Dataset):
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int):
-        self.tokenizer, self.size, self.batch_size = tokenizer, batches * batch_size, batch_size
-        self.noise, self.seed = noise, seed
-        self.known: dict[str, list[int]] = {}
+        self.size, self.batch_size, self.noise, self.seed = batches * batch_size, batch_size, noise, seed
+        self.end = tokenizer.eos_token_id
+        self.ids = cache(lambda text: tokenizer(text, add_special_tokens=False).input_ids)
         self.pool: tuple[int, list[dict]] = (-1, [])
 
     def __len__(self) -> int:
@@ -85,43 +87,38 @@ class InstructionData(Dataset):
         blank = " " if example.instruction else ""
         tokens += self._spoken(Turn("user", blank + example.sentence, example.blend), rng, noise, lengthened)
         tokens += self._written(f"{TURN_END}\n{TURN_START}assistant\n")
-        answer = [*self._words(example.answer), self.tokenizer.eos_token_id]
-        tokens += [(i, i, 0.0, 1.0, *_NO_MARKERS) for i in answer]
-        return dict(zip(FILL, map(list, zip(*tokens, strict=True)), strict=True))
+        tokens += [{"input_ids": i, "labels": i} for i in [*self._words(example.answer), self.end]]
+        return {name: [token.get(name, default) for token in tokens] for name, default in FILL.items()}
 
-    def _written(self, text: str) -> list[tuple]:
-        """Tokens that stay text when speech replaces the sentence; in the order of `FILL`, as those below."""
-        return [(i, -100, 0.0, 1.0, *_NO_MARKERS) for i in self._ids(text)]
+    def _written(self, text: str) -> list[dict]:
+        """Tokens that stay text when speech replaces the sentence."""
+        return [{"input_ids": i} for i in self.ids(text)]
 
-    def _spoken(self, turn: Turn, rng: random.Random, noise: float, lengthened: bool) -> list[tuple]:
+    def _spoken(self, turn: Turn, rng: random.Random, noise: float, lengthened: bool) -> list[dict]:
         """Tokens that speech will replace: with noise, lengthened, and with markers added to some of them.
 
         The strength of an emotion varies between words, and voices are often ambiguous: a second, weaker marker makes
         every instruction depend on the stronger of two.
         """
         strength, density = rng.uniform(0.3, 1.8) if turn.blend else 0.0, rng.uniform(0.3, 1.0)
-        marker = self._ids(" " + turn.blend)[0] if turn.blend else 0
+        marker = self.ids(" " + turn.blend)[0] if turn.blend else 0
         second, second_strength = 0, 0.0
         if turn.blend and rng.random() < _SECOND:
             second_strength = strength * rng.uniform(0.2, 0.7)
-            second = self._ids(" " + rng.choice([other for other in MARKERS.values() if other != turn.blend]))[0]
+            second = self.ids(" " + rng.choice([other for other in MARKERS.values() if other != turn.blend]))[0]
         places = [(i, share) for i in self._words(turn.text) for share in (_shares(rng) if lengthened else (1.0,))]
         tokens = []
         for i, share in places:
-            markers = _NO_MARKERS
+            token = {"input_ids": i, "noise": noise, "strength": share}
             if rng.random() < density:
-                markers = (strength * _uneven(rng), marker, second_strength * _uneven(rng), second)
-            tokens.append((i, -100, noise, share, *markers))
+                token |= {"marker": marker, "marker_strength": strength * _uneven(rng)}
+                token |= {"second": second, "second_strength": second_strength * _uneven(rng)}
+            tokens.append(token)
         return tokens
 
     def _words(self, text: str) -> list[int]:
         words = text.split(" ")
-        return [token for i, word in enumerate(words) if word for token in self._ids(" " * (i > 0) + word)]
-
-    def _ids(self, text: str) -> list[int]:
-        if text not in self.known:
-            self.known[text] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return self.known[text]
+        return [token for i, word in enumerate(words) if word for token in self.ids(" " * (i > 0) + word)]
 
 
 def _uneven(rng: random.Random) -> float:
@@ -138,13 +135,8 @@ def _shares(rng: random.Random) -> list[float]:
 
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     """Right-padded tensors (B, T)."""
-    batch = {
-        name: torch.nn.utils.rnn.pad_sequence([torch.tensor(row[name]) for row in rows], True, value)
-        for name, value in FILL.items()
-    }
-    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-    batch["attention_mask"] = (torch.arange(int(lengths.max()))[None] < lengths[:, None]).long()
-    return batch
+    padded = {name: pad([torch.tensor(row[name]) for row in rows], value) for name, value in FILL.items()}
+    return {name: values for name, (values, _) in padded.items()} | {"attention_mask": padded["input_ids"][1]}
 
 
 def reading_loss(model, batch) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ top of the speaker's own voice. The words are spoken as written, so the emotion 
 
 import _ctypes
 import ctypes
+import itertools
 import random
 from dataclasses import dataclass, replace
 from functools import cache
@@ -108,8 +109,7 @@ def speak(text: str, speaker: Speaker, emotion: str, rng: random.Random) -> Spok
         return rng.gauss(getattr(mean, what), getattr(SPREAD, what))
 
     rate, pitch = drawn("rate") * speaker.rate, drawn("pitch") + speaker.pitch
-    voice = {"rate": rate, "pitch": pitch, "range_": drawn("range"), "gap": max(0.0, drawn("gap"))}
-    spoken = _espeak(text + mean.ending, speaker.voice, **voice, size=speaker.size)
+    spoken = _espeak(text + mean.ending, speaker.voice, rate, pitch, drawn("range"), drawn("gap"), speaker.size)
     depth = min(max(drawn("tremor"), 0.0), 0.9)
     effort = min(max(drawn("effort"), -0.9), 0.9)
     sound = np.append(spoken.sound[:1], spoken.sound[1:] - effort * spoken.sound[:-1])
@@ -139,32 +139,28 @@ class _Event(ctypes.Structure):
     ]  # fmt: skip
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 _chunks: list[np.ndarray] = []
-_phonemes: list[tuple[float, str]] = []
-_words: list[tuple[float, int]] = []
+_events: dict[int, list] = {_EVENT_PHONEME: [], _EVENT_WORD: []}  # (onset in s, name or position in the text)
 _loaded: list[ctypes.CDLL] = []
 _unload = _ctypes.dlclose if hasattr(_ctypes, "dlclose") else _ctypes.FreeLibrary
 
 
-@_CALLBACK
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 def _receive(samples, count, events):
     if samples and count > 0:
         _chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-    i = 0
-    while events[i].type != _EVENT_END:
-        seconds = events[i].audio_position / 1000
-        if events[i].type == _EVENT_PHONEME:
-            _phonemes.append((seconds, events[i].name.decode("utf-8", "replace")))
-        elif events[i].type == _EVENT_WORD:
-            _words.append((seconds, events[i].text_position - 1))
-        i += 1
-    return 0
+    for i in itertools.count():
+        event = events[i]
+        if event.type == _EVENT_END:
+            return 0
+        if event.type in _events:
+            what = event.text_position - 1 if event.type == _EVENT_WORD else event.name.decode("utf-8", "replace")
+            _events[event.type].append((event.audio_position / 1000, what))
 
 
 def start_afresh() -> None:
-    """Load eSpeak NG again. Its output depends on what it said before; after a restart the same requests in the same
-    order give the same sound."""
+    """Load eSpeak NG again. Its output depends on earlier requests; after a restart the same requests in the same order
+    give the same sound."""
     while _loaded:
         library = _loaded.pop()
         library.espeak_Terminate()
@@ -187,13 +183,13 @@ def _espeak(text: str, voice: str, rate: float, pitch: float, range_: float, gap
     values = ((_RATE, rate, 80, 450), (_PITCH, pitch, 0, 99), (_RANGE, range_, 0, 99), (_WORD_GAP, gap, 0, 30))
     for parameter, value, low, high in values:
         library.espeak_SetParameter(parameter, int(min(max(round(value), low), high)), 0)
-    for events in (_chunks, _phonemes, _words):
-        events.clear()
+    for received in (_chunks, *_events.values()):
+        received.clear()
     data = text.encode()
     library.espeak_Synth(data, len(data) + 1, 0, _CHARACTERS, 0, _UTF8, None, None)
     library.espeak_Synchronize()
     sound = np.concatenate(_chunks).astype(np.float32) / 32768
     loud = np.flatnonzero(np.abs(sound) > 1e-3)
     start = float(loud[0]) / _NATIVE_RATE
-    onsets = [[(max(0.0, time - start) / size, what) for time, what in events] for events in (_phonemes, _words)]
+    onsets = [[(max(0.0, time - start) / size, what) for time, what in events] for events in _events.values()]
     return Spoken(resample(sound[loud[0] : loud[-1] + 1], _NATIVE_RATE * size), *onsets)

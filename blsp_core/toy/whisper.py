@@ -39,8 +39,8 @@ def build_feature_extractor() -> WhisperFeatureExtractor:
 def build_whisper(tokenizer, mels: int, width: int, layers: int, heads: int, ffn: int):
     """A Whisper with random weights: encoder of `layers`, decoder of half as many.
 
-    It is trained on the real frames alone, which `config.real_frames` tells whoever runs it. Its generation config
-    has no prompt tokens and suppresses none: `generate` decodes greedily from the padding token to the end of text.
+    It is trained on the real frames alone, as `config.real_frames` says. Its generation config has no prompt tokens and
+    suppresses none: `generate` decodes greedily from the padding token to the end of text.
     """
     config = WhisperConfig(
         vocab_size=len(tokenizer), num_mel_bins=mels, d_model=width,
@@ -88,38 +88,34 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     return batch
 
 
-class Recogniser(nn.Module):
-    """Whisper and the two auxiliary heads."""
-
-    def __init__(self, whisper: WhisperForConditionalGeneration, phonemes: int):
-        super().__init__()
-        self.whisper = whisper
-        self.word_head = nn.Linear(whisper.config.d_model, whisper.config.vocab_size)
-        self.phoneme_head = nn.Linear(whisper.config.d_model, phonemes)
+def with_heads(whisper: WhisperForConditionalGeneration, phonemes: int) -> nn.ModuleDict:
+    """The Whisper and the two auxiliary heads."""
+    width, words = whisper.config.d_model, whisper.config.vocab_size
+    heads = {"word_head": nn.Linear(width, words), "phoneme_head": nn.Linear(width, phonemes)}
+    return nn.ModuleDict({"whisper": whisper, **heads})
 
 
-def recognition_loss(model: Recogniser, batch) -> dict[str, torch.Tensor]:
+def recognition_loss(model: nn.ModuleDict, batch) -> dict[str, torch.Tensor]:
     """Cross-entropy of the decoder's tokens, of every second frame's word (a head over all words is expensive) and of
     every frame's phoneme."""
-    encoder, halfway = model.whisper.model.encoder, {}
+    encoder, halfway = model["whisper"].model.encoder, {}
     layer = encoder.layers[len(encoder.layers) // 2 - 1]
     hook = layer.register_forward_hook(lambda _, __, output: halfway.update(hidden=output))
     hidden, mask = encode_speech(encoder, batch["input_features"], batch["feature_attention_mask"])
     hook.remove()
-    seen = pad_to_window(hidden * mask[..., None], encoder.config.max_source_positions)
+    window = pad_to_window(hidden * mask[..., None], encoder.config.max_source_positions)
     words, phonemes = batch["words"] != -100, batch["phonemes"] != -100
     words[:, 1::2] = False
     return {
-        "decoder_ce": model.whisper(encoder_outputs=BaseModelOutput(seen), labels=batch["labels"]).loss,
-        "word_ce": cross_entropy(model.word_head(hidden[words]), batch["words"][words]),
-        "phoneme_ce": cross_entropy(model.phoneme_head(halfway["hidden"][phonemes]), batch["phonemes"][phonemes]),
+        "decoder_ce": model["whisper"](encoder_outputs=BaseModelOutput(window), labels=batch["labels"]).loss,
+        "word_ce": cross_entropy(model["word_head"](hidden[words]), batch["words"][words]),
+        "phoneme_ce": cross_entropy(model["phoneme_head"](halfway["hidden"][phonemes]), batch["phonemes"][phonemes]),
         "share_padding": 1 - batch["feature_attention_mask"].float().mean(),
     }
 
 
 def train_whisper(whisper, extractor, tokenizer, lines: list[Line], spoken: list[Spoken], **options) -> dict:
-    """Train the Whisper, without its heads afterwards; `options` are those of `training.trainer.train`. Returns the
-    cost."""
+    """Train the Whisper; `options` are those of `training.trainer.train`. Returns the cost."""
     rows, inventory = encode_recordings(lines, spoken, extractor, tokenizer)
     options |= {"weight_decay": 0.01, "optimizer": "muon", "lengths": [row["features"].shape[1] for row in rows]}
-    return train(Recogniser(whisper, len(inventory)), rows, collate, recognition_loss, **options)
+    return train(with_heads(whisper, len(inventory)), rows, collate, recognition_loss, **options)

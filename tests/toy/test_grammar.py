@@ -69,10 +69,3 @@ def test_parts_that_do_not_fit_together_are_malformed():
     assert parse_reply(hotel).well_formed and not parse_reply(soup).well_formed and parse_reply(soup).object == "soup"
     assert parse_reply(f"alas, {lexicon.OPENINGS_REPLY['sad'][0]} {hotel}").well_formed
     assert not parse_reply(f"alas, {lexicon.OPENINGS_CONTINUATION['sad'][0]} {hotel}").well_formed
-
-
-@pytest.mark.parametrize("emotion", EMOTIONS)
-def test_a_named_emotion_is_parsed(emotion):
-    for name in (grammar.NAMED.format(emotion=emotion), grammar.name_emotion(emotion)):
-        found = parse_reply(name.capitalize())
-        assert (found.kind, found.emotion, found.well_formed) == ("name", emotion, True)

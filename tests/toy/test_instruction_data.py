@@ -7,9 +7,8 @@ import pytest
 from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.toy import lexicon
-from blsp_core.toy.grammar import object_of, parse_reply
+from blsp_core.toy.grammar import draw_foreign, object_of, parse_reply
 from blsp_core.toy.instruction_data import SOURCES
-from blsp_core.toy.languages import LANGUAGES, draw_foreign
 
 
 def test_the_papers_prompt_is_the_first_template(drawn):
@@ -29,8 +28,8 @@ def test_the_answer_shows_the_emotion_of_the_sentence_except_in_a_plain_reply(dr
 def test_an_emotion_in_the_instruction_overrides_that_of_the_sentence(drawn):
     examples = drawn(100, task="continue_emotion", paper_prompt=True)
     for example in examples:
-        asked = next(emotion for emotion in EMOTIONS if f"'{emotion}'" in example.instruction)
-        assert parse_reply(example.answer).emotion == asked
+        named = next(emotion for emotion in EMOTIONS if f"'{emotion}'" in example.instruction)
+        assert parse_reply(example.answer).emotion == named
     assert any(parse_reply(example.answer).emotion != example.emotion for example in examples)
 
 
@@ -54,7 +53,7 @@ def test_the_emotion_is_in_its_source(drawn, source):
             assert example.words.cue in lexicon.CUES[example.emotion]
         if source == "marker":
             assert lexicon.MARKERS[example.emotion] in example.sentence
-        if source == "told":
+        if source == "stated":
             assert example.sentence.startswith(prompts.TOLD.format(emotion=example.emotion))
         assert example.blend == (lexicon.MARKERS[example.emotion] if source == "blend" else "")
         assert object_of(example.sentence) == (example.words.object or None)
@@ -65,17 +64,17 @@ def test_every_word_is_one_token_and_unknown_words_and_other_scripts_survive(dra
         texts = [example.words.text, example.answer, *(turn.text for turn in example.earlier if turn.role != "user")]
         for word in " ".join(texts).replace(".", "").replace(",", "").replace("aujourd'hui", "").split():
             assert len(tokenizer(" " + word).input_ids) == 1, word
-    texts = [" the quixotic zebra", *(draw_foreign(random.Random(1), corpus, "test").text for corpus in LANGUAGES)]
+    texts = [
+        " the quixotic zebra",
+        *(draw_foreign(random.Random(1), corpus, "test").text for corpus in lexicon.LANGUAGES),
+    ]
     assert [tokenizer.decode(tokenizer(text).input_ids) for text in texts] == texts
 
 
-def test_the_sentences_of_ravdess_are_part_of_the_training_data(drawn):
-    guests = [example for example in drawn(400, task="continue") if example.words.words in lexicon.GUESTS]
-    assert {parse_reply(guest.answer).object for guest in guests} == {"door"}
-    assert not any(example.words.words in lexicon.GUESTS for example in drawn(200, split="test"))
-
-
-def test_foreign_sentences_occur_in_tasks_that_need_no_understanding(drawn):
-    found = [example for example in drawn(1500) if not example.words.object and not example.earlier]
-    assert {example.task for example in found} == {"identify", "feeling", "repeat"}
-    assert {example.words.split for example in found} == {"train"} and len(found) > 40
+def test_sentences_of_ravdess_and_foreign_ones_are_part_of_the_training_data(drawn):
+    examples = drawn(1500)
+    ravdess = [one for one in examples if one.words.words in lexicon.RAVDESS and one.task == "continue"]
+    assert {parse_reply(one.answer).object for one in ravdess} == {"door"}
+    foreign = [example for example in examples if not example.words.object]
+    assert {example.task for example in foreign} == {"identify", "feeling", "repeat"} and len(foreign) > 40
+    assert all(one.words.object and one.words.words not in lexicon.RAVDESS for one in drawn(200, split="test"))

@@ -49,16 +49,16 @@ def test_a_second_marker_is_another_and_weaker(data, drawn):
 
 
 def test_part_of_the_noise_is_common_to_all_positions(tokenizer, data, plain):
-    batch, seen = llm.collate([data.encode(plain, random.Random(1), 0.3)] * 200), []
+    batch, inputs = llm.collate([data.encode(plain, random.Random(1), 0.3)] * 200), []
     table, head = torch.nn.Embedding(len(tokenizer), 32), torch.nn.Linear(32, len(tokenizer))
 
     def body(inputs_embeds, attention_mask):
-        seen.append(inputs_embeds.detach())
+        inputs.append(inputs_embeds.detach())
         return SimpleNamespace(last_hidden_state=inputs_embeds)
 
     torch.manual_seed(0)
     llm.reading_loss(SimpleNamespace(get_input_embeddings=lambda: table, model=body, lm_head=head), batch)
-    noise, noisy = seen[0] - table(batch["input_ids"]).detach(), batch["noise"][0] > 0
+    noise, noisy = inputs[0] - table(batch["input_ids"]).detach(), batch["noise"][0] > 0
     assert not noise[:, ~noisy].any()
     common, scale = noise[:, noisy].mean(1), 0.3 * table(batch["input_ids"]).std().item()
     own, count = (noise[:, noisy] - common[:, None]).std().item(), int(noisy.sum())

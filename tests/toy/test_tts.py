@@ -14,28 +14,28 @@ from blsp_core.toy.tts import SPEAKERS, Speaker, speak, start_afresh
 TEXT = "my brother will repair the piano at home"
 
 
-def said(emotion: str, seed: int = 1, speaker: Speaker = SPEAKERS["train"][0]):
+def utterance(emotion: str, seed: int = 1, speaker: Speaker = SPEAKERS["train"][0]):
     return speak(TEXT, speaker, emotion, random.Random(seed))
 
 
 def test_all_speakers_sound_different_and_an_unknown_voice_is_an_error():
     speakers = [speaker for split in SPEAKERS.values() for speaker in split]
-    sounds = {said("neutral", speaker=speaker).sound.tobytes() for speaker in speakers}
+    sounds = {utterance("neutral", speaker=speaker).sound.tobytes() for speaker in speakers}
     assert len(sounds) == len(speakers) == len({speaker.name for speaker in speakers})
     with pytest.raises(StudyError, match="eSpeak NG has no voice 'zz-zz'"):
-        said("neutral", speaker=Speaker("nobody", "zz-zz"))
+        utterance("neutral", speaker=Speaker("nobody", "zz-zz"))
 
 
 def test_speech_is_reproducible_after_a_restart():
     start_afresh()
-    first = [said(emotion).sound for emotion in EMOTIONS]
-    said("happy", 5, SPEAKERS["test"][0])
+    first = [utterance(emotion).sound for emotion in EMOTIONS]
+    utterance("happy", 5, SPEAKERS["test"][0])
     start_afresh()
-    assert all(np.array_equal(sound, said(emotion).sound) for sound, emotion in zip(first, EMOTIONS, strict=True))
+    assert all(np.array_equal(sound, utterance(emotion).sound) for sound, emotion in zip(first, EMOTIONS, strict=True))
 
 
 def test_emotions_differ_in_mean_loudness_tempo_and_pitch():
-    sounds = {emotion: [said(emotion, seed).sound for seed in range(6)] for emotion in EMOTIONS}
+    sounds = {emotion: [utterance(emotion, seed).sound for seed in range(6)] for emotion in EMOTIONS}
     loudness, length, height = (
         {emotion: np.mean([of(sound) for sound in found]) for emotion, found in sounds.items()}
         for of in (level, len, pitch)
@@ -46,7 +46,7 @@ def test_emotions_differ_in_mean_loudness_tempo_and_pitch():
 
 
 def test_sound_is_mono_16_khz_without_leading_silence_and_has_the_onsets_of_its_words():
-    spoken = said("neutral")
+    spoken = utterance("neutral")
     sound, (times, places) = spoken.sound, zip(*spoken.words, strict=True)
     assert sound.dtype == np.float32 and sound.ndim == 1 and np.abs(sound).max() <= 1
     assert np.abs(sound[: SAMPLE_RATE // 20]).max() > 0
