@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -122,11 +123,24 @@ ROLES: dict[str, Callable[[random.Random, str, int], list[Line]]] = {
 }
 
 
-def plan(role: str, split: str, size: int, seed: int) -> list[Line]:
-    """The `size` lines of a corpus, with sentences and speakers that no other split has."""
+def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = None) -> list[Line]:
+    """The `size` lines of a corpus, with sentences and speakers that no other split has.
+
+    sentences: a text file with a sentence a line, behind an identifier with digits or not (LibriSpeech's transcripts),
+    for lines like those of `asr` in place of the grammar's.
+    """
+    rng = random.Random(f"{role} {split} {seed}")
+    if sentences:
+        texts = [re.sub(r"^\S*\d\S*\s+", "", text) for text in sentences.read_text(encoding="utf-8").split("\n")]
+        texts = [text.capitalize() if text.isupper() else text for text in dict.fromkeys(map(str.strip, texts))]
+        found = [one for one in map(Sentence, filter(None, texts)) if one.split == split]
+        if len(found) < size:
+            raise StudyError(f"{sentences}: has {len(found)} sentences for {split}, and {role} is to have {size}")
+        drawn = rng.sample(found, size)
+        return [Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])) for sentence in drawn]
     if role not in ROLES:
         raise StudyError(f"no corpus {role!r} in the miniature; there are {', '.join(ROLES)}")
-    return ROLES[role](random.Random(f"{role} {split} {seed}"), split, size)
+    return ROLES[role](rng, split, size)
 
 
 _BATCH = 50  # lines between two restarts of eSpeak NG
@@ -149,12 +163,14 @@ def _speak(tasks: list[tuple[Line, str]]) -> list[Spoken]:
     return [speak(line.text, line.speaker, line.emotion, random.Random(seed)) for line, seed in tasks]
 
 
-def build_corpus(role: str, split: str, size: int, seed: int, root: Path, name: str = "") -> list[Utterance]:
+def build_corpus(
+    role: str, split: str, size: int, seed: int, root: Path, name: str = "", sentences: Path | None = None
+) -> list[Utterance]:
     """Plan, speak and write one corpus below `root`: corpora/<name>.flac and manifests/<name>.jsonl.
 
-    name: by default <role>.<split>.
+    name: by default <role>.<split>. sentences: as in `plan`.
     """
-    name, lines = name or f"{role}.{split}", plan(role, split, size, seed)
+    name, lines = name or f"{role}.{split}", plan(role, split, size, seed, sentences)
     turns = [turn for line in lines for turn in line.spoken]
     sounds = [spoken.sound for spoken in synthesise(turns, seed)]
     slices = write_corpus(Path(root) / f"corpora/{name}.flac", sounds)

@@ -114,3 +114,13 @@ def test_the_showcase_is_one_request_in_five_emotions_by_one_test_speaker(tmp_pa
     rows = corpora.build_showcase(1, tmp_path)
     assert [row.emotion for row in rows] == list(EMOTIONS) and (tmp_path / "manifests/showcase.jsonl").is_file()
     assert len({(row.text, row.speaker) for row in rows}) == 1 and rows[0].split == "test"
+
+
+def test_sentences_of_a_text_file_are_spoken_in_place_of_the_grammars(tmp_path):
+    path = tmp_path / "some.trans.txt"
+    path.write_text("".join(f"84-121-{n:04} THE CAT NUMBER {n}\n" for n in range(60)) + "A plain line.\n\n")
+    plans = {split: plan("asr", split, 4, 1, path) for split in ("train", "validation", "test")}
+    texts = [line.text for lines in plans.values() for line in lines]
+    assert len(set(texts)) == 12 and all(re.match("The cat number [0-9]+$|A plain line.$", text) for text in texts)
+    with pytest.raises(StudyError, match="some.trans.txt: has [0-9]+ sentences for validation, and asr is to have 40"):
+        plan("asr", "validation", 40, 1, path)
