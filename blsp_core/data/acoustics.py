@@ -108,8 +108,8 @@ def check_apart(utterances: list[Utterance]) -> pd.DataFrame:
         shared = splits[splits.map(len) > 1]
         if len(shared):
             raise StudyError(
-                f"manifests: the {what} {shared.index[0]!r} is in the split {shared.iloc[0][0]} and in another ({len(shared)} "
-                "such in all); speakers and sentences of a test must not be in training: drop those rows"
+                f"manifests: the {what} {shared.index[0]!r} is in the split {shared.iloc[0][0]} and in another "
+                f"({len(shared)} such in all); speakers and sentences of a test must not be in training: drop them"
             )
         for split, count in found.groupby("split", sort=False)[what].nunique().items():
             rows.append({"what": what, "split": split, "different": count, "in another split too": 0})

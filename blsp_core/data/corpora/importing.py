@@ -1,14 +1,14 @@
 """From a corpus's folder to the study's own sound and manifests."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample
+from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample, split_slice, write_corpus
 from blsp_core.data.corpora import find
 from blsp_core.data.corpora.base import SPLITS, speakers
 from blsp_core.data.corpora.checks import CUT_SHORT, UNREADABLE, check_folder
@@ -94,11 +94,12 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
             )
             if options.folds or row.split in options.splits:
                 planned.append((row, clip.path))
-    faults, perturbed = Counter(fault.what for fault in contents.faults), defaultdict(list)
+    faults = Counter(fault.what for fault in contents.faults)
     if options.copy:
-        rows = _copy_sounds(planned, root / "corpora" / f"{name}.flac", options, faults, perturbed)
+        groups = _copy_sounds(planned, root / "corpora" / f"{name}.flac", options, faults)
     else:
-        rows = [replace(row, audio=_in_place(path)) for row, path in progress(planned, f"sound of {name}")]
+        groups = [[replace(row, audio=_in_place(path))] for row, path in progress(planned, f"sound of {name}")]
+    rows, perturbed = [row for row, *_ in groups], {row.id: copies for row, *copies in groups}
     identical = [[f"{name}-{clip.id}" for clip in group] for group in contents.identical]
     manifests, left_out = _manifests(name, rows, options, identical, perturbed)
     for stem, held in manifests.items():
@@ -129,21 +130,13 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
 
 
 def _copy_sounds(
-    planned: list[tuple[Utterance, Path]], path: Path, options: ImportOptions, faults: Counter, perturbed: Mapping
-) -> list[Utterance]:
-    """Write all sound to `path`, clip by clip; the rows with their place and length. Unreadable files are counted in
-    `faults`, copies at other speeds go to `perturbed`, by id."""
-    rows, start = [], 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name("part." + path.name)
-    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+    planned: list[tuple[Utterance, Path]], path: Path, options: ImportOptions, faults: Counter
+) -> list[list[Utterance]]:
+    """Write all sound to `path`, clip by clip; the rows with their place and length, each with its copies at other
+    speeds. Unreadable files are counted in `faults`."""
+    groups = []
 
-        def put(row: Utterance, sound: np.ndarray) -> Utterance:
-            nonlocal start
-            file.write(sound)
-            place, start = f"corpora/{path.name}:{start}:{len(sound)}", start + len(sound)
-            return replace(row, audio=place, duration=round(len(sound) / SAMPLE_RATE, 3))
-
+    def sounds() -> Iterator[np.ndarray]:
         for row, source in progress(planned, f"sound of {path.stem}"):
             try:
                 sound = load_audio(source)[: round(LONGEST * SAMPLE_RATE)]
@@ -160,12 +153,17 @@ def _copy_sounds(
                 continue
             if options.trim_below is not None:
                 sound = sound[slice(*voiced_part(sound, options.trim_below))]
-            rows.append(put(row, sound))
-            for speed in options.speeds if options.folds or row.split == "train" else ():
-                faster = replace(row, id=f"{row.id}-at-{speed:g}")
-                perturbed[row.id].append(put(faster, resample(sound, SAMPLE_RATE * speed)))
-    unfinished.replace(path)
-    return rows
+            speeds = options.speeds if options.folds or row.split == "train" else ()
+            groups.append([row, *(replace(row, id=f"{row.id}-at-{speed:g}") for speed in speeds)])
+            yield sound
+            yield from (resample(sound, SAMPLE_RATE * speed) for speed in speeds)
+
+    places = iter(write_corpus(path, sounds()))
+    return [[_placed(row, next(places)) for row in group] for group in groups]
+
+
+def _placed(row: Utterance, place: str) -> Utterance:
+    return replace(row, audio=f"corpora/{place}", duration=round(split_slice(place)[2] / SAMPLE_RATE, 3))
 
 
 def _in_place(path: Path) -> str:
@@ -235,7 +233,7 @@ def _manifests(
         for split in (split for split in SPLITS if split in options.splits):
             held = [row for row in kept if row.split == split]
             if split == "train":
-                held += [replace(other, split="train") for row in held for other in perturbed.get(row.id, ())]
+                held += [replace(other, split="train") for row in held for other in perturbed[row.id]]
             if held or tuple(options.splits) != SPLITS:
                 manifests[f"{stem}.{split}"] = held
     if options.folds:
