@@ -95,7 +95,7 @@ def _length(path: Path) -> tuple[float, str]:
         head = file.read(24)
     if head.startswith(b"version https://git-lfs"):
         return 0.0, "a git-lfs pointer without its sound"
-    size = int.from_bytes(head[4:8], "little")  # unknown, 0xFFFFFFFF, of a wav that was written into a pipe
+    size = int.from_bytes(head[4:8], "little")  # 0 or 0xFFFFFFFF of a wav that was written into a pipe
     if head[:4] == b"RIFF" and path.stat().st_size + 1 < size + 8 < 0xFFFFFFFF:  # a last odd byte may go unpadded
         return 0.0, CUT_SHORT
     try:

@@ -39,13 +39,13 @@ class ImportOptions:
 def read_options(name: str, settings: Mapping | None) -> ImportOptions:
     """The options of a corpus. Raises StudyError for an unknown key or split, or options that exclude each other."""
     settings, where, known = settings or {}, f"params.yaml, data.corpora.{name}", ImportOptions.__dataclass_fields__
-    unknown = [key for key in settings if key not in known]
-    if unknown:
-        raise StudyError(f"{where}: {unknown[0]!r} is no import option; there are {', '.join(known)}")
+    for key in settings:
+        if key not in known:
+            raise StudyError(f"{where}: {key!r} is no import option; there are {', '.join(known)}")
     options = ImportOptions(**settings)
-    wrong = [split for split in (*options.splits, options.split or "test") if split not in SPLITS]
-    if wrong:
-        raise StudyError(f"{where}: {wrong[0]!r} is no split; there are {', '.join(SPLITS)}")
+    for split in (*options.splits, options.split or "test"):
+        if split not in SPLITS:
+            raise StudyError(f"{where}: {split!r} is no split; there are {', '.join(SPLITS)}")
     if (options.speeds or options.trim_below is not None) and not options.copy:
         raise StudyError(f"{where}: speeds and trim_below need a copy of the sound; set `copy` to true, or drop them")
     if options.folds and options.split:
