@@ -42,33 +42,31 @@ def pitch(sound: np.ndarray, low: float = 60, high: float = 400) -> float:
     return float(SAMPLE_RATE / np.median(lags[voiced])) if voiced.any() else float("nan")
 
 
-def mel_statistics(log_mel: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of every mel band: (mels, frames) -> (2 x mels,)."""
-    return np.concatenate([log_mel.mean(axis=1), log_mel.std(axis=1)])
-
-
 def linear_probe(train: tuple[np.ndarray, list[str]], test: tuple[np.ndarray, list[str]]) -> dict[str, float]:
     """Recall of each emotion, and their mean as "ua", of a ridge classifier: (rows, features) and labels each."""
     from sklearn.linear_model import RidgeClassifierCV
+    from sklearn.metrics import recall_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(-2, 4, 13), class_weight="balanced"))
-    predicted, labels = probe.fit(*train).predict(test[0]), np.array(test[1])
-    present = [emotion for emotion in EMOTIONS if (labels == emotion).any()]
-    recall = {emotion: float(np.mean(predicted[labels == emotion] == emotion)) for emotion in present}
-    return {**recall, "ua": float(np.mean(list(recall.values())))}
+    predicted, labels = probe.fit(*train).predict(test[0]), test[1]
+    present = [emotion for emotion in EMOTIONS if emotion in labels]
+    recall = recall_score(labels, predicted, labels=present, average=None).tolist()
+    return {**dict(zip(present, recall, strict=True)), "ua": float(np.mean(recall))}
 
 
 def classify(train: list[Utterance], test: list[Utterance], root: Path) -> dict[str, float]:
-    """`linear_probe` on the mel statistics of utterances whose sound is below `root`, 3,000 of each list at most."""
+    """`linear_probe` on the mean and the standard deviation over time of every mel band, of utterances whose sound is
+    below `root`, 3,000 of each list at most."""
     from transformers import WhisperFeatureExtractor
 
     extractor, sides = WhisperFeatureExtractor(), []
     for utterances in (train[:3000], test[:3000]):
         sounds = (load_audio(utterance.audio, root) for utterance in utterances)
         mels = (extractor(sound, sampling_rate=SAMPLE_RATE, padding=False).input_features[0] for sound in sounds)
-        sides.append((np.stack([mel_statistics(mel) for mel in mels]), [utterance.emotion for utterance in utterances]))
+        statistics = np.stack([np.concatenate([mel.mean(axis=1), mel.std(axis=1)]) for mel in mels])
+        sides.append((statistics, [utterance.emotion for utterance in utterances]))
     return linear_probe(*sides)
 
 
@@ -103,16 +101,16 @@ def _user_text(utterance: Utterance) -> str:
 
 def check_apart(utterances: list[Utterance]) -> pd.DataFrame:
     """How many speakers and sentences each split has. Raises StudyError when one of them is in two splits."""
-    splits = list(dict.fromkeys(utterance.split for utterance in utterances))
     rows = []
     for what, of in (("speaker", lambda utterance: utterance.speaker), ("text", _user_text)):
-        sets = {split: {of(u) for u in utterances if u.split == split} for split in splits}
-        for split, own in sets.items():
-            shared = sorted(own & set().union(*(other for name, other in sets.items() if name != split)))
-            if shared:
-                raise StudyError(
-                    f"manifests: the {what} {shared[0]!r} is in the split {split} and in another ({len(shared)} such "
-                    "in all); speakers and sentences of a test must not be in training: drop those rows"
-                )
-            rows.append({"what": what, "split": split, "different": len(own), "in another split too": len(shared)})
+        found = pd.DataFrame({what: [of(u) for u in utterances], "split": [u.split for u in utterances]})
+        splits = found.groupby(what)["split"].unique()
+        shared = splits[splits.map(len) > 1]
+        if len(shared):
+            raise StudyError(
+                f"manifests: the {what} {shared.index[0]!r} is in the split {shared.iloc[0][0]} and in another "
+                f"({len(shared)} such in all); speakers and sentences of a test must not be in training: drop them"
+            )
+        for split, count in found.groupby("split", sort=False)[what].nunique().items():
+            rows.append({"what": what, "split": split, "different": count, "in another split too": 0})
     return pd.DataFrame(rows)

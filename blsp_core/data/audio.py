@@ -1,5 +1,6 @@
 """Any sound file, or a slice of one, as 16 kHz mono."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,16 @@ def split_slice(audio: str) -> tuple[str, int, int]:
     return audio, 0, -1
 
 
-def write_corpus(path: str | Path, sounds: list[np.ndarray]) -> list[str]:
-    """Write many 16 kHz waveforms into one sound file; returns the `name:start:frames` slice of each."""
+def write_corpus(path: str | Path, sounds: Iterable[np.ndarray]) -> list[str]:
+    """Write many 16 kHz waveforms into one sound file, one after another; returns the `name:start:frames` slice of
+    each. The file appears only when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    starts = np.cumsum([0, *map(len, sounds)])
-    unfinished = path.with_name("part." + path.name)
-    soundfile.write(unfinished, np.concatenate(sounds), SAMPLE_RATE, subtype="PCM_16")
+    unfinished, places, start = path.with_name("part." + path.name), [], 0
+    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+        for sound in sounds:
+            file.write(sound)
+            places.append(f"{path.name}:{start}:{len(sound)}")
+            start += len(sound)
     unfinished.replace(path)
-    return [f"{path.name}:{start}:{len(sound)}" for start, sound in zip(starts, sounds, strict=False)]
+    return places

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,12 +42,13 @@ class SpeechTextDataset(Dataset):
     `Sound`, or encoder states (frames, width) after `encode_once`. A response cut by the token limit has no end of
     turn. A row without `system` gets the plain system prompt.
 
+    rows: a list, or `manifest.JsonlRows`, of which a row is read and tokenised when its item is asked for.
     keep: log-mels stay in memory for the next epoch, and for other rows of the same clip.
     augment: SpecAugment, anew at every use.
     """
 
     def __init__(
-        self, rows: list[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True, augment: bool = False
+        self, rows: Sequence[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True, augment: bool = False
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
@@ -59,8 +61,9 @@ class SpeechTextDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
-        sound = self._sound(self.rows[index]["audio"])
-        tokens = self.tokens.get(index) or self._tokenise(self.rows[index], sound)
+        row = self.rows[index]
+        sound = self._sound(row["audio"])
+        tokens = self.tokens.get(index) or self._tokenise(row, sound)
         if self.keep:
             self.tokens[index] = tokens
         if self.augment and isinstance(sound, Sound):

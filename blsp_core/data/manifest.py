@@ -3,9 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
@@ -57,7 +61,7 @@ class Utterance:
         return [turn for turn in self.turns if isinstance(turn, Utterance)]
 
 
-FIELDS = {field.name for field in fields(Utterance)}
+FIELDS = {field.name for field in fields(Utterance)} - {"history"}
 
 
 def as_row(utterance: Utterance) -> dict:
@@ -70,7 +74,7 @@ def as_row(utterance: Utterance) -> dict:
 def of_row(row: dict) -> Utterance:
     """The utterance of such a line; other keys of the line are ignored."""
     history = tuple(Turn(**turn) for turn in row.get("history") or ())
-    return Utterance(**{name: row[name] for name in FIELDS - {"history"}}, history=history)
+    return Utterance(**{name: row[name] for name in FIELDS}, history=history)
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
@@ -80,40 +84,29 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     unknown, an emotion is outside `EMOTIONS`, or earlier turns do not alternate.
     """
     rows = []
-    for where, row in _lines(Path(path)):
-        _check_fields(row, FIELDS, FIELDS - {"history"}, where)
-        _check_emotion(row, where)
-        if "history" in row:
-            _check_history(row["history"], where)
+    for where, row in _lines(path):
+        _check({name: row[name] for name in row if name != "history"}, FIELDS, where)
+        history = row.get("history", [])
+        turns = history if isinstance(history, list) else [history]
+        roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns]
+        if roles != ["user", "assistant"] * (len(roles) // 2):
+            raise StudyError(f"{where}: history has the roles {roles}; wanted are user and assistant in alternation")
+        for place, turn in enumerate(turns):
+            _check(turn, TURN_FIELDS[turn["role"]], f"{where}, history, turn {place}")
         rows.append(of_row(row))
     if not rows:
         raise StudyError(f"{path}: the manifest is empty; at least one utterance is wanted")
     return rows
 
 
-def _check_fields(row, known: set[str], needed: set[str], where: str) -> None:
-    if not isinstance(row, dict) or not needed <= set(row) <= known:
-        wrong = sorted((needed - set(row)) | (set(row) - known)) if isinstance(row, dict) else "not an object"
-        raise StudyError(f"{where}: fields missing or unknown: {wrong}; wanted are {sorted(needed)}")
-
-
-def _check_emotion(row: dict, where: str) -> None:
-    if row["emotion"] and row["emotion"] not in EMOTIONS:
+def _check(row: dict, wanted: set[str], where: str) -> None:
+    wrong = sorted(set(row) ^ wanted)
+    if wrong:
+        raise StudyError(f"{where}: fields missing or unknown: {wrong}; wanted are {sorted(wanted)}")
+    if row.get("emotion") and row["emotion"] not in EMOTIONS:
         raise StudyError(
             f"{where}: emotion {row['emotion']!r} is outside the set {', '.join(EMOTIONS)}; map or drop the row"
         )
-
-
-def _check_history(history, where: str) -> None:
-    turns = history if isinstance(history, list) else [history]
-    roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns]
-    if len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
-        raise StudyError(f"{where}: history has the roles {roles}; wanted are user and assistant in alternation")
-    for place, turn in enumerate(history):
-        here = f"{where}, history, turn {place}"
-        _check_fields(turn, TURN_FIELDS[turn["role"]], TURN_FIELDS[turn["role"]], here)
-        if turn["role"] == "user":
-            _check_emotion(turn, here)
 
 
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:
@@ -142,27 +135,80 @@ def json_line(row: dict) -> str:
 
 
 def read_jsonl(path: str | Path, unfinished: bool = False) -> list[dict]:
-    """The dictionaries of a JSONL file. Raises StudyError when it is missing or a line is not JSON.
+    """The dictionaries of a JSONL file. Raises StudyError when it is missing or a line is not a JSON object.
 
     unfinished: a last line without a line feed, of a process that was killed, is ignored.
     """
-    return [row for _, row in _lines(Path(path), unfinished)]
+    return [row for _, row in _lines(path, unfinished)]
 
 
-def _lines(path: Path, unfinished: bool = False) -> Iterator[tuple[str, object]]:
+class JsonlRows(Sequence):
+    """The dictionaries of a JSONL file of any size, read-only. Only the byte offsets of its lines are in memory; a line
+    is read and parsed when it is indexed.
+
+    Serves forked and spawned worker processes, each with a file handle of its own. The file must not change meanwhile.
+    Raises StudyError when it is missing, and when a line that is not a JSON object is indexed.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path, self.handle, self.process = Path(path), None, None
+        with _open(path) as file:
+            offset = file.tell()
+            offsets = [np.array([offset])]  # of the start of every line, and of the end of the last
+            while block := file.read(1 << 22):
+                offsets.append(offset + 1 + np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+                offset += len(block)
+        offsets = np.concatenate(offsets, dtype=np.int64)
+        self.offsets = offsets if offsets[-1] == offset else np.append(offsets, offset)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int | slice) -> dict | list[dict]:
+        index = range(len(self))[index]
+        if isinstance(index, range):
+            return [self[i] for i in index]
+        if self.process != os.getpid():  # a handle from before a fork shares its position with the parent
+            self.handle, self.process = open(self.path, "rb"), os.getpid()
+        start, end = map(int, self.offsets[index : index + 2])
+        self.handle.seek(start)
+        return _parse(self.handle.read(end - start), f"{self.path}, line {index + 1}")
+
+    def __iter__(self) -> Iterator[dict]:
+        return (row for _, row in _lines(self.path))
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "handle": None, "process": None}
+
+
+def _lines(path: str | Path, unfinished: bool = False) -> Iterator[tuple[str, dict]]:
     """Place and content of every line. Only a line feed ends one: texts may hold U+2028 and other separators."""
-    if not path.is_file():
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n") or not unfinished:
+                where = f"{path}, line {number}"
+                yield where, _parse(line, where)
+
+
+def _open(path: str | Path) -> BinaryIO:
+    """The file at its first line, after a byte order mark."""
+    if not Path(path).is_file():
         raise StudyError(f"{path}: there is no such file; run the pipeline stage that writes it")
-    data = path.read_bytes()
+    file = open(path, "rb")
+    file.seek(len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0)
+    return file
+
+
+def _parse(line: bytes, where: str) -> dict:
     try:
-        text = data[: data.rfind(b"\n") + 1 if unfinished else None].decode("utf-8-sig")
+        row = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        try:
-            yield f"{path}, line {number}", json.loads(line)
-        except json.JSONDecodeError as error:
-            raise StudyError(f"{path}, line {number}: not a JSON object ({error.msg}); write one a line") from None
+        raise StudyError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise StudyError(f"{where}: not a JSON object ({error.msg}); write one a line") from None
+    if not isinstance(row, dict):
+        raise StudyError(f"{where}: not a JSON object (a {type(row).__name__}); write one a line")
+    return row
 
 
 def plain_words(text: str) -> str:

@@ -15,7 +15,7 @@ The LLM's own repetitions (`repeat_share`) are among its continuations; they go 
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from blsp_core.data import prompts
@@ -26,7 +26,7 @@ KINDS = ("continuation", "other", "label", "repeat")
 
 
 def make_targets(
-    kinds: Iterable[str], written: list[dict], *, other: list[dict] = (), plain: list[dict] = ()
+    kinds: Sequence[str], written: list[dict], *, other: list[dict] = (), plain: list[dict] = ()
 ) -> list[dict]:
     """Rows of `KINDS` for the labelled clips.
 
@@ -34,7 +34,6 @@ def make_targets(
     plain: rows of neutral.jsonl: their clips are continued plainly, or repeated, without a label.
     Raises StudyError for a kind that is unknown, and for targets of a second LLM where there are none.
     """
-    kinds = list(kinds)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise StudyError(f"targets: {unknown[0] if unknown else 'none'} is not known; wanted are {', '.join(KINDS)}")
@@ -91,12 +90,9 @@ def shuffle_labels(
     return written + repeated, same
 
 
-def _split_repeats(rows: Iterable[dict]) -> tuple[list[dict], list[dict]]:
+def _split_repeats(rows: list[dict]) -> tuple[list[dict], list[dict]]:
     """The rows that repeat their sentence, and the others."""
-    found = [], []
-    for row in rows:
-        found[row["instruction"] != prompts.REPEAT].append(row)
-    return found
+    return tuple([row for row in rows if (row["instruction"] == prompts.REPEAT) is wanted] for wanted in (True, False))
 
 
 def _clips(rows: Iterable[dict]) -> list[Utterance]:

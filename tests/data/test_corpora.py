@@ -22,7 +22,7 @@ emodb       happy    train      03        de Der Lappen
 emodb       neutral  test       16        de Das will sie
 nemo        angry    train      KD0       pl „Ród smoka”
 nemo        surprise test       WR0       pl Ucho wykrywa dźwięki.
-esd         angry    train      0001      zh 打远一看
+esd         angry    train      0001      zh 打远一看\u2028它们
 esd         happy    train      0011      en The nine the eggs, I keep.
 esd         neutral  test       0020      en It’s no use.
 iemocap     angry    validation Session4F en No, you don't.
@@ -32,7 +32,7 @@ meld        neutral  test       Mark      en Why?
 meld        sad      train      Chandler  en Oh, all right.
 meld        surprise validation Monica    en You’re here!
 librispeech none     test       61        en He began
-librispeech none     train      103       en He began a confused complaint
+librispeech none     train      103       en He began a\x85confused complaint
 librispeech none     validation 84        en He began
 """
 
@@ -57,7 +57,7 @@ def test_a_reader_finds_speaker_text_and_emotion_of_every_clip(name, complete, t
     complete(name)
     imported = import_corpus(name, {}, tmp_path, tmp_path / "data/laptop")
     rows = sorted(sum(imported.manifests.values(), []), key=lambda row: (row.emotion, row.split))
-    wanted = [line.split(maxsplit=5) for line in WANTED.splitlines() if line.startswith(name)]
+    wanted = [line.split(maxsplit=5) for line in WANTED.split("\n") if line.startswith(name)]
     for row, (*fields, text) in zip(rows, wanted, strict=True):
         speaker = row.speaker.removeprefix(f"{name}-")
         assert [row.corpus, row.emotion or "none", row.split, speaker, row.language] == fields

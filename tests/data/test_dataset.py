@@ -9,6 +9,7 @@ import torch
 from blsp_core.data import prompts
 from blsp_core.data.dataset import EncoderCache, SpeechTextDataset, collate, encoder_states, shared_prefix
 from blsp_core.data.emotions import EMOTIONS
+from blsp_core.data.manifest import JsonlRows, append_jsonl
 from blsp_core.errors import StudyError
 
 
@@ -79,9 +80,26 @@ def test_nothing_stays_in_memory_without_keep_and_spec_augment_differs_at_every_
     assert {sound.frames for sound in masked} == {first["sound"].frames}
 
 
-def test_nothing_to_train_on_is_an_error(make):
-    with pytest.raises(StudyError, match="no continuation is left to train on"):
-        make([])
+def test_rows_may_stay_in_their_file_and_are_read_and_tokenised_when_their_item_is_asked_for(make, rows, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    append_jsonl(path, rows)
+    data, wanted = make(JsonlRows(path), keep=False), make(rows)
+    assert data.lengths() == wanted.lengths()
+    for one, other in zip(data, wanted, strict=True):
+        assert one["speech_ids"] == other["speech_ids"] and one["text_labels"] == other["text_labels"]
+    with open(path, "a") as file:
+        file.write("{broken\n")
+    data = make(JsonlRows(path), keep=False)
+    assert len(data) == 9 and data[7]["id"] == rows[7]["id"]
+    with pytest.raises(StudyError, match="rows.jsonl, line 9: not a JSON object"):
+        data[8]
+
+
+def test_nothing_to_train_on_is_an_error(make, tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    for nothing in ([], JsonlRows(tmp_path / "empty.jsonl")):
+        with pytest.raises(StudyError, match="no continuation is left to train on"):
+            make(nothing)
 
 
 def test_the_shared_prefix_is_what_all_rows_have_in_common():

@@ -1,11 +1,23 @@
 """The record of an utterance: written and read back, and every mistake named by its line."""
 
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
+from torch.utils.data import DataLoader
 
-from blsp_core.data.manifest import Turn, Utterance, as_row, of_row, read_jsonl, read_manifest, write_manifest
+from blsp_core.data.manifest import (
+    JsonlRows,
+    Turn,
+    Utterance,
+    as_row,
+    of_row,
+    read_jsonl,
+    read_manifest,
+    write_jsonl,
+    write_manifest,
+)
 from blsp_core.errors import StudyError
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
@@ -46,7 +58,7 @@ def earlier(*changes: dict) -> str:
         (changed(emotion="bored"), "line 2: emotion 'bored' is outside the set neutral, happy"),
         (json.dumps({k: v for k, v in as_row(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
         (changed(mood="sad"), r"line 2: fields missing or unknown: \['mood'\]"),
-        ("[]", "line 2: fields missing or unknown: not an object"),
+        ("[]", r"line 2: not a JSON object \(a list\)"),
         (earlier({"emotion": "bored"}, {}), "line 2, history, turn 0: emotion 'bored' is outside the set"),
         (earlier({}, {"audio": "b.wav"}), r"line 2, history, turn 1: fields missing or unknown: \['audio'\]"),
         (earlier({}), r"line 2: history has the roles \['user'\]; wanted are user and assistant"),
@@ -63,7 +75,7 @@ def test_a_byte_order_mark_or_windows_line_ends_are_read_but_no_file_an_empty_or
     path = tmp_path / "a.jsonl"
     with pytest.raises(StudyError, match="there is no such file; run the pipeline stage"):
         read_manifest(path)
-    for content, sentence in ((b"", "the manifest is empty"), ("é".encode("latin-1"), "a.jsonl: not UTF-8")):
+    for content, sentence in ((b"", "the manifest is empty"), ("é".encode("latin-1"), "a.jsonl, line 1: not UTF-8")):
         path.write_bytes(content)
         with pytest.raises(StudyError, match=sentence):
             read_manifest(path)
@@ -79,3 +91,46 @@ def test_a_broken_line_is_named_and_ignored_only_at_the_end_of_an_unfinished_fil
     for unfinished in (False, True):
         with pytest.raises(StudyError, match="line 2: not a JSON object"):
             read_jsonl(path, unfinished)
+
+
+ODD = [{"text": f"row {i}: é\u2028next\u2029line\x85\x0b\x0cend" + "x" * (i % 7 * 99)} for i in range(3000)]
+
+
+@pytest.fixture
+def odd(tmp_path):
+    write_jsonl(tmp_path / "odd.jsonl", ODD)
+    return tmp_path / "odd.jsonl"
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order-mark"])
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["line-feed", "none"])
+def test_rows_read_on_demand_are_those_of_the_whole_file(odd, start, end):
+    odd.write_bytes(start + odd.read_bytes()[:-1] + end)
+    rows = JsonlRows(odd)
+    assert len(rows) == len(ODD) and list(rows) == read_jsonl(odd) == ODD
+    assert [rows[i] for i in (2999, 0, -1, 7)] == [ODD[i] for i in (2999, 0, -1, 7)] and rows[5:9:2] == ODD[5:9:2]
+    assert len(pickle.dumps(rows)) < 9 * len(ODD)  # offsets only
+    with pytest.raises(IndexError):
+        rows[3000]
+
+
+def test_rows_are_read_by_forked_workers_and_by_spawned_ones_which_get_them_pickled(odd):
+    rows = JsonlRows(odd)
+    assert rows[1] == ODD[1]  # the handle is open now
+    assert list(DataLoader(rows, batch_size=None, num_workers=2)) == ODD
+    assert pickle.loads(pickle.dumps(rows))[2] == ODD[2]
+
+
+def test_rows_name_a_missing_file_and_a_broken_line_when_it_is_read(tmp_path):
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(StudyError, match="there is no such file"):
+        JsonlRows(path)
+    path.write_bytes(b'{"a": 1}\n{"a": \n[2]\n\xff\n')
+    rows = JsonlRows(path)
+    assert len(rows) == 4 and rows[0] == {"a": 1}
+    for index, words in ((1, "line 2: not a JSON object"), (2, r"line 3: .*\(a list\)"), (3, "line 4: not UTF-8")):
+        with pytest.raises(StudyError, match=words):
+            rows[index]
+    for content in (b"", b"\xef\xbb\xbf"):
+        path.write_bytes(content)
+        assert len(JsonlRows(path)) == 0 and read_jsonl(path) == []

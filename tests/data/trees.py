@@ -48,7 +48,7 @@ def nemo(folder: Path) -> None:
         name = f"{speaker}_{emotion}_{number}.wav"
         put(folder / "samples" / name)
         lines.append(f"{name}\t{emotion}\t{text}\t{text.lower()}\t        {speaker}\tmale\t23")
-    write(folder / "data.tsv", "\n".join(lines))
+    write(folder / "data.tsv", "\n".join(lines), "utf-8-sig")
 
 
 def esd(folder: Path) -> None:
@@ -56,14 +56,14 @@ def esd(folder: Path) -> None:
     put(below / "0001/Angry/train/0001_000351.wav")
     put(below / "0011/Happy/0011_000702.wav")
     put(below / "0020/Neutral/evaluation/0020_000001.wav")
-    write(below / "0001/0001.txt", "0001_000351\t打远一看，它们的确很是美丽，\t生气\r\n", "gb18030")
+    write(below / "0001/0001.txt", "0001_000351\t打远一看\u2028它们的确很是美丽，\t生气\r\n", "gb18030")
     write(below / "0011/0011.txt", "0011_000702\tThe nine the eggs, I keep.\tHappy\n", "utf-16")
     write(below / "0020/0020.txt", "0020_000001 It’s no use. Neutral\n", "cp1252")
 
 
 def iemocap(folder: Path) -> None:
     dialogs = {
-        "Ses01F_impro01": [("F000", "neu", "Excuse me."), ("M000", "fru", "Do you have your forms?")],
+        "Ses01F_impro01": [("F000", "neu", "Excuse\u2028me."), ("M000", "fru", "Do you have your forms?")],
         "Ses04M_script01_1": [("F003", "ang", "[LAUGHTER] No, you don't.")],
         "Ses05F_impro03": [("M012", "exc", "I'm getting married."), ("F001", "sur", "What?")],
     }
@@ -97,7 +97,7 @@ def librispeech(folder: Path) -> None:
         part, speaker, chapter, _ = name.replace("/", "-").rsplit("-", 3)
         below, utterance = folder / f"LibriSpeech/{part}/{speaker}/{chapter}", name.split("/")[1]
         put(below / f"{utterance}.flac")
-        write(below / f"{speaker}-{chapter}.trans.txt", f"{utterance} HE BEGAN A CONFUSED COMPLAINT\n")
+        write(below / f"{speaker}-{chapter}.trans.txt", f"\ufeff{utterance} HE BEGAN A\x85CONFUSED COMPLAINT\n")
 
 
 TREES = {make.__name__: make for make in (cremad, emodb, nemo, esd, iemocap, meld, librispeech, ravdess)}

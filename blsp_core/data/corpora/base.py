@@ -67,3 +67,8 @@ def named(folder: Path, glob: str, pattern: str) -> Iterator[tuple[Path, re.Matc
     for path in sorted(folder.glob(glob)):
         if not path.name.startswith("."):
             yield path, compiled.fullmatch(path.stem)
+
+
+def text_lines(path: Path) -> list[str]:
+    """The lines of a text in UTF-8, none of a missing one. Only a line feed ends a line."""
+    return path.read_bytes().decode("utf-8-sig", errors="replace").split("\n") if path.is_file() else []

@@ -11,9 +11,7 @@ import soundfile
 from blsp_core.data.corpora.base import Clip, Corpus, Fault
 from blsp_core.errors import StudyError
 
-CUT_SHORT, UNREADABLE, POINTER = "cut short", "no sound that can be read", "a git-lfs pointer without its sound"
-NO_SOUND, NO_TEXT = "listed in its tables, but without sound", "without a transcript"
-UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # in the header of a wav that was written into a pipe
+CUT_SHORT, UNREADABLE = "cut short", "no sound that can be read"
 
 
 @dataclass(frozen=True)
@@ -22,35 +20,30 @@ class Contents:
 
     corpus: Corpus
     folder: Path
-    parts: tuple[str, ...]
-    clips: tuple[Clip, ...]
-    seconds: tuple[float, ...]
-    faults: tuple[Fault, ...]
-    identical: tuple[tuple[Clip, ...], ...]
-
-    @property
-    def expected(self) -> int:
-        return sum(self.corpus.expected[part] for part in self.parts)
+    expected: dict[str, int]  # part -> clips in a complete copy, of the wanted parts
+    clips: list[Clip]
+    seconds: list[float]
+    faults: list[Fault]
+    identical: list[list[Clip]]
 
     def complaint(self) -> str:
         """What is wrong with the folder, with counts; "" when it holds exactly what it should."""
-        corpus, found = self.corpus, Counter(clip.part for clip in self.clips)
-        wanted = corpus.expected
-        short = [f"{part}: {found[part]:,} of {wanted[part]:,}" for part in self.parts if found[part] != wanted[part]]
+        found, corpus = Counter(clip.part for clip in self.clips), self.corpus
+        short = [f"{part}: {found[part]:,} of {n:,}" for part, n in self.expected.items() if found[part] != n]
         more = f" and {len(short) - 4} more such parts" if len(short) > 4 else ""
-        counts = f"{len(self.clips):,} of {self.expected:,} clips can be used ({', '.join(short[:4])}{more})"
-        wrong = [counts] if short else []
+        total = sum(self.expected.values())
+        wrong = [f"{len(self.clips):,} of {total:,} clips can be used ({', '.join(short[:4])}{more})"] if short else []
         for what, number in Counter(fault.what for fault in self.faults).items():
             first = next(fault.path for fault in self.faults if fault.what == what)
             files = "1 file is" if number == 1 else f"{number:,} files are"
             wrong.append(f"{files} {what} (the first: {first.relative_to(self.folder)})")
-        if not wrong and len(self.parts) == len(wanted):
+        if not wrong and len(self.expected) == len(corpus.expected):
             used = [corpus.split(clip) for clip in self.clips if clip.label in corpus.labels]
-            split_of = Counter(used) | Counter({"all": len(used)})
+            kept = Counter(used) | Counter({"all": len(used)})
             wrong = [
-                f"{split_of[split]:,} utterances with a wanted label in {split}, expected are {count:,}"
-                for split, count in corpus.kept.items()
-                if split_of[split] != count
+                f"{kept[split]:,} utterances with a wanted label in {split}, expected are {n:,}"
+                for split, n in corpus.kept.items()
+                if kept[split] != n
             ]
         return "; ".join(wrong)
 
@@ -60,11 +53,10 @@ def check_folder(corpus: Corpus, folder: Path, parts: Sequence[str] | None = Non
 
     Raises StudyError when the folder is not there, holds nothing of the corpus, or a part is unknown.
     """
-    parts = tuple(corpus.expected) if parts is None else tuple(parts)
-    where = f"params.yaml, data.corpora.{corpus.name}"
-    unknown = [part for part in parts if part not in corpus.expected]
-    if unknown:
-        raise StudyError(f"{where}.parts: no part {unknown[0]!r}; there are {', '.join(corpus.expected)}")
+    parts, where = corpus.expected if parts is None else parts, f"params.yaml, data.corpora.{corpus.name}"
+    for part in parts:
+        if part not in corpus.expected:
+            raise StudyError(f"{where}.parts: no part {part!r}; there are {', '.join(corpus.expected)}")
     if not folder.is_dir():
         raise StudyError(
             f"{folder} is not there: the corpus {corpus.name} is not part of this study, {corpus.where_to_get_it}; "
@@ -78,34 +70,34 @@ def check_folder(corpus: Corpus, folder: Path, parts: Sequence[str] | None = Non
         elif item.part in parts:
             length, what = _length(item.path)
             if not what and item.text is None:
-                what = NO_TEXT
-            if not what and item.label not in corpus.labels and item.label not in corpus.left_out:
+                what = "without a transcript"
+            if not what and item.label not in {*corpus.labels, *corpus.left_out}:
                 what = f"labelled {item.label!r}, which is no label of the corpus"
             if what:
                 faults.append(Fault(item.path, what))
             else:
                 clips.append(item)
                 seconds.append(length)
+    expected = {part: corpus.expected[part] for part in parts}
     if not clips and not faults:
         raise StudyError(
-            f"{folder}: holds none of the {sum(corpus.expected[part] for part in parts):,} clips of {corpus.name}; "
-            f"{corpus.where_to_get_it}, and its own folders are expected just below"
+            f"{folder}: holds none of the {sum(expected.values()):,} clips of {corpus.name}; {corpus.where_to_get_it}, "
+            "and its own folders are expected just below"
         )
-    return Contents(corpus, folder, parts, tuple(clips), tuple(seconds), tuple(faults), tuple(_identical(clips)))
+    return Contents(corpus, folder, expected, clips, seconds, faults, _identical(clips))
 
 
 def _length(path: Path) -> tuple[float, str]:
     """Seconds of a sound file, by its header, and what is wrong with it ("" for nothing)."""
     if not path.is_file():
-        return 0.0, NO_SOUND
+        return 0.0, "listed in its tables, but without sound"
     with open(path, "rb") as file:
         head = file.read(24)
     if head.startswith(b"version https://git-lfs"):
-        return 0.0, POINTER
-    if head[:4] == b"RIFF":
-        size = int.from_bytes(head[4:8], "little")
-        if size not in UNKNOWN_SIZE and size + 8 > path.stat().st_size + 1:  # a last odd byte may go unpadded
-            return 0.0, CUT_SHORT
+        return 0.0, "a git-lfs pointer without its sound"
+    size = int.from_bytes(head[4:8], "little")  # 0 or 0xFFFFFFFF of a wav that was written into a pipe
+    if head[:4] == b"RIFF" and path.stat().st_size + 1 < size + 8 < 0xFFFFFFFF:  # a last odd byte may go unpadded
+        return 0.0, CUT_SHORT
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, RuntimeError):
@@ -113,7 +105,7 @@ def _length(path: Path) -> tuple[float, str]:
     return info.frames / info.samplerate, "" if info.frames else UNREADABLE
 
 
-def _identical(clips: Sequence[Clip]) -> list[tuple[Clip, ...]]:
+def _identical(clips: Sequence[Clip]) -> list[list[Clip]]:
     """Groups of clips whose files have the same bytes. Only files of one size are read."""
     sizes, same = defaultdict(list), defaultdict(list)
     for clip in clips:
@@ -121,4 +113,4 @@ def _identical(clips: Sequence[Clip]) -> list[tuple[Clip, ...]]:
     for group in (group for group in sizes.values() if len(group) > 1):
         for clip in group:
             same[hashlib.sha256(clip.path.read_bytes()).digest()].append(clip)
-    return [tuple(group) for group in same.values() if len(group) > 1]
+    return [group for group in same.values() if len(group) > 1]

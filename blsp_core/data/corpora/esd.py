@@ -19,7 +19,7 @@ LINE = re.compile(r"\s*(\d{4}_\d{6})\s+(.*\S)\s+\S+\s*")
 def read(folder: Path) -> Iterator[Clip | Fault]:
     texts = {}
     for table in sorted(folder.glob("[0-9][0-9][0-9][0-9]/[0-9][0-9][0-9][0-9].txt")):
-        lines = _decode(table.read_bytes(), mandarin=table.stem <= "0010").splitlines()
+        lines = _decode(table.read_bytes(), mandarin=table.stem <= "0010").split("\n")
         texts |= {line[1]: line[2] for line in map(LINE.fullmatch, lines) if line}
     for path, name in named(folder, "[0-9][0-9][0-9][0-9]/*/**/*.wav", r"(\d{4})_(\d{6})"):
         speaker, label = path.relative_to(folder).parts[:2]

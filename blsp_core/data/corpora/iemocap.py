@@ -12,27 +12,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from blsp_core.data.corpora.base import Clip, Corpus, named
+from blsp_core.data.corpora.base import Clip, Corpus, named, text_lines
 
-TURN = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(\S+)\s+([a-z]{3})\s+\[.*")
-LINE = re.compile(r"(Ses\S+)\s+\[[^\]]*\]:\s*(.*)")
+TURN = re.compile(r"\s*\[[\d.]+ - [\d.]+\]\s+(\S+)\s+([a-z]{3})\s+\[.*")
+LINE = re.compile(r"\s*(Ses\S+)\s+\[[^\]]*\]:\s*(.*)")
 NOISE = re.compile(r"\[[A-Z ]+\]")  # [LAUGHTER] and the like, which would reveal the emotion
 
 
 def read(folder: Path) -> Iterator[Clip]:
     for labels, _ in named(folder, "Session[1-5]/dialog/EmoEvaluation/Ses*.txt", ".*"):
         session = labels.parents[2]
-        transcripts = filter(None, map(LINE.fullmatch, _lines(session / "dialog/transcriptions" / labels.name)))
-        texts = {line[1]: " ".join(NOISE.sub(" ", line[2]).split()) for line in transcripts}
-        for turn in filter(None, map(TURN.fullmatch, _lines(labels))):
+        transcripts = map(LINE.fullmatch, text_lines(session / "dialog/transcriptions" / labels.name))
+        texts = {line[1]: " ".join(NOISE.sub(" ", line[2]).split()) for line in transcripts if line}
+        for turn in filter(None, map(TURN.fullmatch, text_lines(labels))):
             sound = session / "sentences/wav" / labels.stem / f"{turn[1]}.wav"
             speaker = f"{session.name}{turn[1].rsplit('_', 1)[1][0]}"  # the F or M before the turn's number
             yield Clip(sound, turn[1], turn[2], texts.get(turn[1]), speaker, session.name)
-
-
-def _lines(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    return [line.strip() for line in text.splitlines()]
 
 
 CORPUS = Corpus(

@@ -1,20 +1,23 @@
 """From a corpus's folder to the study's own sound and manifests."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample
+from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample, split_slice, write_corpus
 from blsp_core.data.corpora import find
-from blsp_core.data.corpora.base import SPLITS
-from blsp_core.data.corpora.checks import CUT_SHORT, UNREADABLE, Contents, check_folder
+from blsp_core.data.corpora.base import SPLITS, speakers
+from blsp_core.data.corpora.checks import CUT_SHORT, UNREADABLE, check_folder
 from blsp_core.data.manifest import Utterance, plain_words, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
+
+LONGEST = 30.0  # seconds, the window of Whisper; longer clips are cut
+VALIDATION_SPEAKERS = 2  # in each fold
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,7 @@ class ImportOptions:
     split: str = ""  # everything is in this split; "" for the corpus's own
     splits: Sequence[str] = SPLITS  # those that are wanted
     folds: int | None = None  # by speaker, 0 for none; None for the corpus's own
-    validation_speakers: int = 2  # in each fold
     plain: bool = False  # small letters, without punctuation
-    longest: float = 30.0  # seconds; longer clips are cut
     trim_below: float | None = None  # dB below a clip's loud parts; quieter starts and ends are cut off; None: kept
     speeds: Sequence[float] = ()  # speed perturbation of training clips, pitch included (Ko et al. 2015)
     copy: bool = True  # False: the sound stays where it is, and manifests hold paths of this machine
@@ -38,15 +39,15 @@ class ImportOptions:
 def read_options(name: str, settings: Mapping | None) -> ImportOptions:
     """The options of a corpus. Raises StudyError for an unknown key or split, or options that exclude each other."""
     settings, where, known = settings or {}, f"params.yaml, data.corpora.{name}", ImportOptions.__dataclass_fields__
-    unknown = [key for key in settings if key not in known]
-    if unknown:
-        raise StudyError(f"{where}: {unknown[0]!r} is no import option; there are {', '.join(known)}")
+    for key in settings:
+        if key not in known:
+            raise StudyError(f"{where}: {key!r} is no import option; there are {', '.join(known)}")
     options = ImportOptions(**settings)
-    wrong = [split for split in (*options.splits, options.split or "test") if split not in SPLITS]
-    if wrong:
-        raise StudyError(f"{where}: {wrong[0]!r} is no split; there are {', '.join(SPLITS)}")
-    if options.speeds and not options.copy:
-        raise StudyError(f"{where}: speeds need a copy of the sound; set `copy` to true, or leave out `speeds`")
+    for split in (*options.splits, options.split or "test"):
+        if split not in SPLITS:
+            raise StudyError(f"{where}: {split!r} is no split; there are {', '.join(SPLITS)}")
+    if (options.speeds or options.trim_below is not None) and not options.copy:
+        raise StudyError(f"{where}: speeds and trim_below need a copy of the sound; set `copy` to true, or drop them")
     if options.folds and options.split:
         raise StudyError(f"{where}: has both folds and a split for everything; leave one of them out")
     own_folds = options.folds is None and not options.split
@@ -87,84 +88,89 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
                 id=f"{name}-{clip.id}",
                 speaker=f"{name}-{clip.speaker}",
                 language=clip.language or corpus.language,
-                duration=round(min(seconds, options.longest), 3),
+                duration=round(min(seconds, LONGEST), 3),
                 corpus=name,
                 split=options.split or corpus.split(clip),
             )
-            planned += [(row, clip.path)] if options.folds or row.split in options.splits else []
-    broken, perturbed = Counter(), defaultdict(list)
+            if options.folds or row.split in options.splits:
+                planned.append((row, clip.path))
+    faults = Counter(fault.what for fault in contents.faults)
     if options.copy:
-        rows = _copy_sounds(name, planned, root, options, broken, perturbed)
+        groups = _copy_sounds(planned, root / "corpora" / f"{name}.flac", options, faults)
     else:
-        rows = [_in_place(row, path, options) for row, path in progress(planned, f"sound of {name}")]
+        groups = [[replace(row, audio=_in_place(path))] for row, path in progress(planned, f"sound of {name}")]
+    rows, perturbed = [row for row, *_ in groups], {row.id: copies for row, *copies in groups}
     identical = [[f"{name}-{clip.id}" for clip in group] for group in contents.identical]
     manifests, left_out = _manifests(name, rows, options, identical, perturbed)
     for stem, held in manifests.items():
         if not held:
             raise StudyError(f"{contents.folder}: no utterance of {name} is in {stem}; ask for other splits or parts")
         write_manifest(root / "manifests" / f"{stem}.jsonl", held)
-    pairs = {(row.speaker, row.split) for row in rows}
-    report = _report(contents, rows, broken) | {
+    labels, pairs = Counter(clip.label for clip in contents.clips), {(row.speaker, row.split) for row in rows}
+    report = {
+        "corpus": name,
+        "source": corpus.source,
+        "licence": corpus.licence,
+        "clips": len(contents.clips),
+        "expected": sum(contents.expected.values()),
+        "complaint": complaint,
+        "faults": dict(faults),
+        "left_out_by_label": {label: labels[label] for label in corpus.left_out if labels[label]},
+        "utterances": len(rows),
+        "emotions": dict(Counter(row.emotion for row in rows)),
         "at_other_speeds": sum(map(len, perturbed.values())),
         "folds": options.folds or 0,
         "manifests": {stem: len(held) for stem, held in manifests.items()},
         "speakers_in_two_splits": 0 if options.folds else len(pairs) - len({speaker for speaker, _ in pairs}),
-        "cut": sum(seconds > options.longest for seconds in contents.seconds),
+        "cut": sum(seconds > LONGEST for seconds in contents.seconds),
         "same_file": identical,
         "same_file_left_out": left_out,
     }
     return Imported(manifests, report)
 
 
-def _copy_sounds(name: str, planned: list, root: Path, options: ImportOptions, broken: Counter, perturbed) -> list:
-    """Write all sound to corpora/<name>.flac, clip by clip; the rows with their place and length. Unreadable files are
-    counted in `broken`, copies at other speeds go to `perturbed`, by id."""
-    path, rows, start = root / "corpora" / f"{name}.flac", [], 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name("part." + path.name)
-    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+def _copy_sounds(
+    planned: list[tuple[Utterance, Path]], path: Path, options: ImportOptions, faults: Counter
+) -> list[list[Utterance]]:
+    """Write all sound to `path`, clip by clip; the rows with their place and length, each with its copies at other
+    speeds. Unreadable files are counted in `faults`."""
+    groups = []
 
-        def put(row: Utterance, sound: np.ndarray) -> Utterance:
-            nonlocal start
-            file.write(sound)
-            place, start = f"corpora/{path.name}:{start}:{len(sound)}", start + len(sound)
-            return replace(row, audio=place, duration=round(len(sound) / SAMPLE_RATE, 3))
-
-        for row, source in progress(planned, f"sound of {name}"):
+    def sounds() -> Iterator[np.ndarray]:
+        for row, source in progress(planned, f"sound of {path.stem}"):
             try:
-                sound = load_audio(source)[: round(options.longest * SAMPLE_RATE)]
+                sound = load_audio(source)[: round(LONGEST * SAMPLE_RATE)]
                 fault = CUT_SHORT if len(sound) / SAMPLE_RATE < row.duration - 0.01 else ""
             except StudyError:
                 fault = UNREADABLE
             if fault and not options.incomplete:
                 raise StudyError(
-                    f"{source}: {fault}; get it again, or set data.corpora.{name}.incomplete to true in params.yaml to "
-                    "go on without such files"
+                    f"{source}: {fault}; get it again, or set data.corpora.{path.stem}.incomplete to true in "
+                    "params.yaml to go on without such files"
                 )
             if fault:
-                broken[fault] += 1
+                faults[fault] += 1
                 continue
             if options.trim_below is not None:
                 sound = sound[slice(*voiced_part(sound, options.trim_below))]
-            rows.append(put(row, sound))
-            for speed in options.speeds if options.folds or row.split == "train" else ():
-                faster = replace(row, id=f"{row.id}-at-{speed:g}")
-                perturbed[row.id].append(put(faster, resample(sound, SAMPLE_RATE * speed)))
-    unfinished.replace(path)
-    return rows
+            speeds = options.speeds if options.folds or row.split == "train" else ()
+            groups.append([row, *(replace(row, id=f"{row.id}-at-{speed:g}") for speed in speeds)])
+            yield sound
+            yield from (resample(sound, SAMPLE_RATE * speed) for speed in speeds)
+
+    places = iter(write_corpus(path, sounds()))
+    return [[_placed(row, next(places)) for row in group] for group in groups]
 
 
-def _in_place(row: Utterance, path: Path, options: ImportOptions) -> Utterance:
-    """The row with the place of its sound on this machine, as a slice where the whole file is not wanted."""
+def _placed(row: Utterance, place: str) -> Utterance:
+    return replace(row, audio=f"corpora/{place}", duration=round(split_slice(place)[2] / SAMPLE_RATE, 3))
+
+
+def _in_place(path: Path) -> str:
+    """The place of a sound on this machine, as a slice where it is too long."""
     info = soundfile.info(str(path))
-    start, end = 0, min(info.frames, int(options.longest * info.samplerate))
-    if options.trim_below is not None:
-        voiced = voiced_part(load_audio(f"{path}:0:{end}"), options.trim_below)
-        start, end = (min(end, round(sample * info.samplerate / SAMPLE_RATE)) for sample in voiced)
-    if (start, end) == (0, info.frames):
-        return replace(row, audio=str(path.resolve()))
-    seconds = round((end - start) / info.samplerate, 3)
-    return replace(row, audio=f"{path.resolve()}:{start}:{end - start}", duration=seconds)
+    longest = int(LONGEST * info.samplerate)
+    return f"{path.resolve()}:0:{longest}" if info.frames > longest else str(path.resolve())
 
 
 def voiced_part(sound: np.ndarray, below: float) -> tuple[int, int]:
@@ -182,24 +188,23 @@ def voiced_part(sound: np.ndarray, below: float) -> tuple[int, int]:
     return max(0, int(loud[0]) * hop - margin), min(len(sound), (int(loud[-1]) + 1) * hop + margin)
 
 
-def folds_by_speaker(rows: Sequence[Utterance], count: int, validation_speakers: int) -> list[list[Utterance]]:
+def folds_by_speaker(rows: Sequence[Utterance], count: int) -> list[list[Utterance]]:
     """`count` versions of the rows, whose splits differ: fold k tests the k-th run of speakers, in the order of their
-    names; the next `validation_speakers` are for validation; all others for training.
+    names; the next `VALIDATION_SPEAKERS` are for validation; all others for training.
 
     Raises StudyError when that leaves a split without speakers.
     """
-    speakers = sorted({row.speaker for row in rows})
-    runs = [list(run) for run in np.array_split(speakers, count)] if 1 < count <= len(speakers) else []
-    if not runs or not 0 < validation_speakers < len(speakers) - max(map(len, runs)):
+    names = sorted({row.speaker for row in rows})
+    runs = [list(run) for run in np.array_split(names, count)] if 1 < count <= len(names) else []
+    if not runs or VALIDATION_SPEAKERS >= len(names) - max(map(len, runs)):
         raise StudyError(
-            f"folds: {count} of {len(speakers)} speakers with {validation_speakers} for validation leave a split "
+            f"folds: {count} of {len(names)} speakers with {VALIDATION_SPEAKERS} for validation leave a split "
             "empty; wanted are 2 folds or more, and speakers for test, validation and training in each"
         )
     folds = []
     for run in runs:
-        after = speakers.index(run[-1]) + 1
-        validation = {speakers[(after + i) % len(speakers)] for i in range(validation_speakers)}
-        split_of = dict.fromkeys(validation, "validation") | dict.fromkeys(run, "test")
+        after = names.index(run[-1]) + 1
+        split_of = speakers((names * 2)[after : after + VALIDATION_SPEAKERS], run)
         folds.append([replace(row, split=split_of.get(row.speaker, "train")) for row in rows])
     return folds
 
@@ -213,39 +218,24 @@ def without_copies(rows: list[Utterance], groups: Iterable[Sequence[str]]) -> li
     return [row for row in rows if row.id not in out]
 
 
-def _manifests(name: str, rows: list[Utterance], options: ImportOptions, identical: list, perturbed: Mapping):
+def _manifests(
+    name: str, rows: list[Utterance], options: ImportOptions, identical: list, perturbed: Mapping
+) -> tuple[dict[str, list[Utterance]], int]:
     """The manifests by name, and how many rows are left out because another split has the same file."""
     versions = {name: rows}
     if options.folds:
-        made = folds_by_speaker(rows, options.folds, options.validation_speakers)
+        made = folds_by_speaker(rows, options.folds)
         versions = {f"{name}.fold{number}": version for number, version in enumerate(made, start=1)}
     manifests, left_out = {}, 0
     for stem, version in versions.items():
         kept = without_copies(version, identical)
         left_out += len(version) - len(kept)
-        present = {row.split for row in kept}
-        for split in SPLITS:
-            if split in options.splits and (split in present or tuple(options.splits) != SPLITS):
-                manifests[f"{stem}.{split}"] = [row for row in kept if row.split == split]
-        train = manifests.get(f"{stem}.train", [])
-        train += [replace(other, split="train") for row in list(train) for other in perturbed.get(row.id, ())]
+        for split in (split for split in SPLITS if split in options.splits):
+            held = [row for row in kept if row.split == split]
+            if split == "train":
+                held += [replace(other, split="train") for row in held for other in perturbed[row.id]]
+            if held or tuple(options.splits) != SPLITS:
+                manifests[f"{stem}.{split}"] = held
     if options.folds:
         manifests[f"{name}.test"] = [replace(row, split="test") for row in rows]
     return manifests, left_out
-
-
-def _report(contents: Contents, rows: list[Utterance], broken: Counter) -> dict:
-    """What was found and used, in counts; without paths of this machine."""
-    corpus, labels = contents.corpus, Counter(clip.label for clip in contents.clips)
-    return {
-        "corpus": corpus.name,
-        "source": corpus.source,
-        "licence": corpus.licence,
-        "clips": len(contents.clips),
-        "expected": contents.expected,
-        "complaint": contents.complaint(),
-        "faults": dict(Counter(fault.what for fault in contents.faults) + broken),
-        "left_out_by_label": {label: labels[label] for label in corpus.left_out if labels[label]},
-        "utterances": len(rows),
-        "emotions": dict(Counter(row.emotion for row in rows)),
-    }

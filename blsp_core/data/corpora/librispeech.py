@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named
+from blsp_core.data.corpora.base import UNPARSED, Clip, Corpus, Fault, named, text_lines
 
 
 def read(folder: Path) -> Iterator[Clip | Fault]:
@@ -24,8 +24,8 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
 
 
 def _transcripts(path: Path) -> dict[str, str]:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return {name: words.strip().capitalize() for name, _, words in (line.partition(" ") for line in text.splitlines())}
+    parts = (line.partition(" ") for line in text_lines(path))
+    return {name: words.strip().capitalize() for name, _, words in parts}
 
 
 CORPUS = Corpus(

@@ -18,7 +18,7 @@ def read(folder: Path) -> Iterator[Clip | Fault]:
     if not table.is_file():
         yield Fault(table, "missing table of transcripts")
         return
-    with open(table, encoding="utf-8", newline="") as file:
+    with open(table, encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         texts = {row["file_id"]: row["raw_text"] for row in rows}
     for path, name in named(folder, "samples/*.wav", r"([A-Z]+\d)_([a-z]+)_(\d+)"):
