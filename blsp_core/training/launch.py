@@ -19,7 +19,7 @@ from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
 from blsp_core.data.dataset import SpeechTextDataset, collate
-from blsp_core.data.manifest import Utterance, as_row, of_row, read_jsonl, write_jsonl
+from blsp_core.data.manifest import JsonlRows, Utterance, as_row, of_row, read_jsonl, write_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
@@ -113,7 +113,7 @@ def main(folder: Path) -> None:
     dtypes = {"dtype": precision()} | ({"encoder_dtype": torch.float32} if job["trained"]["encoder"] else {})
     model = BlspEmoForConditionalGeneration.from_pretrained(folder, **dtypes)
     model.set_trainable(**job["trained"])
-    rows, held_out = (read_jsonl(folder / f"{name}.jsonl") for name in ("rows", "held_out"))
+    rows, held_out = (JsonlRows(folder / f"{name}.jsonl") for name in ("rows", "held_out"))
     processor = BlspEmoProcessor.from_pretrained(folder)
     data = SpeechTextDataset(rows, processor, Path(job["root"]), job["keep"], job["augment"])
     words = (

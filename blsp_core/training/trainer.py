@@ -203,7 +203,8 @@ class _Trainer(Trainer):
     def log(self, logs, start_time=None):
         if "loss" in logs:
             sums = self.accelerator.reduce(self.sums, "mean")
-            logs |= {name: float(total / self.updates) for name, total in sums.items()}
+            parts = {name: float(total / self.updates) for name, total in sums.items()}
+            logs |= parts | {"loss": sum(value for name, value in parts.items() if not name.startswith("share_"))}
             now = time.perf_counter()
             logs["share_waiting"], self.since, self.waited = self.waited / (now - self.since), now, 0.0
             self.sums, self.updates = {}, 0

@@ -33,6 +33,6 @@ def test_its_manifest_is_taken_over_and_its_sound_found_or_what_is_wrong_is_name
 
 def test_a_corpus_that_is_not_there_is_named_with_source_and_licence(tmp_path):
     where = "manifests/iemocap.train.jsonl is not there.*https://sail.usc.edu/iemocap.*licence: by agreement"
-    for name, words in (("iemocap", where), ("mine", "get it and write that manifest")):
+    for name, words in (("iemocap", where), ("mine", "get it from its makers")):
         with pytest.raises(StudyError, match=words):
             bring_corpus(name, "train", tmp_path, tmp_path)
