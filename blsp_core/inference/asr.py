@@ -1,7 +1,6 @@
 """Transcription with a Whisper, its word error rates, and transcripts/<corpus>.<split>.jsonl, rows {id, text}."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import jiwer
@@ -121,29 +120,24 @@ def write_transcripts(
     sounds, languages = [load_audio(turn.audio, root) for turn in turns], [turn.language for turn in turns]
     resume = {"keys": [as_row(turn) for turn in turns], "unfinished": unfinished}
     texts = transcribe(*whisper, sounds, batch_size, languages, **resume)
-    path = _file(Path(folder), turns[0])
+    path = Path(folder) / f"{turns[0].corpus}.{turns[0].split}.jsonl"
     write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, texts, strict=True)))
     return path
-
-
-def _file(folder: Path, utterance: Utterance) -> Path:
-    return folder / f"{utterance.corpus}.{utterance.split}.jsonl"
 
 
 class Transcripts:
     """The transcripts in `folder`."""
 
     def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self._read = cache(lambda path: {row["id"]: row["text"] for row in read_jsonl(path)})
+        self.folder, paths = Path(folder), Path(folder).glob("*.jsonl")
+        self._texts = {(path.stem, row["id"]): row["text"] for path in paths for row in read_jsonl(path)}
 
     def words(self, utterances: list[Utterance]) -> list[str]:
-        """The transcripts, in order. Raises StudyError when a file, or an utterance in it, is missing."""
-        paths = [_file(self.folder, u) for u in utterances]
-        missing = [(path, u) for path, u in zip(paths, utterances, strict=True) if u.id not in self._read(path)]
-        if missing:
+        """The transcripts, in order. Raises StudyError when one is missing."""
+        keys = [(f"{utterance.corpus}.{utterance.split}", utterance.id) for utterance in utterances]
+        if missing := [key for key in keys if key not in self._texts]:
             raise StudyError(
-                f"{missing[0][0]}: {len(missing)} utterances are missing, the first is {missing[0][1].id}; run the "
-                "pipeline stage that writes the transcripts again"
+                f"{self.folder / missing[0][0]}.jsonl: {len(missing)} utterances are missing, the first is "
+                f"{missing[0][1]}; run the pipeline stage that writes the transcripts again"
             )
-        return [self._read(path)[u.id] for path, u in zip(paths, utterances, strict=True)]
+        return [self._texts[key] for key in keys]

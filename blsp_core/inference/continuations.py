@@ -1,7 +1,6 @@
 """The LLM writes the targets: continuations of transcripts, plain for stage 1, with the emotion label for stage 2."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -112,8 +111,3 @@ def clean(rows: Iterable[dict]) -> tuple[list[dict], list[dict]]:
         else:
             kept.append(shortened)
     return kept, rejected
-
-
-def reasons(rejected: list[dict]) -> dict[str, int]:
-    """How many were rejected for each reason."""
-    return dict(Counter(row["reason"] for row in rejected))

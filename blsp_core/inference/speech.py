@@ -43,7 +43,7 @@ def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: P
     earlier = [
         {"role": "assistant", "content": turn}
         if isinstance(turn, str)
-        else {"role": "user", "content": [{"type": "audio", "audio": load_audio(turn.audio, root)}]}
+        else spoken_chat(system, "", load_audio(turn.audio, root))[1]
         for turn in utterance.turns[:-1]
     ]
     return [first, *earlier, last]
