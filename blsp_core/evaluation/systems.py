@@ -7,6 +7,7 @@ A new baseline is a class here and a line in `systems` of params.yaml.
 import random
 from collections import Counter
 from itertools import cycle
+from pathlib import Path
 
 from blsp_core.data import prompts
 from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
@@ -14,6 +15,7 @@ from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import Task
 from blsp_core.inference import llm, speech
 from blsp_core.inference.asr import Transcripts
+from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 STAGES = {"stage1": "BlspEmo", "stage2": "BlspEmo", "classifier": "ClassifierLLM"}  # the class of what a stage trains
@@ -25,7 +27,7 @@ class TextLLM:
 
     def __init__(self, study, name: str):
         self.llm, self.tokenizer = llm.load(study.read("llm"))
-        self.batch_size = study.settings.batch_size
+        self.study, self.batch_size = study, study.settings.batch_size
 
     def words(self, turns: list[Utterance]) -> list[str]:
         """The text of each turn."""
@@ -43,13 +45,18 @@ class TextLLM:
         left = iter(words)
         texts = [[turn if isinstance(turn, str) else next(left) for turn in u.turns] for u in utterances]
         chats = [_written_dialogue(task, turns) for turns in texts]
-        answers = llm.answer(self.llm, self.tokenizer, chats, task.max_new_tokens, self.batch_size)
-        return [one.text for one in answers]
+        places = self.batch_size, _unfinished(self.study, task)
+        return [one.text for one in llm.answer(self.llm, self.tokenizer, chats, task.max_new_tokens, *places)]
+
+
+def _unfinished(study, task: Task) -> Path:
+    """Where the replies to a task are kept until the notebook has ended."""
+    return study.checkpoints / f"{task.name}.{task.corpus}.jsonl"
 
 
 def _written_dialogue(task: Task, turns: list[str]) -> list[dict]:
     """The chat of these turns, the user's first and last; the task's instruction stands before the last."""
-    first, last = llm.chat(task.system, task.instruction + turns[-1])
+    first, last = prompts.chat(task.system, task.instruction + turns[-1])
     earlier = [{"role": role, "content": turn} for role, turn in zip(cycle(("user", "assistant")), turns[:-1])]
     return [first, *earlier, last]
 
@@ -97,14 +104,14 @@ class BlspEmo:
         from blsp_core import pipeline
 
         folder, own = study.read(f"models/{name}"), pipeline.all_runs(study.params)[name]
-        self.model = BlspEmoForConditionalGeneration.from_pretrained(folder, dtype=llm.precision())
-        self.model, self.processor = llm.ready(self.model), BlspEmoProcessor.from_pretrained(folder)
-        self.root, self.batch_size = study.folder, study.settings.batch_size
+        self.model = BlspEmoForConditionalGeneration.from_pretrained(folder, dtype=precision())
+        self.model, self.processor = ready(self.model), BlspEmoProcessor.from_pretrained(folder)
+        self.study, self.root, self.batch_size = study, study.folder, study.settings.batch_size
         self.has_head = pipeline.resolve(study.params, own["stage"], name).get("emotion_weight", 0) > 0
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         settings = {name: getattr(task, name) for name in ("system", "instruction", "max_new_tokens")}
-        settings |= {"batch_size": self.batch_size, "desc": task.name}
+        settings |= {"batch_size": self.batch_size, "desc": task.name, "unfinished": _unfinished(self.study, task)}
         return speech.reply(self.model, self.processor, utterances, self.root, **settings)
 
     def by_head(self, utterances: list[Utterance]) -> list[str]:

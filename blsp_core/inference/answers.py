@@ -38,22 +38,19 @@ def read_questions(path: Path, audio_field: str, instruction: str, reference_fie
     """Line number -> a row of the output without its response, with an `error` where the line cannot be used."""
     if not path.is_file():
         raise StudyError(f"{path}: there is no such file; wanted is JSONL, one object a line")
-    questions = {}
+    questions, fields = {}, {"audio": audio_field} | ({"reference": reference_field} if reference_field else {})
     for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not text.strip():
             continue
         row = questions[number] = {"line": number, "audio": None, "prompt": instruction, **settings}
         try:
             line = json.loads(text)
-        except (ValueError, RecursionError):
-            line = None
-        if not isinstance(line, dict):
+            row |= {name: line[field] for name, field in fields.items()}
+            row["prompt"] = instruction or line.get("instruction", "")
+        except KeyError as missing:
+            row["error"] = f"has no field {missing.args[0]}"
+        except (ValueError, RecursionError, TypeError):
             row["error"] = "not a JSON object"
-        elif missing := [name for name in (audio_field, reference_field) if name and name not in line]:
-            row["error"] = f"has no field {missing[0]}"
-        else:
-            row["audio"], row["prompt"] = line[audio_field], instruction or line.get("instruction", "")
-            row |= {"reference": line[reference_field]} if reference_field else {}
     return questions
 
 
@@ -65,18 +62,21 @@ def _read_answers(path: Path, questions: dict[int, dict]) -> dict[int, dict]:
     for number, text in enumerate([*texts, *([] if b'{"line": '.startswith(cut[:9]) else [cut])], start=1):
         try:
             row = json.loads(text)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not {"line", "audio", "prompt", "empathy", "model"} <= row.keys():
-            raise StudyError(f"{path}: line {number} is not an answer of blsp-generate; name another --output")
-        question = questions.get(row["line"], {})
-        for name in ("audio", "prompt", "empathy", "model", "max_new_tokens") if "response" in row else ():
-            if question.get(name) != row.get(name):
+            own = {name: row[name] for name in ("audio", "prompt", "empathy", "model")}
+            question = questions.get(row["line"], {})
+        except (ValueError, TypeError, KeyError):
+            raise StudyError(
+                f"{path}: line {number} is not an answer of blsp-generate; name another --output"
+            ) from None
+        if "response" not in row:
+            continue
+        for name, value in (own | {"max_new_tokens": row.get("max_new_tokens")}).items():
+            if question.get(name) != value:
                 raise StudyError(
-                    f"{path}: {name} of line {row['line']} is {row.get(name)!r} there and {question.get(name)!r} now; "
+                    f"{path}: {name} of line {row['line']} is {value!r} there and {question.get(name)!r} now; "
                     "remove the file, or name another --output"
                 )
-            answers[row["line"]] = row | question
+        answers[row["line"]] = row | question
     return answers
 
 

@@ -1,7 +1,6 @@
 """Transcription with a Whisper, its word error rates, and transcripts/<corpus>.<split>.jsonl, rows {id, text}."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import jiwer
@@ -12,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.dataset import pad_features
-from blsp_core.data.manifest import Utterance, plain_words, read_jsonl, write_jsonl
+from blsp_core.data.manifest import Utterance, as_row, plain_words, read_jsonl, write_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
 from blsp_core.model.backbones import has_decoder
@@ -29,20 +28,29 @@ def load_whisper(folder: Path) -> tuple:
 
 
 def transcribe(
-    whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64, language: str | list | None = None
-) -> list[str]:
+    whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64, language: str | list | None = None,
+    **resume,
+) -> list[str]:  # fmt: skip
     """Greedy transcripts of 16 kHz waveforms, in their order.
 
     language: two letters, for all sounds or one for each; a multilingual Whisper detects those it does not know. A
     checkpoint whose `config.real_frames` is true gets its encoder's output for the real frames, zero-padded to the
-    window; any other gets log-mels of the whole window (30 s), and what is longer is cut.
+    window; any other gets log-mels of the whole window (30 s), and what is longer is cut. resume: `keys` and
+    `unfinished` of `run_in_batches`.
     """
     languages = language if isinstance(language, list) else [language] * len(sounds)
     multilingual = getattr(whisper.generation_config, "is_multilingual", False)
+    known = [multilingual and f"<|{one}|>" in whisper.generation_config.lang_to_id for one in languages]
 
     def run(batch: list[int]) -> list[str]:
+        texts = {}  # `generate` takes a language for every row, or for none
+        for group in [i for i in batch if known[i]], [i for i in batch if not known[i]]:
+            texts |= dict(zip(group, decode(group) if group else [], strict=True))
+        return [texts[i] for i in batch]
+
+    def decode(batch: list[int]) -> list[str]:
         settings = {"task": "transcribe"} if multilingual else {}
-        if multilingual and all(f"<|{languages[i]}|>" in whisper.generation_config.lang_to_id for i in batch):
+        if known[batch[0]]:
             settings["language"] = [languages[i] for i in batch]
         if getattr(whisper.config, "real_frames", False):
             features, mask = pad_features([torch.from_numpy(log_mel(extractor, sounds[i])) for i in batch])
@@ -57,13 +65,7 @@ def transcribe(
         ids = whisper.generate(**inputs, **GREEDY, **settings, max_length=limit)
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    return run_in_batches(run, [len(sound) for sound in sounds], batch_size, "transcripts")
-
-
-def transcribe_utterances(whisper: tuple, root: Path, batch_size: int, utterances: list[Utterance]) -> list[str]:
-    """Transcripts of utterances whose sound is below `root`, each in its own language. whisper: of `load_whisper`."""
-    sounds = [load_audio(utterance.audio, root) for utterance in utterances]
-    return transcribe(*whisper, sounds, batch_size, [utterance.language for utterance in utterances])
+    return run_in_batches(run, [len(sound) for sound in sounds], batch_size, "transcripts", **resume)
 
 
 def log_mel(extractor: WhisperFeatureExtractor, sound: np.ndarray) -> np.ndarray:
@@ -97,11 +99,6 @@ def word_errors(utterances: Sequence[Utterance], transcripts: Sequence[str]) -> 
     }
 
 
-def differs(text: str, transcript: str) -> bool:
-    """Whether a transcript has a word error."""
-    return plain_words(text) != plain_words(transcript)
-
-
 def check_word_errors(corpus: str, utterances: Sequence[Utterance], transcripts: Sequence[str], max_wer: float) -> None:
     """Raises StudyError when the error rate of the English utterances of a corpus is above `max_wer`."""
     english = [pair for pair in zip(utterances, transcripts, strict=True) if pair[0].language == "en"]
@@ -113,32 +110,34 @@ def check_word_errors(corpus: str, utterances: Sequence[Utterance], transcripts:
         )
 
 
-def write_transcripts(folder: Path, utterances: list[Utterance], words: Callable[[list[Utterance]], list[str]]) -> Path:
-    """Write what `words` makes of the utterances of one corpus and split; in a dialogue, of every turn of the user."""
+def write_transcripts(
+    folder: Path, utterances: list[Utterance], whisper: tuple, root: Path, batch_size: int,
+    unfinished: Path | None = None,
+) -> Path:  # fmt: skip
+    """Transcribe the utterances of one corpus and split, whose sound is below `root`, each in its own language; in a
+    dialogue, every turn of the user. whisper: of `load_whisper`; unfinished: of `run_in_batches`."""
     turns = [turn for utterance in utterances for turn in utterance.spoken]
-    path = _file(Path(folder), turns[0])
-    write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, words(turns), strict=True)))
+    sounds, languages = [load_audio(turn.audio, root) for turn in turns], [turn.language for turn in turns]
+    resume = {"keys": [as_row(turn) for turn in turns], "unfinished": unfinished}
+    texts = transcribe(*whisper, sounds, batch_size, languages, **resume)
+    path = Path(folder) / f"{turns[0].corpus}.{turns[0].split}.jsonl"
+    write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, texts, strict=True)))
     return path
-
-
-def _file(folder: Path, utterance: Utterance) -> Path:
-    return folder / f"{utterance.corpus}.{utterance.split}.jsonl"
 
 
 class Transcripts:
     """The transcripts in `folder`."""
 
     def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self._read = cache(lambda path: {row["id"]: row["text"] for row in read_jsonl(path)})
+        self.folder, paths = Path(folder), Path(folder).glob("*.jsonl")
+        self._texts = {(path.stem, row["id"]): row["text"] for path in paths for row in read_jsonl(path)}
 
     def words(self, utterances: list[Utterance]) -> list[str]:
-        """The transcripts, in order. Raises StudyError when a file, or an utterance in it, is missing."""
-        paths = [_file(self.folder, u) for u in utterances]
-        missing = [(path, u) for path, u in zip(paths, utterances, strict=True) if u.id not in self._read(path)]
-        if missing:
+        """The transcripts, in order. Raises StudyError when one is missing."""
+        keys = [(f"{utterance.corpus}.{utterance.split}", utterance.id) for utterance in utterances]
+        if missing := [key for key in keys if key not in self._texts]:
             raise StudyError(
-                f"{missing[0][0]}: {len(missing)} utterances are missing, the first is {missing[0][1].id}; run the "
-                "pipeline stage that writes the transcripts again"
+                f"{self.folder / missing[0][0]}.jsonl: {len(missing)} utterances are missing, the first is "
+                f"{missing[0][1]}; run the pipeline stage that writes the transcripts again"
             )
-        return [self._read(path)[u.id] for path, u in zip(paths, utterances, strict=True)]
+        return [self._texts[key] for key in keys]

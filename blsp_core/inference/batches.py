@@ -1,30 +1,45 @@
 """Many inputs in batches of like length, results in the order of the inputs."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
 
+from blsp_core.data.manifest import append_jsonl, read_jsonl, write_jsonl
 from blsp_core.data.progress import progress
 
 GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}  # for `generate`
 
 
 def run_in_batches(
-    run: Callable[[list[int]], Sequence], lengths: Sequence[float], batch_size: int, what: str = "inference"
-) -> list:
+    run: Callable[[list[int]], Sequence], lengths: Sequence[float], batch_size: int, what: str = "inference",
+    keys: Sequence | None = None, unfinished: Path | None = None,
+) -> list:  # fmt: skip
     """`run` makes a batch of indices into its results, one each; the results of all, in the order of `lengths`.
 
     Inputs of like length share a batch, so that little of it is padding. No gradients are kept.
+
+    keys: for each input, as JSON, what its result depends on; inputs with equal keys are computed once. unfinished: a
+    JSONL file to which the results of every batch, which must be JSON, are appended. After a kill, a call with the same
+    file and inputs computes the batches that are missing, of the same inputs as without the kill.
     """
-    order, results = sorted(range(len(lengths)), key=lambda i: lengths[i]), [None] * len(lengths)
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    for batch in progress(batches, what):
+    names = [hashlib.sha256(json.dumps(key).encode()).hexdigest() for key in keys or range(len(lengths))]
+    done = read_jsonl(unfinished, unfinished=True) if unfinished and unfinished.is_file() else []
+    if done:
+        write_jsonl(unfinished, done)  # without a broken last line
+    results = {name: result for batch in done for name, result in batch.items()}
+    missing = {name: i for i, name in enumerate(names) if name not in results}
+    order = sorted(missing.values(), key=lambda i: lengths[i])
+    for batch in progress([order[start : start + batch_size] for start in range(0, len(order), batch_size)], what):
         with torch.no_grad():
-            found = run(batch)
-        for i, result in zip(batch, found, strict=True):
-            results[i] = result
-    return results
+            found = dict(zip([names[i] for i in batch], run(batch), strict=True))
+        if unfinished:
+            append_jsonl(unfinished, [found])  # a line a batch: one that the kill cut is computed again as a whole
+        results |= found
+    return [results[name] for name in names]
 
 
 def precision() -> torch.dtype:

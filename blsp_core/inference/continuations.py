@@ -1,15 +1,15 @@
 """The LLM writes the targets: continuations of transcripts, plain for stage 1, with the emotion label for stage 2."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.errors import StudyError
-from blsp_core.inference.endpoint import Endpoint
-from blsp_core.inference.llm import answer, load, ready
+from blsp_core.inference.batches import ready
+from blsp_core.inference.llm import answer, load
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM restates
@@ -26,16 +26,14 @@ def write_continuations(
     settings: of `llm.answer`. Raises StudyError when an utterance has no label that the prompt needs.
     """
     instructions = [_instruction(utterance, emotional) for utterance in utterances]
-    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), **settings)
-    return _rows(utterances, instructions, answers, writer)
+    return _rows(utterances, instructions, partial(answer, ready(llm), tokenizer, **settings), writer)
 
 
 def write_repeats(llm, tokenizer, utterances: list[Utterance], *, writer: str, **settings) -> list[dict]:
     """Rows as of `write_continuations` in which the LLM repeats the sentence. Ours, not the paper's: with one task
     only, the adapter encodes the task itself, and the model continues whatever the prompt asks."""
-    instructions = [prompts.REPEAT] * len(utterances)
-    answers = answer(ready(llm), tokenizer, _chats(instructions, utterances), **settings)
-    return _rows(utterances, instructions, answers, writer)
+    ask = partial(answer, ready(llm), tokenizer, **settings)
+    return _rows(utterances, [prompts.REPEAT] * len(utterances), ask, writer)
 
 
 def write_elsewhere(
@@ -45,11 +43,11 @@ def write_elsewhere(
     name; or its name at `base_url`, an OpenAI-compatible address, whose replies are kept in `cache`. `refused`: it
     declined. Raises StudyError when the folder is empty."""
     if other.get("base_url"):
+        from blsp_core.inference.endpoint import Endpoint  # slow to import
+
         instructions = [_instruction(utterance, True) for utterance in utterances]
         endpoint = Endpoint(other["base_url"], other["model"], cache, max_tokens=max_new_tokens)
-        answers = endpoint.replies(_chats(instructions, utterances))
-        rows = _rows(utterances, instructions, answers, endpoint.model)
-        return [{**row, "refused": reply.refused} for row, reply in zip(rows, answers, strict=True)]
+        return _rows(utterances, instructions, endpoint.replies, endpoint.model, ("refused",))
     folder = Path(root) / other["model"]
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise StudyError(
@@ -69,18 +67,17 @@ def _instruction(utterance: Utterance, emotional: bool) -> str:
     return prompts.CONTINUE_EMOTION.format(emotion=utterance.emotion)
 
 
-def _chats(instructions: list[str], utterances: list[Utterance]) -> list[list[dict]]:
-    return [prompts.chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
-
-
-def _rows(utterances: list[Utterance], instructions: list[str], answers: list, writer: str) -> list[dict]:
+def _rows(utterances: list[Utterance], instructions: list[str], ask: Callable, writer: str, more=()) -> list[dict]:
+    """more: fields of an answer that the rows have besides."""
+    answers = ask([prompts.chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)])
     return [
         {**as_row(u), "instruction": i, "output": a.text, "early_stop": a.early_stop, "writer": writer}
+        | {name: getattr(a, name) for name in more}
         for u, i, a in zip(utterances, instructions, answers, strict=True)
     ]
 
 
-def without_restatement(row: dict) -> dict:
+def _without_restatement(row: dict) -> dict:
     """The row, whose output starts after the sentence where the LLM first restates it (then `restated` is true)."""
     words = re.findall(r"\w+", row["text"])
     if row["instruction"] == prompts.REPEAT or not words:
@@ -89,8 +86,7 @@ def without_restatement(row: dict) -> dict:
     return {**row, "output": row["output"][sentence.end() :], "restated": True} if sentence else row
 
 
-def fault(row: dict) -> str | None:
-    """Why a continuation cannot be a target; None when it can."""
+def _fault(row: dict) -> str | None:
     output = row["output"].strip()
     if not MIN_SECONDS <= row["duration"] <= MAX_SECONDS:
         return f"duration outside {MIN_SECONDS:.0f}-{MAX_SECONDS:.0f} s"
@@ -105,19 +101,13 @@ def fault(row: dict) -> str | None:
     return None
 
 
-def clean(rows: Iterable[dict], check: Callable[[dict], str | None] = fault) -> tuple[list[dict], list[dict]]:
+def clean(rows: Iterable[dict]) -> tuple[list[dict], list[dict]]:
     """Rows that can be targets, without restatements, and the others as they were written, with the `reason`."""
     kept, rejected = [], []
     for row in rows:
-        shortened = without_restatement(row)
-        reason = check(shortened)
-        if reason:
+        shortened = _without_restatement(row)
+        if reason := _fault(shortened):
             rejected.append({**row, "reason": reason})
         else:
             kept.append(shortened)
     return kept, rejected
-
-
-def reasons(rejected: list[dict]) -> dict[str, int]:
-    """How many were rejected for each reason."""
-    return dict(Counter(row["reason"] for row in rejected))

@@ -1,24 +1,23 @@
 """Batched greedy generation of a causal LLM: chats in, replies out."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from blsp_core.data.manifest import append_jsonl, read_jsonl, write_jsonl
-from blsp_core.data.prompts import chat as chat
+from blsp_core.errors import StudyError
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply and whether the token limit cut it short."""
+    """A reply, whether the token limit cut it short, and whether the model or the service declined."""
 
     text: str
-    early_stop: bool
+    early_stop: bool = False
+    refused: bool = False
 
 
 def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
@@ -30,46 +29,47 @@ def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
 def answer(
     model, tokenizer, chats: list[list[dict]], max_new_tokens: int, batch_size: int, unfinished: Path | None = None
 ) -> list[Answer]:
-    """The LLM's greedy replies to the chats, in their order; equal chats are answered once.
+    """The LLM's greedy replies to the chats, in their order; equal chats are answered once. unfinished: of
+    `run_in_batches`. Raises StudyError where `render` does, before anything is generated."""
+    prompts = [tokenizer(render(tokenizer, chat), add_special_tokens=False).input_ids for chat in chats]
 
-    unfinished: a JSONL file to which every batch is appended. After a kill, a call with the same file continues.
-    """
-    keys = [hashlib.sha256(json.dumps([chat, max_new_tokens]).encode()).hexdigest() for chat in chats]
-    rows = read_jsonl(unfinished, unfinished=True) if unfinished and unfinished.is_file() else []
-    if rows:
-        write_jsonl(unfinished, rows)  # without a broken last line
-    known = {row["key"]: Answer(row["text"], row["early_stop"]) for row in rows}
-    missing = {key: chat for key, chat in zip(keys, chats, strict=True) if key not in known}
-    names = list(missing)
-    prompts = [
-        tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
-        for chat in missing.values()
-    ]
-
-    def run(batch: list[int]) -> list[Answer]:
+    def run(batch: list[int]) -> list[dict]:
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, padding_side="left", return_tensors="pt")
-        found = generate(model, tokenizer, inputs.to(model.device), max_new_tokens)
-        if unfinished:
-            append_jsonl(unfinished, [{"key": names[i], **vars(a)} for i, a in zip(batch, found, strict=True)])
-        return found
+        return [vars(one) for one in generate(model, tokenizer, inputs.to(model.device), max_new_tokens)]
 
-    found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies")
-    known |= dict(zip(names, found, strict=True))
-    return [known[key] for key in keys]
+    keys = [[chat, max_new_tokens] for chat in chats]
+    found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies", keys, unfinished)
+    return [Answer(**one) for one in found]
+
+
+def render(tokenizer, chat: list[dict]) -> str:
+    """A chat as text up to the reply, without reasoning (Qwen3). Where the chat template rejects or ignores the system
+    prompt, it stands before the user's first turn. Raises StudyError without a template, or where it rejects both."""
+    if not tokenizer.chat_template:
+        raise StudyError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; use a chat LLM")
+    forms, how = [chat], {"add_generation_prompt": True, "tokenize": False, "enable_thinking": False}
+    if chat[0]["role"] == "system":
+        system, user, *others = chat
+        forms.append([{**user, "content": f"{system['content']}\n\n{user['content']}"}, *others])
+    for form in forms:
+        try:
+            text = tokenizer.apply_chat_template(form, **how)
+        except TemplateError as error:
+            reason = error
+        else:
+            if form is forms[-1] or chat[0]["content"].strip() in text:
+                return text
+    raise StudyError(f"{tokenizer.name_or_path}: the chat template fails ({reason}); use another LLM")
 
 
 def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:
-    """Greedy replies to a batch, left-padded; penalties in the model's own generation settings have no effect."""
-    ends = end_tokens(model, tokenizer)
-    ids = model.generate(**inputs, **GREEDY, max_new_tokens=max_new_tokens, eos_token_id=ends)
-    return [decode(tokenizer, new, ends) for new in ids[:, inputs["input_ids"].shape[1] :]]
-
-
-def end_tokens(model, tokenizer) -> list[int]:
-    """The ids that end a turn, of the tokenizer and of the model's generation settings."""
+    """Greedy replies to a batch, left-padded. A turn ends at an end token of the tokenizer or of the model's generation
+    settings; penalties in these have no effect."""
     own = getattr(model.generation_config, "eos_token_id", None)
     own = own if isinstance(own, list) else [own]
-    return sorted({end for end in [*own, tokenizer.eos_token_id] if end is not None})
+    ends = sorted({end for end in [*own, tokenizer.eos_token_id] if end is not None})
+    ids = model.generate(**inputs, **GREEDY, max_new_tokens=max_new_tokens, eos_token_id=ends)
+    return [decode(tokenizer, new, ends) for new in ids[:, inputs["input_ids"].shape[1] :]]
 
 
 def decode(tokenizer, ids: torch.Tensor, ends: list[int] | None = None) -> Answer:

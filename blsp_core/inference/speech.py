@@ -8,7 +8,7 @@ import torch
 
 from blsp_core.data import prompts
 from blsp_core.data.audio import load_audio
-from blsp_core.data.manifest import Utterance
+from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.prompts import spoken_chat
 from blsp_core.inference.batches import run_in_batches
 from blsp_core.inference.llm import generate
@@ -22,8 +22,10 @@ MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
 def reply(
     model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, *, system: str,
     instruction: str, max_new_tokens: int, batch_size: int = 64, desc: str = "replies to speech",
+    unfinished: Path | None = None,
 ) -> list[str]:  # fmt: skip
-    """Greedy replies to utterances whose sound is below `root`, in their order, each with its earlier turns."""
+    """Greedy replies to utterances whose sound is below `root`, in their order, each with its earlier turns.
+    unfinished: of `run_in_batches`."""
 
     def run(batch: list[int]) -> list[str]:
         chats = [spoken_dialogue(system, instruction, utterances[i], root) for i in batch]
@@ -31,7 +33,8 @@ def reply(
         return [answer.text for answer in generate(model, processor.tokenizer, inputs, max_new_tokens)]
 
     lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
-    return run_in_batches(run, lengths, batch_size, desc)
+    keys = [[system, instruction, max_new_tokens, as_row(utterance)] for utterance in utterances]
+    return run_in_batches(run, lengths, batch_size, desc, keys, unfinished)
 
 
 def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: Path) -> list[dict]:
@@ -40,7 +43,7 @@ def spoken_dialogue(system: str, instruction: str, utterance: Utterance, root: P
     earlier = [
         {"role": "assistant", "content": turn}
         if isinstance(turn, str)
-        else {"role": "user", "content": [{"type": "audio", "audio": load_audio(turn.audio, root)}]}
+        else spoken_chat(system, "", load_audio(turn.audio, root))[1]
         for turn in utterance.turns[:-1]
     ]
     return [first, *earlier, last]

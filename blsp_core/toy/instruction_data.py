@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
-from blsp_core.inference.llm import chat
+from blsp_core.data.prompts import chat
 from blsp_core.toy import grammar
 from blsp_core.toy.lexicon import INTERJECTIONS, LANGUAGES, MARKERS
 

@@ -7,7 +7,7 @@ import torch
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
-from blsp_core.inference.llm import precision, ready
+from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 SCHEDULE = (

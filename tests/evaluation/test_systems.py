@@ -34,7 +34,7 @@ def study(tmp_path, monkeypatch):
     """A study whose LLM is asked nothing: `asked` collects the chats. Products are made as a test needs them."""
     asked = []
 
-    def answer(llm, tokenizer, chats, max_new_tokens, batch_size):
+    def answer(llm, tokenizer, chats, max_new_tokens, batch_size, unfinished):
         asked.extend(chats)
         return [SimpleNamespace(text="") for _ in chats]
 
@@ -43,6 +43,7 @@ def study(tmp_path, monkeypatch):
     folder = tmp_path / "mini"
     write_jsonl(folder / "transcripts/dialogues.test.jsonl", [{"id": "d-2", "text": "how do i watch the dog"}])
     parts = {"folder": folder, "seed": 1, "params": PARAMS, "settings": SimpleNamespace(batch_size=7), "asked": asked}
+    parts["checkpoints"] = tmp_path
     return SimpleNamespace(read=lambda path: folder / path, **parts)
 
 
@@ -68,12 +69,13 @@ def test_random_emotions_are_the_same_for_an_utterance_in_every_task(study):
 def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
     for name in ("BlspEmoForConditionalGeneration", "BlspEmoProcessor"):
         monkeypatch.setattr(systems, name, SimpleNamespace(from_pretrained=lambda folder, **_: folder))
-    monkeypatch.setattr(systems.llm, "ready", lambda model: model)
+    monkeypatch.setattr(systems, "ready", lambda model: model)
     monkeypatch.setattr(systems.speech, "reply", lambda model, processor, spoken, root, **settings: settings)
     found = systems.load("blsp-emo", study)
     assert isinstance(found, systems.BlspEmo) and found.model == study.folder / "models/blsp-emo"
     settings = found.answer([ALONE], tasks.dialogue())
     assert (settings["system"], settings["instruction"], settings["batch_size"]) == (prompts.SYSTEM_EMPATHY, "", 7)
+    assert settings["unfinished"] == study.checkpoints / "dialogue.dialogues.jsonl"
     heads = {name: systems.load(name, study).has_head for name in ("blsp", "blsp-emo", "no-loss")}
     assert heads == {"blsp": False, "blsp-emo": True, "no-loss": False}
 

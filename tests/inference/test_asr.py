@@ -3,7 +3,6 @@
 import json
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +66,14 @@ def test_a_multilingual_checkpoint_alone_gets_language_and_task_of_every_clip(ba
     decoder = whisper.model.decoder
     hook = decoder.register_forward_pre_hook(lambda _, a, k: starts.append(k["input_ids"].tolist()), with_kwargs=True)
     transcribe(whisper, *parts, sounds[:2], 2, ["de", "en"])
-    hook.remove()
     order = sorted((0, 1), key=lambda i: len(sounds[i]))
     assert starts[0] == [[257, (98, 97)[i], 99] for i in order]
-    assert len(transcribe(whisper, *parts, sounds[:2], 2, ["xx", ""])) == 2  # languages are detected
+    languages = ["de", None, "en", "xx", ""]
+    alone = [transcribe(whisper, *parts, [sound], 1, [one]) for sound, one in zip(sounds, languages, strict=False)]
+    starts.clear()
+    assert transcribe(whisper, *parts, sounds[:5], 5, languages) == sum(alone, [])
+    assert [[257, 98, 99], [257, 97, 99]] in (starts[0], starts[0][::-1])  # the known languages, whatever the others
+    hook.remove()
 
 
 def test_an_encoder_alone_cannot_transcribe(tmp_path):
@@ -80,11 +83,11 @@ def test_an_encoder_alone_cannot_transcribe(tmp_path):
 
 
 def test_transcripts_are_written_for_every_turn_and_read_back_by_utterance(backbones, corpus, tmp_path):
-    folder, rows = corpus
-    words = partial(asr.transcribe_utterances, load_whisper(backbones[0]), folder, 4)
-    path = asr.write_transcripts(tmp_path, rows, words)
+    (folder, rows), whisper = corpus, load_whisper(backbones[0])
+    path = asr.write_transcripts(tmp_path, rows, whisper, folder, 4)
     assert path.name == "acted.train.jsonl" and len(path.read_text().splitlines()) == len(rows)
-    assert asr.Transcripts(tmp_path).words(rows[::-1]) == words(rows)[::-1]
+    texts = transcribe(*whisper, [load_audio(row.audio, folder) for row in rows])
+    assert asr.Transcripts(tmp_path).words(rows[::-1]) == texts[::-1]
     with pytest.raises(StudyError, match="1 utterances are missing, the first is other"):
         asr.Transcripts(tmp_path).words([*rows, replace(rows[0], id="other")])
 

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance, of_row
 from blsp_core.errors import StudyError
-from blsp_core.inference.continuations import clean, reasons, write_continuations, write_elsewhere
+from blsp_core.inference.continuations import clean, write_continuations, write_elsewhere
 
 UTTERANCE = Utterance("a.flac", "we saw the dog at home", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
 ROW = {"instruction": prompts.CONTINUE, **vars(UTTERANCE), "output": "it was a sad moment."}
@@ -31,7 +31,6 @@ AGAIN = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
 )
 def test_what_cannot_be_a_target_is_rejected_as_written_with_the_reason(row, reason):
     assert clean([ROW, ROW | row, AGAIN]) == ([ROW, AGAIN], [ROW | row | {"reason": reason}])
-    assert reasons([{"reason": reason}, {"reason": "a"}, {"reason": reason}]) == {reason: 2, "a": 1}
 
 
 @pytest.mark.parametrize(

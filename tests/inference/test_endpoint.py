@@ -11,7 +11,8 @@ from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
 from blsp_core.inference.continuations import write_elsewhere
-from blsp_core.inference.endpoint import Endpoint, Reply
+from blsp_core.inference.endpoint import Endpoint
+from blsp_core.inference.llm import Answer
 
 KEY = "sk-very-secret-0123456789"
 
@@ -57,11 +58,11 @@ def ask(*texts):
     return [[{"role": "system", "content": "be kind"}, {"role": "user", "content": text}] for text in texts]
 
 
-def test_replies_come_in_order_greedily_with_refusals_counted_and_cut_replies_marked(server, endpoint):
-    one, texts = endpoint(), [f"text {n}" for n in range(20)]
-    refused, cut, *others = one.replies(ask("a forbidden thing", "a long thing", *texts))
-    assert refused == Reply("I will not.", refused=True) and one.refusals == 1
-    assert cut == Reply("A LONG THING", early_stop=True) and others == [Reply(text.upper()) for text in texts]
+def test_replies_come_in_order_greedily_with_refusals_and_cut_replies_marked(server, endpoint):
+    texts = [f"text {n}" for n in range(20)]
+    refused, cut, *others = endpoint().replies(ask("a forbidden thing", "a long thing", *texts))
+    assert refused == Answer("I will not.", refused=True)
+    assert cut == Answer("A LONG THING", early_stop=True) and others == [Answer(text.upper()) for text in texts]
     path, authorization, request = server.seen[0]
     assert (path, authorization) == ("/v1/chat/completions", f"Bearer {KEY}")
     assert (request["model"], request["temperature"], request["max_tokens"]) == ("some-llm", 0, 512)
@@ -109,8 +110,8 @@ def test_an_address_that_is_none_or_answers_otherwise_is_told(server, endpoint, 
             endpoint().chat(ask(text))
     for address, told in (
         ("http://127.0.0.1:1/v1", "cannot be reached"),
-        ("localhost", "'localhost' is no address"),
-        ("https://me:secret@host/v1", "has a password or a query; put the key in OPENAI_API_KEY"),
+        ("localhost", "'localhost': wanted is an address like https://host/v1"),
+        ("https://me:secret@host/v1?key=secret", "'host/v1': wanted is .*, and the key in OPENAI_API_KEY"),
     ):
         with pytest.raises(StudyError, match=told) as error:
             Endpoint(address, "m", tmp_path, retries=0).chat(ask("a"))

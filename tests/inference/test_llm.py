@@ -1,14 +1,13 @@
 """Greedy replies of an LLM in batches."""
 
 import pytest
-from fixtures import make_llm, make_tokenizer
+from fixtures import CHATML, make_llm, make_tokenizer
 
 from blsp_core.data import progress as showing
-from blsp_core.data.manifest import read_jsonl
 from blsp_core.data.progress import progress
 from blsp_core.data.prompts import chat
-from blsp_core.inference.batches import run_in_batches
-from blsp_core.inference.llm import answer
+from blsp_core.errors import StudyError
+from blsp_core.inference.llm import answer, render
 
 
 @pytest.fixture(scope="module")
@@ -19,37 +18,59 @@ def llm():
 CHATS = [chat("be kind", "word " * count + "end") for count in (1, 9, 3, 5, 2)]
 
 
-def test_batches_are_of_like_length_and_results_in_the_order_of_the_inputs():
-    seen, lengths = [], [5, 1, 4, 2, 3]
-    results = run_in_batches(lambda batch: [seen.append([lengths[i] for i in batch])] + batch[1:], lengths, 2)
-    assert seen == [[1, 2], [3, 4], [5]] and results == [None, None, 2, 3, None]
-    assert run_in_batches(lambda batch: batch, [], 2) == []
-
-
 def test_a_reply_does_not_depend_on_its_batch(llm):
     together = answer(*llm, CHATS, max_new_tokens=6, batch_size=5)
     assert together == [answer(*llm, [one], 6, 1)[0] for one in CHATS] == answer(*llm, CHATS, 6, 2)
     assert len({reply.text for reply in together}) > 1
 
 
-def test_equal_chats_are_answered_once_and_after_a_kill_only_those_missing(llm, tmp_path, monkeypatch):
-    path, generate, calls = tmp_path / "replies.jsonl", llm[0].generate, []
-    twice = CHATS + CHATS[:2]
+def test_equal_chats_are_answered_once(llm, monkeypatch):
+    sizes, generate = [], llm[0].generate
+    monkeypatch.setattr(
+        llm[0], "generate", lambda **inputs: sizes.append(len(inputs["input_ids"])) or generate(**inputs)
+    )
+    found = answer(*llm, CHATS + CHATS[:2], 6, 2)
+    assert sizes == [2, 2, 1] and found[5:] == found[:2] and found[:5] == answer(*llm, CHATS, 6, 5)
 
-    def killed(**inputs):
-        calls.append(len(inputs["input_ids"]))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return generate(**inputs)
 
-    monkeypatch.setattr(llm[0], "generate", killed)
-    with pytest.raises(KeyboardInterrupt):
-        answer(*llm, twice, 6, 2, path)
-    path.write_bytes(path.read_bytes() + b'{"key": "broken')
-    found = answer(*llm, twice, 6, 2, path)
-    assert calls == [2, 2, 2, 1] and found[5:] == found[:2]
-    keys = [row["key"] for row in read_jsonl(path)]
-    assert len(keys) == len(set(keys)) == len(CHATS) and found[:5] == answer(*llm, CHATS, 6, 5)
+TEMPLATES = {
+    "rejects": "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML,
+    "ignores": CHATML.replace("in messages %}", "in messages if message['role'] != 'system' %}"),
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_without_a_system_role_the_system_prompt_stands_before_the_users_first_turn(llm, template):
+    tokenizer, turns = make_tokenizer(), [*CHATS[0], {"role": "assistant", "content": "a"}, *CHATS[1][1:]]
+    whole = render(tokenizer, turns)
+    assert whole == tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    tokenizer.chat_template = template
+    first = "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\n"
+    assert first in whole and render(tokenizer, turns) == whole.replace(first, "<|im_start|>user\nbe kind\n\n")
+    assert render(tokenizer, turns[1:]) == whole.replace(first, "<|im_start|>user\n")
+    assert len(answer(llm[0], tokenizer, CHATS, 2, 5)) == 5
+
+
+def test_an_llm_that_reasons_first_is_asked_for_the_reply_at_once():
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template += (
+        "{% if enable_thinking is defined and not enable_thinking %}{{ '<think></think>' }}{% endif %}"
+    )
+    assert render(tokenizer, CHATS[0]).endswith("assistant\n<think></think>")
+
+
+@pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        (None, "has no chat template; use a chat LLM"),
+        ("{{ raise_exception('never') }}", r"fails \(never\); use another"),
+    ],
+)
+def test_a_template_that_is_missing_or_fails_is_one_sentence_before_anything_is_generated(llm, template, sentence):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(StudyError, match=sentence):
+        answer(None, tokenizer, CHATS, 6, 2)
 
 
 def test_a_reply_ends_at_any_end_token_of_the_model_or_its_tokenizer(llm):
