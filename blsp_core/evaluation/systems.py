@@ -8,10 +8,11 @@ import random
 from collections import Counter
 from itertools import cycle
 
+from blsp_core import pipeline
 from blsp_core.data import prompts
 from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.evaluation.tasks import Task
+from blsp_core.evaluation.tasks import FOLD, Task
 from blsp_core.inference import llm, speech
 from blsp_core.inference.asr import Transcripts
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
@@ -40,18 +41,14 @@ class TextLLM:
         words, emotions = self.words(spoken), self.emotions(spoken)
         if emotions is not None:
             words = [prompts.TOLD.format(emotion=e) + text for e, text in zip(emotions, words, strict=True)]
-        left = iter(words)
-        texts = [[turn if isinstance(turn, str) else next(left) for turn in u.turns] for u in utterances]
-        chats = [_written_dialogue(task, turns) for turns in texts]
+        left, chats = iter(words), []
+        for utterance in utterances:
+            *turns, last = [turn if isinstance(turn, str) else next(left) for turn in utterance.turns]
+            first, last = llm.chat(task.system, task.instruction + last)
+            earlier = zip(cycle(("user", "assistant")), turns)
+            chats.append([first, *({"role": role, "content": turn} for role, turn in earlier), last])
         answers = llm.answer(self.llm, self.tokenizer, chats, task.max_new_tokens, self.batch_size)
         return [one.text for one in answers]
-
-
-def _written_dialogue(task: Task, turns: list[str]) -> list[dict]:
-    """The chat of these turns, the user's first and last; the task's instruction stands before the last."""
-    first, last = llm.chat(task.system, task.instruction + turns[-1])
-    earlier = [{"role": role, "content": turn} for role, turn in zip(cycle(("user", "assistant")), turns[:-1])]
-    return [first, *earlier, last]
 
 
 class GoldLLM(TextLLM):
@@ -94,8 +91,6 @@ class BlspEmo:
     """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained."""
 
     def __init__(self, study, name: str):
-        from blsp_core import pipeline
-
         folder, own = study.read(f"models/{name}"), pipeline.all_runs(study.params)[name]
         self.model = BlspEmoForConditionalGeneration.from_pretrained(folder, dtype=llm.precision())
         self.model, self.processor = llm.ready(self.model), BlspEmoProcessor.from_pretrained(folder)
@@ -132,26 +127,28 @@ class External:
         if not task.measured and task.name not in self.responses:
             return [""] * len(utterances)
         rows, wanted = self.responses.get(task.name, []), [utterance.id for utterance in utterances]
-        if task.in_folds:
+        if FOLD in task.corpus:
             rows = [row for row in rows if row[0] in set(wanted)]
         found = Counter(name for name, _ in rows)
-        for faults, what, cure in (
-            (sorted(set(found) - set(wanted)), "rows with ids that the manifest lacks", "take them out"),
-            (sorted(set(wanted) - set(found)), f"of {len(wanted)} utterances without an answer", "add a row for each"),
-            (sorted(i for i in found if found[i] > 1), "ids with more than one answer", "keep one row of each"),
+        for faults, what in (
+            (found.keys() - wanted, "rows with ids that the manifest lacks, the first is {}; take them out"),
+            (
+                set(wanted) - found.keys(),
+                f"of {len(wanted)} utterances without an answer, the first is {{}}; add a row",
+            ),
+            (
+                {i for i in found if found[i] > 1},
+                "ids with more than one answer, the first is {}; keep one row of each",
+            ),
         ):
             if faults:
-                raise StudyError(
-                    f"{self.path}: task {task.name}: {len(faults)} {what}, the first is {faults[0]}; {cure}"
-                )
+                raise StudyError(f"{self.path}: task {task.name}: {len(faults)} {what.format(min(faults))}")
         responses = dict(rows)
         return [responses[name] for name in wanted]
 
 
 def load(name: str, study):
     """The system of that name: a run of params.yaml, read from models/<name>, or an entry of its `systems`."""
-    from blsp_core import pipeline
-
     run, entry = pipeline.all_runs(study.params).get(name), (study.params.get("systems") or {}).get(name)
     if run is None and entry is None:
         raise StudyError(f"params.yaml: no {name!r} in runs or systems; add it there, or ask for another system")
