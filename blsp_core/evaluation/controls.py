@@ -4,35 +4,22 @@ better than text."""
 from collections.abc import Sequence
 from dataclasses import replace
 
-from blsp_core.evaluation.claims import (
-    GOLD,
-    INCONCLUSIVE,
-    MARGIN,
-    NOT_MEASURED,
-    NOT_REPRODUCED,
-    REPRODUCED,
-    TESTS,
-    TEXT_ONLY,
-    Claim,
-    Comparison,
-    Test,
-    decide,
-    difference,
-)
+from blsp_core.evaluation import claims
+from blsp_core.evaluation.claims import INCONCLUSIVE, MARGIN, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, TEXT_ONLY
 from blsp_core.evaluation.intervals import Estimate
 from blsp_core.evaluation.results import CONTROL, Predictions
 
 PASSED, FAILED = "passed", "failed"
 SHUFFLED = "shuffled-labels"  # the system
 CONTROL_CLAIMS = ("in-domain-text", "out-of-domain-text", "requests-emotion", "requests-empathy")
-NO_ADVANTAGE = Test(
+NO_ADVANTAGE = claims.Test(
     f"no system more than {MARGIN} above {TEXT_ONLY}; failed when one is significantly beyond",
     lambda found: found.p_below(MARGIN),
     lambda found: found.p_above(MARGIN),
 )
 
 
-def judge_controls(predictions: Predictions, claims: Sequence[Claim]) -> list[dict]:
+def judge_controls(predictions: Predictions, paper: Sequence[claims.Claim]) -> list[dict]:
     """The two controls: `id`, `control` in words, `measured`, `interval` of the decisive difference, `test`, `verdict`:
     passed, failed, inconclusive or not measured.
 
@@ -49,7 +36,7 @@ def judge_controls(predictions: Predictions, claims: Sequence[Claim]) -> list[di
     )
     rows = []
     for name, control, test, found in (
-        (SHUFFLED, shuffled, swapped, _shuffled(predictions, claims)),
+        (SHUFFLED, shuffled, swapped, _shuffled(predictions, paper)),
         ("random-emotions", words, NO_ADVANTAGE.words, _text_only(predictions)),
     ):
         measured, decisive, verdict = found or (None, None, NOT_MEASURED)
@@ -58,15 +45,15 @@ def judge_controls(predictions: Predictions, claims: Sequence[Claim]) -> list[di
     return rows
 
 
-def _shuffled(predictions: Predictions, claims: Sequence[Claim]) -> tuple[dict, Estimate, str] | None:
+def _shuffled(predictions: Predictions, paper: Sequence[claims.Claim]) -> tuple[dict, Estimate, str] | None:
     measured, decided = {}, []
-    for claim in (claim for claim in claims if claim.id in CONTROL_CLAIMS):
+    for claim in (claim for claim in paper if claim.id in CONTROL_CLAIMS):
         swapped = [replace(c, system=SHUFFLED, metric={"wa": "ua"}.get(c.metric, c.metric)) for c in claim.comparisons]
-        found = [difference(c, predictions, measured) for c in swapped]
+        found = [claims.difference(c, predictions, measured) for c in swapped]
         if None in found:
             return None
-        claimed = decide(TESTS[claim.test], found)[0] == REPRODUCED
-        below, place, _ = decide(replace(TESTS["greater"], fails=lambda one: one.p_below(MARGIN)), found)
+        claimed = claims.decide(claims.TESTS[claim.test], found)[0] == REPRODUCED
+        below, place, _ = claims.decide(replace(claims.TESTS["greater"], fails=lambda one: one.p_below(MARGIN)), found)
         verdict = FAILED if claimed else PASSED if below == NOT_REPRODUCED else INCONCLUSIVE
         decided.append((verdict, found[place]))
     verdict = next(one for one in (FAILED, INCONCLUSIVE, PASSED) if one in [other for other, _ in decided])
@@ -76,11 +63,12 @@ def _shuffled(predictions: Predictions, claims: Sequence[Claim]) -> tuple[dict, 
 
 def _text_only(predictions: Predictions) -> tuple[dict, Estimate, str] | None:
     measured: dict[str, float] = {}
-    others = [name for name in predictions if name not in (TEXT_ONLY, GOLD, "random+llm")]  # these two read an emotion
-    compared = [Comparison(system, TEXT_ONLY, (CONTROL,), "wa") for system in others]
-    found = [one for c in compared if (one := difference(c, predictions, measured)) is not None]
+    given = claims.GOLD, "random+llm"  # these read an emotion
+    others = [name for name in predictions if name not in (TEXT_ONLY, *given)]
+    compared = [claims.Comparison(system, TEXT_ONLY, (CONTROL,), "wa") for system in others]
+    found = [one for c in compared if (one := claims.difference(c, predictions, measured)) is not None]
     if not found:
         return None
-    verdict, place, p = decide(NO_ADVANTAGE, found)
+    verdict, place, p = claims.decide(NO_ADVANTAGE, found)
     measured |= {"difference": found[place].value, "p": p}
     return measured, found[place], {REPRODUCED: PASSED, NOT_REPRODUCED: FAILED}.get(verdict, verdict)

@@ -130,19 +130,14 @@ class External:
         if FOLD in task.corpus:
             rows = [row for row in rows if row[0] in set(wanted)]
         found = Counter(name for name, _ in rows)
-        for faults, what in (
-            (found.keys() - wanted, "rows with ids that the manifest lacks, the first is {}; take them out"),
-            (
-                set(wanted) - found.keys(),
-                f"of {len(wanted)} utterances without an answer, the first is {{}}; add a row",
-            ),
-            (
-                {i for i in found if found[i] > 1},
-                "ids with more than one answer, the first is {}; keep one row of each",
-            ),
+        for faults, what, cure in (
+            (found.keys() - wanted, "rows with ids that the manifest lacks", "take them out"),
+            (set(wanted) - found.keys(), f"of {len(wanted)} utterances without an answer", "add a row for each"),
+            ({i for i in found if found[i] > 1}, "ids with more than one answer", "keep one row of each"),
         ):
             if faults:
-                raise StudyError(f"{self.path}: task {task.name}: {len(faults)} {what.format(min(faults))}")
+                what = f"{len(faults)} {what}, the first is {min(faults)}"
+                raise StudyError(f"{self.path}: task {task.name}: {what}; {cure}")
         responses = dict(rows)
         return [responses[name] for name in wanted]
 

@@ -142,8 +142,8 @@ def judging(metrics: Metrics, model: str) -> str:
     empty."""
     if not model:
         return (
-            "There is no judge (`evaluation.judge.model` is empty): replies are not scored, and columns, figures and "
-            "verdicts that need a judge are absent."
+            "There is no judge (`evaluation.judge.model` is empty): columns and figures that need one are absent, and "
+            "claims on replies are not measured."
         )
     shares = [(s, task, found.get("unjudged")) for s, tasks in metrics.items() for task, found in tasks.items()]
     missing = [f"{name_of(system)} {100 * share:.1f} % ({task})" for system, task, share in shares if share]
