@@ -62,29 +62,24 @@ def write_json(path: str | Path, value) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
     half.write_text(text, encoding="utf-8")
     half.replace(path)
     return path
 
 
-def remove(place: Path) -> None:
-    """Remove a file or a folder with all that is in it; nothing there is fine."""
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it; nothing there is fine."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plain(value):
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, tensors
+        value = value.tolist()
     if isinstance(value, list | tuple | set):
         return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # numpy scalars and arrays, tensors
-        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -17,7 +17,7 @@ BELOW = {
     "toy": {"model", "data", "inference", "training"},
 }
 LAZY = {"evaluation": {"toy"}}  # evaluation.judges.load imports the toy judge where params.yaml names it
-EVERYWHERE = {"errors", "record", "pipeline"}
+EVERYWHERE = {"errors", "record", "params"}
 
 
 def imports_of(path: Path, top_level_only: bool) -> set[str]:
@@ -47,5 +47,5 @@ def test_every_folder_of_the_package_is_a_layer():
 
 
 def test_files_hold_one_idea():
-    too_long = {str(path): n for path in PACKAGE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 340}
+    too_long = {str(path): n for path in PACKAGE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 300}
     assert too_long == {}

@@ -1,5 +1,5 @@
-"""The verdict on every claim of the paper, and on two controls. The claims are in data/claims.yaml, with the list of
-what was changed after a run had been seen.
+"""The verdict on every claim of the paper. The claims are in data/claims.yaml, with the list of what was changed after
+a run had been seen.
 
 How a verdict follows. Every comparison of a claim has two one-sided p values, by Student's t on the standard error of
 its estimate: one for the claim (small where the data are significantly on its side of the threshold) and one against
@@ -12,7 +12,7 @@ comparisons to be significantly the same.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -20,12 +20,11 @@ from ruamel.yaml import YAML
 from blsp_core.errors import StudyError
 from blsp_core.evaluation import metrics
 from blsp_core.evaluation.intervals import ALPHA, Estimate, holm
-from blsp_core.evaluation.judges import LOSS, TIE, WIN, Judge
-from blsp_core.evaluation.results import CONTROL, DIALOGUE, Predictions, paired
+from blsp_core.evaluation.judges import LOSS, TIE, WIN
+from blsp_core.evaluation.results import DIALOGUE, Predictions, paired
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
-PASSED, FAILED = "passed", "failed"  # of a control
 ANSWERS = {REPRODUCED: "yes", NOT_REPRODUCED: "no"}  # to an open question
 OPEN_QUESTION = "open question"  # `where` of what the paper does not claim
 SMALLEST_GAIN = 0.02  # an advantage that is significantly smaller than two points is no advantage
@@ -36,11 +35,10 @@ MIRRORS = {
     "iemocap": "acted", "meld": "talk", "ravdess": "statements", "aesdd": "greek", "cafe": "french",
     "resd": "russian", "speechalpaca": "requests",
 }  # fmt: skip
-TEXT_ONLY, GOLD, SHUFFLED = "text+llm", "gold+llm", "shuffled-labels"
+TEXT_ONLY, GOLD = "text+llm", "gold+llm"
 LOWEST_CEILING = 0.8  # a task on which gold+llm (true words, true emotion) reaches less is beyond every cascade
 MAX_WER = 0.2  # word error rate above which cascades with Whisper's transcripts are excluded
 CEILING_METRICS = {"ser": "wa", "requests": "quality", "dialogue": "quality"}  # by the head of a task's name
-CONTROL_CLAIMS = ("in-domain-text", "out-of-domain-text", "requests-emotion", "requests-empathy")
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,12 @@ class Claim:
             return [f"figure3.dialogue.{c.system}.vs.{c.baseline}" for c in self.comparisons]
         keys = []
         for c in self.comparisons if self.table else ():
-            columns = [*c.sets, "average"] if len(c.sets) > 1 else [_column(c.sets[0], c.metric)]
+            columns = [*c.sets, "average"] if len(c.sets) > 1 else c.sets
+            columns = [
+                {"wa": "ser", "ua": "ser"}.get(c.metric, c.metric) if n == "speechalpaca" else n for n in columns
+            ]
             keys += [f"{self.table}.{column}.{system}" for column in columns for system in (c.system, c.baseline)]
         return list(dict.fromkeys(keys))
-
-
-def _column(name: str, metric: str) -> str:
-    return name if name != "speechalpaca" else {"wa": "ser", "ua": "ser"}.get(metric, metric)
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,6 @@ def _within(found: Estimate) -> float:
     return max(found.p_above(-MARGIN), found.p_below(MARGIN))
 
 
-def _beyond(found: Estimate) -> float:
-    return min(found.p_above(MARGIN), found.p_below(-MARGIN))
-
-
 TESTS = {
     "greater": Test(
         f"every difference above 0; refuted when one is significantly below {SMALLEST_GAIN}",
@@ -108,7 +101,11 @@ TESTS = {
         lambda found: found.p_above(-MARGIN),
         lambda found: found.p_below(-MARGIN),
     ),
-    "same": Test(f"difference within ±{MARGIN}; refuted when significantly outside", _within, _beyond),
+    "same": Test(
+        f"difference within ±{MARGIN}; refuted when significantly outside",
+        _within,
+        lambda found: min(found.p_above(MARGIN), found.p_below(-MARGIN)),
+    ),
     "differs": Test(
         f"any difference from 0; refuted when all are significantly within ±{MARGIN}",
         lambda found: min(found.p_above(0), found.p_below(0)),
@@ -116,11 +113,6 @@ TESTS = {
         every=False,
     ),
 }
-NO_ADVANTAGE = Test(
-    f"no system more than {MARGIN} above {TEXT_ONLY}; failed when one is significantly beyond",
-    lambda found: found.p_below(MARGIN),
-    lambda found: found.p_above(MARGIN),
-)
 
 
 def read_claims(path: str | Path) -> list[Claim]:
@@ -206,7 +198,7 @@ def judge_claims(
     predictions: Predictions,
     published: Mapping[str, Mapping],
     claims: Sequence[Claim],
-    judge: Judge | None = None,
+    judge=None,
     excluded: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[dict]:
     """Every claim with the published numbers, our own, the interval of its decisive difference, the test and the
@@ -216,34 +208,37 @@ def judge_claims(
     judge: who prefers which reply in dialogues. excluded: of `excluded`; a claim against a baseline that is excluded is
     *not measured*, and `why` says so.
     """
-    return [_judge(claim, predictions, published, judge, excluded or {}) for claim in claims]
-
-
-def _judge(claim: Claim, predictions: Predictions, published: Mapping, judge: Judge | None, excluded: Mapping) -> dict:
-    test, compared = TESTS[claim.test], claim.comparisons
-    row = {
-        **{"id": claim.id, "title": claim.title, "claim": claim.claim, "where": claim.where},
-        **{"published": {key: published[key]["value"] for key in claim.published_keys}},
-        **{"measured": None, "interval": None},
-        "test": f"{', '.join(dict.fromkeys(METRICS.get(c.metric, c.metric) for c in compared))}: {test.words}",
-        "verdict": NOT_MEASURED,
-    }
-    for c in compared:
-        for task in (_task(name, c.metric, predictions.get(c.system, {})) for name in c.sets):
-            if c.baseline in excluded.get(task, {}):
-                return {**row, "why": f"{c.baseline} is excluded: {excluded[task][c.baseline]}"}
-    measured: dict[str, float] = {}
-    found = [difference(c, predictions, measured, judge) for c in compared]
-    if None in found:
-        return row
-    verdict, place, p = decide(test, found)
-    row["measured"] = {**measured, "difference": found[place].value, "p": p, "runs": len(found[place].runs)}
-    row["interval"] = found[place].interval
-    return {**row, "verdict": ANSWERS.get(verdict, verdict) if claim.where == OPEN_QUESTION else verdict}
+    rows = []
+    for claim in claims:
+        test, compared = TESTS[claim.test], claim.comparisons
+        reasons = (
+            f"{c.baseline} is excluded: {reason}"
+            for c in compared
+            for name in c.sets
+            if (
+                reason := (excluded or {}).get(_task(name, c.metric, predictions.get(c.system, {})), {}).get(c.baseline)
+            )
+        )
+        measured, decisive, verdict, why = {}, None, NOT_MEASURED, next(reasons, None)
+        if not why and None not in (found := [difference(c, predictions, measured, judge) for c in compared]):
+            verdict, place, p = decide(test, found)
+            verdict = ANSWERS.get(verdict, verdict) if claim.where == OPEN_QUESTION else verdict
+            decisive = found[place]
+            measured |= {"difference": decisive.value, "p": p, "runs": len(decisive.runs)}
+        named = ", ".join(dict.fromkeys(METRICS.get(c.metric, c.metric) for c in compared))
+        rows.append(
+            {
+                "id": claim.id, "title": claim.title, "claim": claim.claim, "where": claim.where,
+                "published": {key: published[key]["value"] for key in claim.published_keys},
+                "measured": decisive and measured, "interval": decisive and decisive.interval,
+                "test": f"{named}: {test.words}", "verdict": verdict, **({"why": why} if why else {}),
+            }
+        )  # fmt: skip
+    return rows
 
 
 def difference(
-    comparison: Comparison, predictions: Predictions, measured: dict[str, float], judge: Judge | None = None
+    comparison: Comparison, predictions: Predictions, measured: dict[str, float], judge=None
 ) -> Estimate | None:
     """The difference averaged over the sets, noting both systems' figures in `measured`; None when one is missing."""
     systems, metric = (comparison.system, comparison.baseline), comparison.metric
@@ -255,14 +250,14 @@ def difference(
     if None in sets or (metric in metrics.WORTH and judge is None):
         return None
     if metric in metrics.WORTH:
-        pairs, clusters = metrics.preferences(*sets[0], judge)
-        rates, head = metrics.preference_rates(pairs), f"{tasks[0]}.{systems[0]}.vs.{systems[1]}"
+        outcomes, clusters = metrics.preferences(*sets[0], judge)
+        rates, head = metrics.preference_rates(outcomes), f"{tasks[0]}.{systems[0]}.vs.{systems[1]}"
         measured |= {f"{head}.{name}": rates[name] for name in (WIN, TIE, LOSS)}
-        return metrics.estimate_preference(pairs, clusters, metric)
+        return metrics.estimate_preference(outcomes, clusters, metric)
     for task, both in zip(tasks, sets, strict=True):
         for system, runs in zip(systems, both, strict=True):
             measured[f"{task}.{system}.{metric}"] = sum(metrics.figure(run, metric) for run in runs) / len(runs)
-    return metrics.compare_sets(sets, metric)
+    return metrics.compare(sets, metric)
 
 
 def _task(name: str, metric: str, runs: Mapping[int, Mapping]) -> str:
@@ -271,56 +266,3 @@ def _task(name: str, metric: str, runs: Mapping[int, Mapping]) -> str:
         return DIALOGUE if metric in metrics.WORTH else "requests"
     evaluated = any(f"ser.{name}" in tasks for tasks in runs.values())
     return f"ser.{name if evaluated else MIRRORS.get(name, name)}"
-
-
-def judge_controls(predictions: Predictions, claims: Sequence[Claim]) -> list[dict]:
-    """The two controls: `id`, `control` in words, `measured`, `interval` of the decisive difference, `test`, `verdict`:
-    passed, failed, inconclusive or not measured.
-
-    A model trained on shuffled labels must fail the claims about emotion recognition, else they hold without learning
-    from the voice. And on a corpus whose voices have emotions drawn at random, so that only the words agree with the
-    label, no system may be better than the LLM that has only the words, else the label reaches it by another way; it
-    may be worse, as a system that uses the voice is misled.
-    """
-    return [_shuffled(predictions, claims), _text_only(predictions)]
-
-
-def _row(name: str, control: str, test: str) -> dict:
-    found = {"measured": None, "interval": None, "test": test, "verdict": NOT_MEASURED}
-    return {"id": name, "control": control, **found}
-
-
-def _shuffled(predictions: Predictions, claims: Sequence[Claim]) -> dict:
-    words = (
-        f"in BLSP-Emo's place in {', '.join(CONTROL_CLAIMS)}, by balanced accuracy: failed when one of these claims is "
-        f"reproduced, passed when in each a comparison is significantly below {MARGIN}"
-    )
-    row = _row(SHUFFLED, "Trained on shuffled labels, the model fails the claims about emotion recognition.", words)
-    measured, decided = {}, []
-    for claim in (claim for claim in claims if claim.id in CONTROL_CLAIMS):
-        swapped = [replace(c, system=SHUFFLED, metric={"wa": "ua"}.get(c.metric, c.metric)) for c in claim.comparisons]
-        found = [difference(c, predictions, measured) for c in swapped]
-        if None in found:
-            return row
-        claimed = decide(TESTS[claim.test], found)[0] == REPRODUCED
-        below, place, _ = decide(replace(TESTS["greater"], fails=lambda one: one.p_below(MARGIN)), found)
-        verdict = FAILED if claimed else PASSED if below == NOT_REPRODUCED else INCONCLUSIVE
-        decided.append((verdict, found[place]))
-    row["verdict"] = next((one for one in (FAILED, INCONCLUSIVE) if one in [v for v, _ in decided]), PASSED)
-    most = max((found for verdict, found in decided if verdict == row["verdict"]), key=lambda found: found.value)
-    return {**row, "measured": {**measured, "difference": most.value}, "interval": most.interval}
-
-
-def _text_only(predictions: Predictions) -> dict:
-    words = "Where only the words agree with the label, no system is better than the LLM that has only the words."
-    row = _row("random-emotions", words, NO_ADVANTAGE.words)
-    measured: dict[str, float] = {}
-    others = [name for name in predictions if name not in (TEXT_ONLY, GOLD, "random+llm")]  # these two read an emotion
-    asked = [Comparison(system, TEXT_ONLY, (CONTROL,), "wa") for system in others]
-    found = [one for c in asked if (one := difference(c, predictions, measured)) is not None]
-    if not found:
-        return row
-    verdict, place, p = decide(NO_ADVANTAGE, found)
-    row["verdict"] = {REPRODUCED: PASSED, NOT_REPRODUCED: FAILED}.get(verdict, verdict)
-    measured |= {"difference": found[place].value, "p": p}
-    return {**row, "measured": measured, "interval": found[place].interval}

@@ -88,14 +88,9 @@ def estimate(
     return Estimate(value, low, high, error=error, freedom=shared, **facts)
 
 
-def share(hits: Sequence, clusters: Sequence[Hashable]) -> Estimate:
-    """The mean of values in 0..1, (items,) or (runs, items), with its interval."""
-    return estimate([(hits, clusters)])
-
-
 def holm(ps: Sequence[float]) -> list[float]:
     """p values adjusted for being several (Holm 1979), in their order."""
-    return [float(p) for p in multipletests(ps, method="holm")[1]] if len(ps) > 1 else [float(p) for p in ps]
+    return multipletests(ps, method="holm")[1].tolist() if len(ps) else []
 
 
 def _means(values: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Who scores replies: a chat LLM behind an endpoint or on this machine; at toy scales the grammar of the toy language.
 
-Every judge has a name and two methods. `mark` gives each reply its marks for quality and empathy, shares in 0..1, or
-None where the judge refused or its verdict could not be read. `prefer` says which of two replies is better; an LLM is
-asked in both orders. A verdict that is missing is counted as missing, never guessed.
+Every judge has a name and two methods. `mark` takes what was said (`Asked`) and the replies, and gives each reply the
+fields of its row in a predictions file: quality and empathy, shares in 0..1, or None where the judge refused or its
+verdict could not be parsed. `prefer` takes rows of two systems on the same dialogues, and gives the outcome of each
+pair for the first; an LLM judges both orders. A verdict that is missing is counted as missing, never guessed.
 
 The paper's prompts for its GPT-4 judge are not published; these are the study's. Quality and empathy are two separate
 questions, so that a kind answer does not count as a good one. The judge is given the speaker's true emotion, which it
-cannot hear, for empathy and for preferences only.
+has no access to, for empathy and for preferences only.
 """
 
 import hashlib
@@ -16,12 +17,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from blsp_core.data.manifest import Utterance, read_jsonl, write_jsonl
+from blsp_core.errors import StudyError
 
 WIN, TIE, LOSS = "win", "tie", "loss"
+FLIPPED = "flipped"  # the verdict changed with the order of the replies, which counts as a tie
 MARKED, REFUSED, UNPARSED = "marked", "refused", "unparsed"
+BOTH_ORDERS = {("A", "B"): WIN, ("B", "A"): LOSS, ("C", "C"): TIE}  # of choices
+FIRST = 20  # verdicts of which one at least must be readable, before the rest is asked for
 Chat = Callable[[list[list[dict]]], list[str]]  # chats in, one reply each
 
 SYSTEM = "You are a careful and impartial judge of replies that a voice assistant gave to what a person said aloud."
@@ -75,13 +79,11 @@ class Asked:
 
     @classmethod
     def of(cls, utterance: Utterance) -> "Asked":
-        """From an utterance and the earlier turns of its dialogue."""
         turns = [("assistant", turn) if isinstance(turn, str) else ("user", turn.text) for turn in utterance.turns]
         return cls(tuple(turns), utterance.emotion)
 
     @classmethod
     def of_row(cls, row: dict) -> "Asked":
-        """From a row of a predictions file."""
         turns = row.get("turns") or [("user", row["text"])]
         return cls(tuple((role, words) for role, words in turns), row["reference"])
 
@@ -89,76 +91,55 @@ class Asked:
         return "\n".join(f"{role}: {words}" for role, words in self.turns)
 
 
-@dataclass(frozen=True)
-class Preference:
-    """Of two replies: win where the first is better, loss where the second is, tie; None without a verdict.
-
-    `flipped`: the two orders gave different verdicts, which counts as a tie.
-    """
-
-    outcome: str | None
-    flipped: bool = False
-
-
-class Judge(Protocol):
-    name: str
-
-    def mark(self, asked: list[Asked], replies: list[str]) -> list[dict]:
-        """For each reply the fields of its row in a predictions file, `quality` and `empathy` among them."""
-
-    def prefer(self, first: list[dict], second: list[dict]) -> list[Preference | str]:
-        """For each pair of rows, replies of two systems to the same, whether the first is better."""
-
-
 class ChatJudge:
     """An LLM as judge. `chat` answers chats at temperature 0: `Endpoint(...).chat`, or that of a `LocalChat`.
 
-    Marks of 0 to 10 become shares. Quality and empathy are asked for in separate calls.
+    Marks of 0 to 10 become shares. Quality and empathy are asked for in separate calls. Raises StudyError when none of
+    the first 20 verdicts on a task can be read.
     """
 
     def __init__(self, name: str, chat: Chat):
         self.name, self.chat = name, chat
 
     def mark(self, asked: list[Asked], replies: list[str]) -> list[dict]:
+        pairs = list(zip(asked, replies, strict=True))
         questions = [
             prompt.format(conversation=one, emotion=one.emotion, reply=reply)
+            for one, reply in pairs
             for prompt in (QUALITY, EMPATHY)
-            for one, reply in zip(asked, replies, strict=True)
         ]
-        verdicts = [read_mark(verdict) for verdict in self._ask(questions)]
+        verdicts = iter([read_mark(verdict) for verdict in self._ask(questions, lambda text: read_mark(text)[0])])
         return [
             {"judge": self.name, "quality": q, "quality_verdict": how_q, "empathy": e, "empathy_verdict": how_e}
-            for (q, how_q), (e, how_e) in zip(verdicts[: len(asked)], verdicts[len(asked) :], strict=True)
+            for (q, how_q), (e, how_e) in zip(verdicts, verdicts, strict=True)
         ]
 
-    def prefer(self, first: list[dict], second: list[dict]) -> list[Preference]:
-        straight = [self._pair(a, b) for a, b in zip(first, second, strict=True)]
-        swapped = [self._pair(b, a) for a, b in zip(first, second, strict=True)]
-        chosen = [read_choice(verdict) for verdict in self._ask(straight + swapped)]
-        one = [{"A": WIN, "B": LOSS, "C": TIE}.get(choice) for choice in chosen[: len(first)]]
-        other = [{"A": LOSS, "B": WIN, "C": TIE}.get(choice) for choice in chosen[len(first) :]]
-        return [both_orders(*orders) for orders in zip(one, other, strict=True)]
+    def prefer(self, first: list[dict], second: list[dict]) -> list[str | None]:
+        questions = [
+            PREFERENCE.format(
+                conversation=Asked.of_row(a), emotion=a["reference"], first=one["response"], second=other["response"]
+            )
+            for a, b in zip(first, second, strict=True)
+            for one, other in ((a, b), (b, a))
+        ]
+        chosen = iter([read_choice(verdict) for verdict in self._ask(questions, read_choice)])
+        pairs = zip(chosen, chosen, strict=True)  # of each pair in its order, and swapped
+        return [None if None in pair else BOTH_ORDERS.get(pair, FLIPPED) for pair in pairs]
 
-    def _pair(self, a: dict, b: dict) -> str:
-        asked = Asked.of_row(a)
-        told = {"conversation": asked, "emotion": asked.emotion, "first": a["response"], "second": b["response"]}
-        return PREFERENCE.format(**told)
-
-    def _ask(self, questions: list[str]) -> list[str]:
+    def _ask(self, questions: list[str], read: Callable[[str], object]) -> list[str]:
+        """The judge's verdicts, in the order of the questions; `read` gives None for one that it cannot read."""
         system = {"role": "system", "content": SYSTEM}
-        return self.chat([[system, {"role": "user", "content": question}] for question in questions])
+        chats = [[system, {"role": "user", "content": question}] for question in questions]
+        first = self.chat(chats[:FIRST])
+        if first and all(read(verdict) is None for verdict in first):
+            raise StudyError(
+                f"evaluation.judge.model: none of the first {len(first)} verdicts of {self.name} can be read, one is "
+                f"{first[0][-200:]!r}; wanted is a last line as [[7]], or [[A]] of two replies: choose another judge"
+            )
+        return first + (self.chat(chats[FIRST:]) if len(chats) > FIRST else [])
 
 
-def both_orders(one: str | None, other: str | None) -> Preference:
-    """The verdicts in both orders, as seen by the first reply, made one: a win or loss only when both agree."""
-    if one is None or other is None:
-        return Preference(None)
-    return Preference(one if one == other else TIE, flipped=one != other)
-
-
-_REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:no|')t|cannot|won't|will not)|as an ai)\b"
-)
+_REFUSAL = re.compile(r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:no|')t|won't|will not)|as an ai)\b")
 
 
 def read_mark(verdict: str) -> tuple[float | None, str]:
@@ -186,21 +167,19 @@ class LocalChat:
     model: a hub name or a folder. It is loaded when the first reply is wanted that is not in the cache.
     """
 
-    def __init__(self, model: str | Path, cache: Path, max_new_tokens: int = 256, batch_size: int = 8):
+    max_new_tokens, batch_size = 256, 8
+
+    def __init__(self, model: str | Path, cache: Path):
         self.model, self.cache = str(model), Path(cache)
-        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
 
     def chat(self, chats: list[list[dict]]) -> list[str]:
-        places = [self.cache / f"{self._key(chat)}.json" for chat in chats]
+        texts = (json.dumps([self.model, self.max_new_tokens, chat], sort_keys=True) for chat in chats)
+        places = [self.cache / f"{hashlib.sha256(text.encode()).hexdigest()}.json" for text in texts]
         missing = {place: chat for place, chat in zip(places, chats, strict=True) if not place.is_file()}
         if missing:
             for (place, chat), reply in zip(missing.items(), self._answer([*missing.values()]), strict=True):
                 write_jsonl(place, [{"model": self.model, "chat": chat, "reply": reply}])
         return [read_jsonl(place)[0]["reply"] for place in places]
-
-    def _key(self, chat: list[dict]) -> str:
-        content = json.dumps([self.model, self.max_new_tokens, chat], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
 
     def _answer(self, chats: list[list[dict]]) -> list[str]:
         from blsp_core.inference import llm
@@ -208,7 +187,7 @@ class LocalChat:
         return [one.text for one in llm.answer(*llm.load(self.model), chats, self.max_new_tokens, self.batch_size)]
 
 
-def load(model: str, base_url: str, cache: Path) -> Judge | None:
+def load(model: str, base_url: str, cache: Path):
     """The judge that the settings name. "": none, and replies have no scores; "toy": the grammar of the toy language;
     with `base_url`, the model of that name behind an OpenAI-compatible address; else a chat LLM by its hub name or
     folder. Replies of LLMs are kept below `cache`."""

@@ -6,6 +6,7 @@ validation splits.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm.auto import tqdm
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
+from blsp_core.data.audio import load_audio
+from blsp_core.data.dataset import pad
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import FOLD, whole
+from blsp_core.inference.asr import log_mel
+from blsp_core.inference.batches import run_in_batches
 from blsp_core.model.encoder import encode_speech
 
 
@@ -32,27 +35,24 @@ def suited(corpus: str, named: Sequence[str], key: str) -> list[str]:
     return found
 
 
-@torch.no_grad()
-def pooled(
-    encoder, extractor, utterances: Sequence[Utterance], root: Path, known: dict, batch_size: int = 32
-) -> np.ndarray:
+def pooled(encoder, extractor, utterances: Sequence[Utterance], root: Path, known: dict) -> np.ndarray:
     """Mean and standard deviation over time of every layer's output, (utterances, layers + 1, twice the width), from
     the input of the first layer to the output of the last.
 
     known: path of a clip -> its row; it grows, so that a clip of several folds is encoded once.
     """
     unknown = {u.audio: u.duration for u in utterances if u.audio not in known}
-    unknown = sorted(unknown, key=unknown.__getitem__)  # clips of similar length share a batch
-    for first in tqdm(range(0, len(unknown), batch_size), desc="encoder", unit="batch"):
-        batch = unknown[first : first + batch_size]
-        sounds = [load_audio(audio, root) for audio in batch]
-        settings = {"sampling_rate": SAMPLE_RATE, "padding": "longest", "return_tensors": "pt"}
-        mels = [extractor(sound, **settings).input_features[0].T for sound in sounds]  # (frames, mels) each
-        features = torch.nn.utils.rnn.pad_sequence(mels, batch_first=True).transpose(1, 2)
-        mask = torch.arange(features.shape[2])[None] < torch.tensor([len(mel) for mel in mels])[:, None]
-        states, mask = encode_speech(encoder, features.to(encoder.device), mask.to(encoder.device), every_layer=True)
-        for audio, state, real in zip(batch, states.float().cpu().numpy(), mask.cpu().numpy(), strict=True):
-            known[audio] = np.concatenate([state[real].mean(axis=0), state[real].std(axis=0)], axis=-1)
+    paths = list(unknown)
+
+    def run(batch: list[int]) -> list[np.ndarray]:
+        mels = [torch.from_numpy(log_mel(extractor, load_audio(paths[i], root))) for i in batch]
+        features, mask = pad([mel.T for mel in mels], 0.0)  # (clips, frames, mels)
+        features = features.transpose(1, 2).to(encoder.device)
+        states, mask = encode_speech(encoder, features, mask.to(encoder.device), every_layer=True)
+        own = [state[real] for state, real in zip(states.float().cpu().numpy(), mask.cpu().numpy(), strict=True)]
+        return [np.concatenate([state.mean(axis=0), state.std(axis=0)], axis=-1) for state in own]
+
+    known |= zip(paths, run_in_batches(run, [*unknown.values()], 32, "encoder"), strict=True)
     return np.stack([known[utterance.audio] for utterance in utterances])
 
 
@@ -86,12 +86,11 @@ class Probes:
             rows, emotions = self._split(train, "train")
             tested, truth = self._split(validation, "validation")
             found = []
-            for layer in range(rows.shape[1]):
-                for penalty in self.penalties:
-                    probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty))
-                    named = probe.fit(rows[:, layer], emotions).predict(tested[:, layer])
-                    recall = recall_score(truth, named, labels=sorted(set(truth)), average="macro", zero_division=0.0)
-                    found.append({"layer": layer, "penalty": penalty, "recall": float(recall), "probe": probe})
+            for layer, penalty in product(range(rows.shape[1]), self.penalties):
+                probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty))
+                named = probe.fit(rows[:, layer], emotions).predict(tested[:, layer])
+                recall = recall_score(truth, named, labels=sorted(set(truth)), average="macro", zero_division=0.0)
+                found.append({"layer": layer, "penalty": penalty, "recall": float(recall), "probe": probe})
             frame = pd.DataFrame(found)
             self.chosen[key] = frame.loc[frame.groupby("layer")["recall"].idxmax()].reset_index(drop=True)
         return self.chosen[key]
@@ -109,11 +108,12 @@ class Probes:
     def test_accuracy(self, corpora: Sequence[str]) -> pd.DataFrame:
         """Accuracy of every layer on the test clips, folds of a corpus together: for a figure, nothing is chosen by it.
         Columns: corpus, layer (0 is the input of the first), accuracy."""
-        rows = []
-        for corpus in corpora:
-            for layer in self.by_layer(corpus)["layer"]:
-                right = np.array(self.answers(corpus, layer)) == np.array(self.clips[corpus, "test"].emotions)
-                rows += [{"corpus": whole(corpus), "layer": layer, "accuracy": each} for each in right]
+        rows = [
+            {"corpus": whole(corpus), "layer": layer, "accuracy": named == emotion}
+            for corpus in corpora
+            for layer in self.by_layer(corpus)["layer"]
+            for named, emotion in zip(self.answers(corpus, layer), self.clips[corpus, "test"].emotions, strict=True)
+        ]
         return pd.DataFrame(rows).groupby(["corpus", "layer"], sort=False)["accuracy"].mean().reset_index()
 
     def _split(self, corpora: Sequence[str], split: str) -> tuple[np.ndarray, list[str]]:

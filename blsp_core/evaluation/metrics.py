@@ -14,20 +14,20 @@ from blsp_core.data.manifest import Utterance, read_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.evaluation import intervals
 from blsp_core.evaluation.intervals import Estimate
-from blsp_core.evaluation.judges import LOSS, TIE, WIN, Asked, Judge, Preference
+from blsp_core.evaluation.judges import FLIPPED, LOSS, TIE, WIN, Asked
 from blsp_core.evaluation.tasks import Task
 
 UNPARSED = "unparsed"
-PREDICTION_FIELDS = ("id", "system", "task", "prompt", "response", "reference")
 NAMING, REPLYING = ("wa", "ua", "f1", "unparsed"), ("quality", "empathy", "well_formed", "unjudged")
-WORTH = {"preference": {WIN: 1.0, TIE: 0.0, LOSS: -1.0}, "unbeaten": {WIN: 0.5, TIE: 0.5, LOSS: -0.5}}
+WORTH = {
+    "preference": {WIN: 1.0, TIE: 0.0, FLIPPED: 0.0, LOSS: -1.0},
+    "unbeaten": {WIN: 0.5, TIE: 0.5, FLIPPED: 0.5, LOSS: -0.5},
+}
 Rows = list[dict]  # the predictions of one run on one task
-Pairs = list[list[Preference]]  # of every training run, the preference in every dialogue, in one order
+Outcomes = list[list[str | None]]  # of every training run, the outcome of every dialogue, in one order
 
 
-def judge(
-    task: Task, system: str, utterances: list[Utterance], responses: list[str], judge_of_replies: Judge | None = None
-) -> Rows:
+def judge(task: Task, system: str, utterances: list[Utterance], responses: list[str], judge_of_replies=None) -> Rows:
     """One row of predictions.jsonl per utterance: the prompt, the response, and what was read from it.
 
     `text` (what was said, all turns of the user) and `speaker` are kept because standard errors cluster by them; the
@@ -54,12 +54,9 @@ def judge(
 
 
 def read_predictions(path: str | Path) -> dict[str, Rows]:
-    """The rows of a predictions file by task, in the file's order. Raises StudyError on a row without its fields."""
+    """The rows of a predictions file by task, in the file's order."""
     tasks: dict[str, Rows] = {}
-    for number, row in enumerate(read_jsonl(path), start=1):
-        missing = [field for field in PREDICTION_FIELDS if field not in row]
-        if missing:
-            raise StudyError(f"{path}, line {number}: no {', '.join(missing)}; a prediction has {PREDICTION_FIELDS}")
+    for row in read_jsonl(path):
         tasks.setdefault(row["task"], []).append(row)
     return tasks
 
@@ -70,7 +67,7 @@ def is_scored(rows: Rows) -> bool:
 
 
 def is_right(row: dict) -> bool:
-    """Whether an answer is right: the emotion named, or at least half of the marks for quality and for empathy."""
+    """Whether the emotion is named, or a reply has at least half of the marks for quality and for empathy."""
     if "predicted" in row:
         return row["predicted"] == row["reference"]
     return all((row.get(metric) or 0) >= 0.5 for metric in ("quality", "empathy"))
@@ -120,21 +117,16 @@ def aligned(first: Sequence[Rows], second: Sequence[Rows]) -> tuple[list[Rows], 
     """The runs of two systems on one task, run for run and row for row, in the order of the first.
 
     A system with a single run is compared with every run of the other; runs that were tested on folds of one test set
-    are one run. Raises StudyError when the runs differ in number, or in the utterances that were answered.
+    are one run. Raises StudyError when the runs differ in the utterances that were answered.
     """
     ones, others = folds_as_one(first), folds_as_one(second)
-    whose, what = [runs[0][0].get("system") for runs in (ones, others)], ones[0][0].get("task")
     ones, others = ones * (len(others) if len(ones) == 1 else 1), others * (len(ones) if len(others) == 1 else 1)
-    if len(ones) != len(others):
-        raise StudyError(
-            f"{whose[0]} has {len(ones)} runs of {what}, {whose[1]} has {len(others)}; evaluate both at the same seeds"
-        )
     order = [row["id"] for row in ones[0]]
     both = [[{row["id"]: row for row in run} for run in runs] for runs in (ones, others)]
     if any(set(run) != set(order) for runs in both for run in runs):
+        whose = " and ".join(str(runs[0][0].get("system")) for runs in (ones, others))
         raise StudyError(
-            f"{whose[0]} and {whose[1]} did not answer the same utterances of {what}; evaluate both again on the same "
-            "manifest"
+            f"{whose} did not answer the same utterances of {ones[0][0]['task']}; evaluate both on the same manifest"
         )
     one, other = ([[run[name] for name in order] for run in runs] for runs in both)
     return one, other
@@ -143,17 +135,12 @@ def aligned(first: Sequence[Rows], second: Sequence[Rows]) -> tuple[list[Rows], 
 def estimate(runs: Sequence[Rows], metric: str) -> Estimate:
     """One metric of one system on one task, the mean over its training runs, with its interval."""
     runs, _ = aligned(runs, runs)
-    return intervals.share([values(run, metric) for run in runs], [cluster_of(row) for row in runs[0]])
+    return intervals.estimate([([values(run, metric) for run in runs], [cluster_of(row) for row in runs[0]])])
 
 
-def compare(first: Sequence[Rows], second: Sequence[Rows], metric: str) -> Estimate:
-    """How much the first system exceeds the second on one task, paired by utterance and by training run."""
-    return compare_sets([(first, second)], metric)
-
-
-def compare_sets(sets: Sequence[tuple[Sequence[Rows], Sequence[Rows]]], metric: str) -> Estimate:
-    """`compare`, averaged over several test sets, each with the same weight. An utterance counts where both systems
-    were judged."""
+def compare(sets: Sequence[tuple[Sequence[Rows], Sequence[Rows]]], metric: str) -> Estimate:
+    """How much the first system exceeds the second, paired by utterance and by training run, averaged over test sets,
+    each with the same weight. An utterance counts where both systems were judged."""
     samples = []
     for first, second in sets:
         pairs = list(zip(*aligned(first, second), strict=True))
@@ -174,19 +161,19 @@ def measure(runs: Sequence[Rows]) -> dict:
     """
     runs = folds_as_one(runs)
     rows, answers = runs[0], sum(runs, [])
-    if not is_scored(rows):
-        raise StudyError("there are no scored predictions; run the evaluation of this system, with a judge for replies")
     naming = "predicted" in rows[0]
     names = NAMING if naming else [name for name in REPLYING if name in rows[0] or name == "unjudged"]
     found = {name: estimate(runs, name) for name in names}
     figures = {name: one.value for name, one in found.items()} | {"n": len(rows)}
-    present = [emotion for emotion in EMOTIONS if any(row["reference"] == emotion for row in rows)]
+    of = {one: [row for row in answers if row["reference"] == one] for one in EMOTIONS}
+    of = {one: spoken for one, spoken in of.items() if spoken}
     if naming:
-        count = Counter((row["reference"], row["predicted"] or UNPARSED) for row in answers)
-        figures["confusion"] = {one: {named: count[one, named] for named in (*EMOTIONS, UNPARSED)} for one in present}
+        counts = {one: Counter(row["predicted"] or UNPARSED for row in spoken) for one, spoken in of.items()}
+        figures["confusion"] = {
+            one: {name: count[name] for name in (*EMOTIONS, UNPARSED)} for one, count in counts.items()
+        }
     else:
-        each = {one: [row for row in answers if row["reference"] == one] for one in present}
-        figures["empathy_by_emotion"] = {one: figure(of_emotion, "empathy") for one, of_emotion in each.items()}
+        figures["empathy_by_emotion"] = {one: figure(spoken, "empathy") for one, spoken in of.items()}
     figures["intervals"] = {name: one.interval for name, one in found.items()}
     figures |= {"clusters": len({cluster_of(row) for row in rows}), "seeds": len(runs)}
     return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(runs) > 1 else {})
@@ -197,35 +184,29 @@ def measure_all(tasks: dict[str, Iterable[dict]]) -> dict:
     return {name: measure([list(rows)]) for name, rows in tasks.items() if is_scored(list(rows))}
 
 
-def preferences(first: Sequence[Rows], second: Sequence[Rows], judge: Judge) -> tuple[Pairs, list[str]]:
+def preferences(first: Sequence[Rows], second: Sequence[Rows], judge) -> tuple[Outcomes, list[str]]:
     """What the judge prefers in every dialogue, run by run, and the cluster of every dialogue."""
     ones, others = aligned(first, second)
-    found = [judge.prefer(a, b) for a, b in zip(ones, others, strict=True)]
-    pairs = [[one if isinstance(one, Preference) else Preference(one) for one in run] for run in found]
-    return pairs, [cluster_of(row) for row in ones[0]]
+    return [judge.prefer(a, b) for a, b in zip(ones, others, strict=True)], [cluster_of(row) for row in ones[0]]
 
 
-def estimate_preference(pairs: Pairs, clusters: Sequence[str], metric: str = "preference") -> Estimate:
+def estimate_preference(outcomes: Outcomes, clusters: Sequence[str], metric: str = "preference") -> Estimate:
     """preference: the share of wins less that of losses, -1..1. unbeaten: the share of wins and ties less a half.
 
     Dialogues without a verdict count on neither side.
     """
-    worth = [[WORTH[metric].get(one.outcome, np.nan) for one in run] for run in pairs]
+    worth = [[WORTH[metric].get(one, np.nan) for one in run] for run in outcomes]
     return intervals.estimate([(worth, clusters)], bounds=(-1.0, 1.0))
 
 
-def preference_rates(pairs: Pairs) -> dict:
+def preference_rates(outcomes: Outcomes) -> dict[str, float]:
     """Shares of win, tie and loss among the dialogues with a verdict; flips, the share of these whose verdict changed
-    with the order; unjudged, the share of all without one; n. Means over training runs, their spread under `sd`."""
+    with the order; unjudged, the share of all without one. Means over training runs."""
     runs = []
-    for run in pairs:
-        known = [one for one in run if one.outcome is not None]
-        shares = {name: sum(one.outcome == name for one in known) for name in (WIN, TIE, LOSS)}
-        shares["flips"] = sum(one.flipped for one in known)
-        runs.append({name: count / len(known) if known else np.nan for name, count in shares.items()})
+    for run in outcomes:
+        known = [one for one in run if one is not None]
+        counts = {WIN: known.count(WIN), TIE: known.count(TIE) + known.count(FLIPPED), LOSS: known.count(LOSS)}
+        counts["flips"] = known.count(FLIPPED)
+        runs.append({name: count / len(known) if known else np.nan for name, count in counts.items()})
         runs[-1]["unjudged"] = 1 - len(known) / len(run)
-    figures = {name: float(np.nanmean([run[name] for run in runs])) for name in runs[0]}
-    figures |= {"n": len(pairs[0]), "seeds": len(runs)}
-    if len(runs) > 1:
-        figures["sd"] = {name: round(float(np.std([run[name] for run in runs], ddof=1)), 9) for name in runs[0]}
-    return figures
+    return {name: float(np.nanmean([run[name] for run in runs])) for name in runs[0]}

@@ -1,16 +1,18 @@
 """The predictions of all systems by system, training seed and task, and the tables that are computed from them."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
+from blsp_core import params as settings
 from blsp_core.errors import StudyError
 from blsp_core.evaluation import intervals, metrics
-from blsp_core.evaluation.judges import Judge
 
 MAIN, CONTROL = "blsp-emo", "control"  # the system in question; the corpus whose emotions are drawn at random
 DIALOGUE = "dialogue"  # the task of the paper's figure 3
+TRUE_WORDS = ("text+llm", "random+llm", "gold+llm")  # cascades without Whisper
 OTHERS = (MAIN, "salmonn")  # trained by stage 2, but no variant that changes BLSP-Emo in one point
 Runs = dict[int, dict[str, list[dict]]]  # training seed, or fold -> task -> rows of a predictions file
 Predictions = dict[str, Runs]  # by system
@@ -20,26 +22,22 @@ Metrics = dict[str, dict[str, dict]]  # system -> task -> the figures of metrics
 def places(params: Mapping, level: str) -> dict[str, dict[int, str]]:
     """system -> training seed, or fold where there are folds -> "<level>/<run>", of all levels up to `level`: the
     folder of a run below evaluation/ and training/. What is not trained has the data seed and is of level core."""
-    from blsp_core import pipeline
-
     untrained = [*(params.get("systems") or {}), "probe"]
-    found = {name: {params["seed"]: f"{pipeline.LEVELS[0]}/{name}"} for name in untrained}
-    for name, run in pipeline.all_runs(params, level).items():
+    found = {name: {params["seed"]: f"{settings.LEVELS[0]}/{name}"} for name in untrained}
+    for name, run in settings.all_runs(params, level).items():
         system, label = run.get("system", name), run.get("fold", run.get("seed", params["seed"]))
         taken = found.setdefault(system, {})
         if label in taken:
             raise StudyError(
                 f"params.yaml: {name} and {taken[label]} are both seed or fold {label} of {system}; give each its own"
             )
-        taken[label] = f"{pipeline.level_of(params, name)}/{name}"
+        taken[label] = f"{settings.level_of(params, name)}/{name}"
     return found
 
 
 def variants(params: Mapping, level: str) -> list[str]:
     """The systems of `places` that change BLSP-Emo in one point: the rows of Tables 4 and 5."""
-    from blsp_core import pipeline
-
-    runs = pipeline.all_runs(params, level)
+    runs = settings.all_runs(params, level)
     names = dict.fromkeys(run.get("system", name) for name, run in runs.items() if run["stage"] == "stage2")
     return [name for name in names if name not in OTHERS and not name.startswith("share-")]
 
@@ -93,34 +91,44 @@ def paired(first: Runs, second: Runs, task: str) -> tuple[list[list[dict]], list
     return metrics.aligned(*([*side.values()] for side in sides))
 
 
-def measure_all(predictions: Predictions) -> Metrics:
-    """The figures of every system on every scored task over its training runs; the showcase is for people to read."""
-    return {
-        system: {task: metrics.measure(of_task(runs, task)) for task in tasks_of(runs) if task != "showcase"}
-        for system, runs in predictions.items()
-    }
+def measure_all(predictions: Predictions, word_errors: Mapping[str, float] | None = None) -> Metrics:
+    """The figures of every system on every scored task over its training runs; the showcase is for people to read.
 
-
-def against_all(predictions: Predictions, system: str = MAIN, judge: Judge | None = None) -> dict[str, dict]:
-    """Preference rates of one system against every other in the dialogues that both answered, by
-    "<system>.vs.<baseline>"; beside them `preference`, wins less losses, its `interval` and `clusters`. Empty where the
-    system answered none, or without a judge."""
-    found = {}
-    for baseline in predictions if judge and system in predictions else ():
-        sets = paired(predictions[system], predictions[baseline], DIALOGUE)
-        if baseline != system and sets:
-            pairs, clusters = metrics.preferences(*sets, judge)
-            net = metrics.estimate_preference(pairs, clusters)
-            rates = metrics.preference_rates(pairs)
-            rates |= {"preference": net.value, "interval": net.interval, "clusters": net.clusters}
-            found[f"{system}.vs.{baseline}"] = rates
+    word_errors: by corpus, of Whisper; the figures of a system that reads its transcripts then have `wer`, {corpus:
+    rate} for the corpus of the task, which is the head of its ids.
+    """
+    found: Metrics = {system: {} for system in predictions}
+    for system, runs in predictions.items():
+        for task in (task for task in tasks_of(runs) if task != "showcase"):
+            rows = of_task(runs, task)
+            figures = found[system][task] = metrics.measure(rows)
+            corpus = rows[0][0]["id"].split("-")[0]
+            if system.endswith("+llm") and system not in TRUE_WORDS and corpus in (word_errors or {}):
+                figures["wer"] = {corpus: word_errors[corpus]}
     return found
 
 
-def measures(predictions: Predictions) -> list[tuple[str, str]]:
-    """What variants are compared by, as (task, metric): accuracy on each corpus, quality and empathy of replies."""
+def against_all(predictions: Predictions, judge=None) -> dict[str, dict]:
+    """Preference rates of BLSP-Emo against every other system in the dialogues that both answered, by
+    "blsp-emo.vs.<baseline>"; beside them `preference`, wins less losses, and its `interval`. Empty where it answered
+    none, or without a judge."""
+    found = {}
+    for baseline in predictions if judge and MAIN in predictions else ():
+        sets = paired(predictions[MAIN], predictions[baseline], DIALOGUE)
+        if baseline != MAIN and sets:
+            outcomes, clusters = metrics.preferences(*sets, judge)
+            net = metrics.estimate_preference(outcomes, clusters)
+            rates = metrics.preference_rates(outcomes) | {"preference": net.value, "interval": net.interval}
+            found[f"{MAIN}.vs.{baseline}"] = rates
+    return found
+
+
+def measures(predictions: Predictions) -> list[tuple[str, str, str]]:
+    """What variants are compared by, as (task, metric, the two for a reader): accuracy on each corpus, quality and
+    empathy of replies."""
     tasks = [task for task in tasks_of(predictions[MAIN]) if task not in (f"ser.{CONTROL}", "showcase", DIALOGUE)]
-    return [(t, metric) for t in tasks for metric in (("wa",) if t.startswith("ser.") else ("quality", "empathy"))]
+    recognised = [(task, "wa", task.removeprefix("ser.")) for task in tasks if task.startswith("ser.")]
+    return recognised + [(t, name, name) for t in tasks if not t.startswith("ser.") for name in ("quality", "empathy")]
 
 
 def differences(predictions: Predictions, variants: Iterable[str]) -> pd.DataFrame:
@@ -132,23 +140,21 @@ def differences(predictions: Predictions, variants: Iterable[str]) -> pd.DataFra
     over all comparisons at that seed, variants and measures together). What a variant was not asked is left out.
     """
     rows = []
-    for variant in variants:
-        for task, metric in measures(predictions):
-            both = [predictions[name] for name in (variant, MAIN)]
-            sides = paired(*both, task)
-            if sides is None:
-                continue
-            single = min(both, key=len) if min(map(len, both)) == 1 else {}
-            seeds = sorted(set(max(both, key=len)) if single else set(both[0]) & set(both[1]))
-            each = [(str(seed), [[own.get(seed, *single.values())[task]] for own in both]) for seed in seeds]
-            for at, (ones, others) in [("all", sides), *each]:
-                found = metrics.compare(ones, others, metric)
-                value, whole = (sum(metrics.figure(run, metric) for run in runs) / len(runs) for runs in (ones, others))
-                rows.append(
-                    {"seed": at, "variant": variant, "task": task, "metric": metric, "measure": _title(task, metric)}
-                    | {"value": value, "whole": whole, "difference": found.value, "low": found.low, "high": found.high}
-                    | {"p": found.p, "runs": len(found.runs), "n": found.n, "clusters": found.clusters}
-                )
+    for variant, (task, metric, measure) in product(variants, measures(predictions)):
+        both = [predictions[name] for name in (variant, MAIN)]
+        sides = paired(*both, task)
+        if sides is None:
+            continue
+        single = min(both, key=len) if min(map(len, both)) == 1 else {}
+        seeds = sorted(set(max(both, key=len)) if single else set(both[0]) & set(both[1]))
+        each = [(str(seed), [[own.get(seed, *single.values())[task]] for own in both]) for seed in seeds]
+        for at, (ones, others) in [("all", sides), *each]:
+            found = metrics.compare([(ones, others)], metric)
+            value, whole = (sum(metrics.figure(run, metric) for run in runs) / len(runs) for runs in (ones, others))
+            rows.append(
+                (at, variant, task, metric, measure, value, whole, found.value, found.low, found.high, found.p)
+                + (len(found.runs), found.n, found.clusters)
+            )
     columns = "seed variant task metric measure value whole difference low high p runs n clusters".split()
     frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(p_holm=frame.groupby("seed")["p"].transform(lambda ps: intervals.holm(list(ps))))
@@ -160,19 +166,11 @@ def learning_curve(predictions: Predictions) -> pd.DataFrame:
     Columns: share, task, metric, measure, value, low, high, sd (over training runs), runs. Empty without such a run.
     """
     shares = {name: int(part) / 100 for name in predictions if (part := name.removeprefix("share-")).isdigit()}
+    shares |= {MAIN: 1.0} if shares else {}
     rows = []
-    for name, share in {**shares, MAIN: 1.0}.items() if shares else []:
-        for task, metric in measures(predictions):
-            runs = of_task(predictions[name], task)
-            if runs:
-                found = metrics.estimate(runs, metric)
-                rows.append(
-                    {"share": share, "task": task, "metric": metric, "measure": _title(task, metric)}
-                    | {name: getattr(found, name) for name in ("value", "low", "high", "sd")}
-                    | {"runs": len(found.runs)}
-                )
+    for (name, share), (task, metric, measure) in product(shares.items(), measures(predictions) if shares else ()):
+        if runs := of_task(predictions[name], task):
+            found = metrics.estimate(runs, metric)
+            figures = found.value, found.low, found.high, found.sd, len(found.runs)
+            rows.append((share, task, metric, measure, *figures))
     return pd.DataFrame(rows, columns="share task metric measure value low high sd runs".split())
-
-
-def _title(task: str, metric: str) -> str:
-    return task.removeprefix("ser.") if metric == "wa" else metric

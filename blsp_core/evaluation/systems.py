@@ -12,11 +12,12 @@ from pathlib import Path
 from blsp_core.data import prompts
 from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.evaluation.tasks import Task
+from blsp_core.evaluation.tasks import FOLD, Task
 from blsp_core.inference import llm, speech
 from blsp_core.inference.asr import Transcripts
 from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.params import all_runs, resolve
 
 STAGES = {"stage1": "BlspEmo", "stage2": "BlspEmo", "classifier": "ClassifierLLM"}  # the class of what a stage trains
 
@@ -42,9 +43,12 @@ class TextLLM:
         words, emotions = self.words(spoken), self.emotions(spoken)
         if emotions is not None:
             words = [prompts.TOLD.format(emotion=e) + text for e, text in zip(emotions, words, strict=True)]
-        left = iter(words)
-        texts = [[turn if isinstance(turn, str) else next(left) for turn in u.turns] for u in utterances]
-        chats = [_written_dialogue(task, turns) for turns in texts]
+        left, chats = iter(words), []
+        for utterance in utterances:
+            *turns, last = [turn if isinstance(turn, str) else next(left) for turn in utterance.turns]
+            first, last = prompts.chat(task.system, task.instruction + last)
+            earlier = zip(cycle(("user", "assistant")), turns)
+            chats.append([first, *({"role": role, "content": turn} for role, turn in earlier), last])
         places = self.batch_size, _unfinished(self.study, task)
         return [one.text for one in llm.answer(self.llm, self.tokenizer, chats, task.max_new_tokens, *places)]
 
@@ -52,13 +56,6 @@ class TextLLM:
 def _unfinished(study, task: Task) -> Path:
     """Where the replies to a task are kept until the notebook has ended."""
     return study.checkpoints / f"{task.name}.{task.corpus}.jsonl"
-
-
-def _written_dialogue(task: Task, turns: list[str]) -> list[dict]:
-    """The chat of these turns, the user's first and last; the task's instruction stands before the last."""
-    first, last = prompts.chat(task.system, task.instruction + turns[-1])
-    earlier = [{"role": role, "content": turn} for role, turn in zip(cycle(("user", "assistant")), turns[:-1])]
-    return [first, *earlier, last]
 
 
 class GoldLLM(TextLLM):
@@ -101,13 +98,11 @@ class BlspEmo:
     """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained."""
 
     def __init__(self, study, name: str):
-        from blsp_core import pipeline
-
-        folder, own = study.read(f"models/{name}"), pipeline.all_runs(study.params)[name]
+        folder, own = study.read(f"models/{name}"), all_runs(study.params)[name]
         self.model = BlspEmoForConditionalGeneration.from_pretrained(folder, dtype=precision())
         self.model, self.processor = ready(self.model), BlspEmoProcessor.from_pretrained(folder)
         self.study, self.root, self.batch_size = study, study.folder, study.settings.batch_size
-        self.has_head = pipeline.resolve(study.params, own["stage"], name).get("emotion_weight", 0) > 0
+        self.has_head = resolve(study.params, own["stage"], name).get("emotion_weight", 0) > 0
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         settings = {name: getattr(task, name) for name in ("system", "instruction", "max_new_tokens")}
@@ -139,27 +134,24 @@ class External:
         if not task.measured and task.name not in self.responses:
             return [""] * len(utterances)
         rows, wanted = self.responses.get(task.name, []), [utterance.id for utterance in utterances]
-        if task.in_folds:
+        if FOLD in task.corpus:
             rows = [row for row in rows if row[0] in set(wanted)]
         found = Counter(name for name, _ in rows)
         for faults, what, cure in (
-            (sorted(set(found) - set(wanted)), "rows with ids that the manifest lacks", "take them out"),
-            (sorted(set(wanted) - set(found)), f"of {len(wanted)} utterances without an answer", "add a row for each"),
-            (sorted(i for i in found if found[i] > 1), "ids with more than one answer", "keep one row of each"),
+            (found.keys() - wanted, "rows with ids that the manifest lacks", "take them out"),
+            (set(wanted) - found.keys(), f"of {len(wanted)} utterances without an answer", "add a row for each"),
+            ({i for i in found if found[i] > 1}, "ids with more than one answer", "keep one row of each"),
         ):
             if faults:
-                raise StudyError(
-                    f"{self.path}: task {task.name}: {len(faults)} {what}, the first is {faults[0]}; {cure}"
-                )
+                what = f"{len(faults)} {what}, the first is {min(faults)}"
+                raise StudyError(f"{self.path}: task {task.name}: {what}; {cure}")
         responses = dict(rows)
         return [responses[name] for name in wanted]
 
 
 def load(name: str, study):
     """The system of that name: a run of params.yaml, read from models/<name>, or an entry of its `systems`."""
-    from blsp_core import pipeline
-
-    run, entry = pipeline.all_runs(study.params).get(name), (study.params.get("systems") or {}).get(name)
+    run, entry = all_runs(study.params).get(name), (study.params.get("systems") or {}).get(name)
     if run is None and entry is None:
         raise StudyError(f"params.yaml: no {name!r} in runs or systems; add it there, or ask for another system")
     wanted = STAGES.get(run.get("stage")) if run else entry.get("class")

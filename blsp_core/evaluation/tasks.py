@@ -30,11 +30,6 @@ class Task:
     measured: bool = True  # False: for people to read
 
     @property
-    def in_folds(self) -> bool:
-        """Whether its manifest is one of several that belong to the task."""
-        return FOLD in self.corpus
-
-    @property
     def manifest(self) -> str:
         """The manifest's path, relative to the scale's data folder."""
         return f"manifests/{self.corpus}.{self.split}.jsonl" if self.split else f"manifests/{self.corpus}.jsonl"
@@ -57,14 +52,10 @@ def recognition(corpus: str, max_new_tokens: int = 32) -> Task:
     return Task(f"ser.{whole(corpus)}", corpus, "ser", "identify", SYSTEM, IDENTIFY, max_new_tokens)
 
 
-def spoken_requests(corpus: str = "requests", max_new_tokens: int = 64) -> Task:
-    """Spoken requests as in the paper: no instruction, a system prompt that asks for empathy."""
-    return Task("requests", corpus, "requests", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
-
-
-def dialogue(corpus: str = "dialogues", max_new_tokens: int = 64) -> Task:
-    """Several turns as in the paper's figure 3, the last of which is answered, under the prompt for empathy."""
-    return Task("dialogue", corpus, "dialogue", "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
+def spoken_requests(corpus: str = "requests", max_new_tokens: int = 64, kind: str = "requests") -> Task:
+    """Spoken requests as in the paper: no instruction, a system prompt that asks for empathy. Of kind `dialogue`,
+    several turns as in the paper's figure 3."""
+    return Task(kind, corpus, kind, "empathy", SYSTEM_EMPATHY, "", max_new_tokens)
 
 
 def showcase(max_new_tokens: int = 64) -> Task:
@@ -75,10 +66,6 @@ def showcase(max_new_tokens: int = 64) -> Task:
 def task_list(settings) -> list[Task]:
     """Every measured task of a scale, from the settings `ser` (corpora), `requests` and `dialogues` (a corpus each, or
     empty) and `max_new_tokens` ({ser, reply})."""
-    longest = settings.max_new_tokens
+    longest, replies = settings.max_new_tokens, {"requests": settings.requests, "dialogue": settings.dialogues}
     tasks = [recognition(corpus, longest["ser"]) for corpus in settings.ser]
-    if settings.requests:
-        tasks.append(spoken_requests(settings.requests, longest["reply"]))
-    if settings.dialogues:
-        tasks.append(dialogue(settings.dialogues, longest["reply"]))
-    return tasks
+    return tasks + [spoken_requests(corpus, longest["reply"], kind) for kind, corpus in replies.items() if corpus]

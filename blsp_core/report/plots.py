@@ -82,9 +82,7 @@ def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, 
     return fig
 
 
-def accuracy(
-    frame: pd.DataFrame, chance: dict[str, float] | None = None, titles: dict[str, str] | None = None
-) -> Figure | None:
+def accuracy(frame: pd.DataFrame, chance: dict[str, float], titles: dict[str, str]) -> Figure | None:
     """Every system on every corpus: accuracy with its 95 % interval, and the paper's number.
 
     frame: of `tables.recognition`: columns system, corpus, value, low, high (shares), published (per cent) and
@@ -104,9 +102,9 @@ def accuracy(
         for uncertain, colour in ((False, "#222222"), (True, PALE)):
             ours = rows[rows["uncertain"] == uncertain]["published"].dropna()
             axis.plot(ours, [systems.index(system) for system in ours.index], **diamond, markeredgecolor=colour)
-        if chance and corpus in chance:
+        if corpus in chance:
             axis.axvline(100 * chance[corpus], zorder=0, **dots)
-        axis.set(title=(titles or {}).get(corpus, corpus).replace(" (", "\n("), xlim=(-3, 103), xticks=(0, 50, 100))
+        axis.set(title=titles.get(corpus, corpus).replace(" (", "\n("), xlim=(-3, 103), xticks=(0, 50, 100))
         axis.set(ylim=(-0.6, len(systems) - 0.4))
         axis.grid(axis="x")
     axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
@@ -141,8 +139,8 @@ def quality_against_empathy(frame: pd.DataFrame) -> Figure | None:
     return fig
 
 
-def preferences(dialogues: dict[str, dict], system: str = MAIN) -> Figure | None:
-    """The paper's Figure 3: how often `system` wins, ties and loses in dialogues. dialogues: `pairwise.against_all`."""
+def preferences(dialogues: dict[str, dict]) -> Figure | None:
+    """The paper's Figure 3: how often BLSP-Emo wins, ties and loses in dialogues. dialogues: `results.against_all`."""
     found = {pair.split(".vs.")[1]: shares for pair, shares in dialogues.items()}
     frame = pd.DataFrame(found, index=["win", "tie", "loss"]).T.loc[in_order(found)[::-1]].astype(float).dropna()
     if frame.empty:
@@ -155,7 +153,7 @@ def preferences(dialogues: dict[str, dict], system: str = MAIN) -> Figure | None
         axis.bar_label(bars, numbers, label_type="center", fontsize=7, color=ink)
     axis.set_yticks(range(len(frame)), [f"against {name_of(baseline)}" for baseline in frame.index])
     axis.set(xlabel="dialogues, %", ylabel="", xlim=(0, 100))
-    words = [f"{name_of(system)} preferred", "tie", "the other preferred"]
+    words = [f"{name_of(MAIN)} preferred", "tie", "the other preferred"]
     fig.legend(axis.containers, words, loc="outside upper center", ncols=3, handlelength=1.4)
     return fig
 
@@ -241,10 +239,10 @@ def verdicts(claims: list[dict]) -> Figure:
         where = re.sub("Tables?", "T", claim["where"]).replace("Figure", "F").replace(" and", ",")
         labels.append(f"{claim.get('title') or claim['id'].replace('-', ' ')}, {where}")
         if claim["interval"]:
-            row = pd.DataFrame(
-                [[claim["measured"]["difference"], *claim["interval"]]], columns=["value", "low", "high"]
+            found = dict(
+                zip(("value", "low", "high"), (claim["measured"]["difference"], *claim["interval"]), strict=True)
             )
-            interval(axis, row, [place], marker=marker, color=colour)
+            interval(axis, pd.DataFrame([found]), [place], marker=marker, color=colour)
         else:
             axis.axhline(place, color="#eeeeee", linewidth=4, zorder=0)
     axis.axvline(0, color="#444444", linewidth=0.8)

@@ -22,19 +22,20 @@ LOSS = {"facecolor": "#fff6d6", "edgecolor": "#a07800"}
 INPUT = {"facecolor": "white", "edgecolor": "#888888"}
 
 
-def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str, rate: int = 16_000) -> Figure:
+def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str) -> Figure:
     """One sentence in several emotions: waveform and log-mel spectrogram, on common scales.
 
-    waves: emotion -> (samples,) in -1..1; log_mels: emotion -> (mels, frames) at 100 frames a second.
+    waves: emotion -> (samples,) in -1..1, 16 kHz; log_mels: emotion -> (mels, frames) at 100 frames a second.
     """
     fig = plt.figure(figsize=(WIDTH, 2.7))
-    draw_sounds(fig, waves, log_mels, rate)
+    draw_sounds(fig, waves, log_mels)
     fig.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
     return fig
 
 
-def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict, rate: int = 16_000) -> None:
+def draw_sounds(fig: Figure | SubFigure, waves: dict, log_mels: dict) -> None:
     """The panels of `sounds`, a column for each emotion."""
+    rate = 16_000
     emotions = [emotion for emotion in EMOTIONS if emotion in waves]
     longest = max(len(wave) for wave in waves.values()) / rate
     loudest = max(np.abs(wave).max() for wave in waves.values()) * 1.05

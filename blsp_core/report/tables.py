@@ -6,15 +6,14 @@ evaluated has no row; without any rows the frame is empty.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
-import numpy as np
 import pandas as pd
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.evaluation.claims import MIRRORS
-from blsp_core.evaluation.metrics import estimate, folds_as_one, is_right
-from blsp_core.evaluation.results import CONTROL, Metrics, Predictions, of_task, tasks_of
+from blsp_core.evaluation.metrics import is_right
+from blsp_core.evaluation.results import CONTROL, DIALOGUE, Metrics
 from blsp_core.report.style import MAIN, NAMES, in_order, name_of
 
 KEY = (
@@ -30,6 +29,7 @@ TITLES |= {mirror: f"{mirror} ({TITLES[real]})" for mirror, real in REAL.items()
 UNKNOWN = {"value": None, "uncertain": False, "words": None}
 REPORTED = ("table1", "table2", "table3", "table4-5")  # of published.json
 REPLIES = ("quality", "empathy")
+WER = "WER of its transcripts, %"  # column of cascades with Whisper
 SYSTEMS = tuple(NAMES)  # the paper's Tables 1 to 3, with our bounds
 VARIANTS = (MAIN, "no-semantic-stage", "no-emotion-loss", "other-writer", "multitask", "blsp-ser")
 SUMMARY = ("text+llm", "whisper+llm", "probe", "wavlm+llm", "salmonn", "blsp", MAIN, "gold+llm")  # of the README
@@ -100,16 +100,24 @@ def overview(metrics: Metrics, published: dict, columns: Collection[str] | None 
     """Systems by corpora, then quality and empathy of their replies to requests, as cells.
 
     columns: which corpora, "quality" and "empathy"; None: all but the control. metric: wa, or ua of corpora alone.
+    Cascades have the word error rates of their transcripts of these corpora beside them, where metrics has `wer`.
     """
     rows: dict[str, dict] = {}
+    errors: dict[str, dict[str, float]] = {}
     frame = answered(metrics, published if metric == "wa" else {}, metric)
     kept = frame["column"] != CONTROL if columns is None else frame["column"].isin(columns)
     for row in frame[kept & ((metric == "wa") | ~frame["column"].isin(REPLIES))].to_dict("records"):
         cells = rows.setdefault(row["system"], {"system": name_of(row["system"])})
         cells[TITLES.get(row["column"], row["column"])] = cell(row) + _paper(row["paper"], " ({})")
-    table = pd.DataFrame(rows.values()).fillna("")
-    order = [TITLES.get(column, column) for column in columns or ()] if len(rows) else []
-    return table[["system", *(column for column in order if column in table)]] if order else table
+        errors.setdefault(row["system"], {}).update(metrics[row["system"]][row["task"]].get("wer", {}))
+    table = pd.DataFrame(cells | word_errors(errors[system]) for system, cells in rows.items()).fillna("")
+    order = ["system", *(TITLES.get(column, column) for column in columns or table), WER]
+    return table[[column for column in dict.fromkeys(order) if column in table]]
+
+
+def word_errors(rates: Mapping[str, float]) -> dict[str, str]:
+    """The column of word error rates by corpus; none without any."""
+    return {WER: ", ".join(f"{corpus} {100 * rate:.1f}" for corpus, rate in rates.items())} if rates else {}
 
 
 def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
@@ -129,6 +137,22 @@ def _measured(metrics: Metrics, column: str) -> str | None:
     return next((name for name in (column, MIRRORS.get(column)) if f"ser.{name}" in tasks), None)
 
 
+def judging(metrics: Metrics, model: str) -> str:
+    """One sentence on the judge of replies, with the share of replies to which it gave no mark. model: its name, or
+    empty."""
+    if not model:
+        return (
+            "There is no judge (`evaluation.judge.model` is empty): columns and figures that need one are absent, and "
+            "claims on replies are not measured."
+        )
+    shares = [(s, task, found.get("unjudged")) for s, tasks in metrics.items() for task, found in tasks.items()]
+    missing = [f"{name_of(system)} {100 * share:.1f} % ({task})" for system, task, share in shares if share]
+    return (
+        f"The judge is `{model}`; replies without a mark, because its verdict was a refusal or could not be parsed: "
+        f"{', '.join(missing) or 'none'}."
+    )
+
+
 def absences(metrics: Metrics) -> str:
     """One sentence on the rows and columns of the paper's Tables 1 to 5 that were not evaluated."""
     rows = [name_of(system) for system in dict.fromkeys((*SYSTEMS, *VARIANTS)) if system not in metrics]
@@ -146,9 +170,12 @@ def most_frequent(metrics: Metrics) -> dict[str, float]:
 
 def confusions(metrics: Metrics) -> dict[str, dict[str, dict]]:
     """corpus -> system -> confusion matrix."""
-    found = [(task, system, figures) for system, tasks in metrics.items() for task, figures in tasks.items()]
-    found = [(task.removeprefix("ser."), *rest) for task, *rest in found if "confusion" in rest[1]]
-    return {corpus: {name: f["confusion"] for task, name, f in found if task == corpus} for corpus, *_ in found}
+    found: dict[str, dict] = {}
+    for system, tasks in metrics.items():
+        for task, figures in tasks.items():
+            if "confusion" in figures:
+                found.setdefault(task.removeprefix("ser."), {})[system] = figures["confusion"]
+    return found
 
 
 def requests(metrics: Metrics) -> pd.DataFrame:
@@ -165,70 +192,18 @@ def empathy_by_emotion(metrics: Metrics) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "emotion", "empathy"]).dropna()
 
 
-def dialogue_table(dialogues: dict[str, dict], published: dict) -> pd.DataFrame:
-    """Pairwise preferences of `results.against_all`: shares in per cent, wins minus losses with its interval."""
+def dialogue_table(dialogues: dict[str, dict], published: dict, metrics: Metrics) -> pd.DataFrame:
+    """Pairwise preferences of `results.against_all`: shares in per cent, wins minus losses with its interval, and the
+    word error rate of the transcripts that the other system reads."""
     rows = []
     for pair, found in dialogues.items():
-        low, high = (100 * end for end in found["interval"])
-        row = {"against": name_of(pair.split(".vs.")[1])}
+        baseline = pair.split(".vs.")[1]
+        row = {"against": name_of(baseline)}
         row |= {share: f"{100 * found[share]:.1f}" for share in ("win", "tie", "loss", "flips", "unjudged")}
-        row["win - loss"] = f"{100 * found['preference']:+.1f} [{low:.1f}, {high:.1f}]"
-        rows.append(row | {"paper": _paper(published.get(f"figure3.dialogue.{pair}", UNKNOWN))})
-    return pd.DataFrame(rows)
-
-
-def errors_by_sound(
-    predictions: Predictions, task: str, sounds: pd.DataFrame, systems: Iterable[str], parts: int = 5
-) -> pd.DataFrame:
-    """The share of errors in each fifth of the clips by loudness, pitch and rate, over all runs, with 95 % intervals.
-
-    sounds: a row for each utterance, index its id, columns emotion and measures (of `acoustics.prosody`). Fifths are
-    taken within each emotion. Columns: system, measure, fifth (1 is the lowest), value, low, high, n.
-    """
-    rows = []
-    for measure in sounds.columns.drop("emotion") if len(sounds) else ():
-        ranks = sounds.groupby("emotion")[measure].rank(method="first", pct=True).dropna()
-        fifths = np.ceil((ranks * parts).round(9)).to_dict()
-        for system in in_order(set(systems) & set(predictions)):
-            runs = folds_as_one(of_task(predictions[system], task))
-            for fifth in range(1, parts + 1):
-                kept = [[row for row in run if fifths.get(row["id"]) == fifth] for run in runs]
-                if kept and all(kept):
-                    right = estimate(kept, "wa")
-                    errors = 1 - right.value, 1 - right.high, 1 - right.low
-                    rows.append((system, measure, fifth, *errors, len(kept[0])))
-    return pd.DataFrame(rows, columns=["system", "measure", "fifth", "value", "low", "high", "n"])
-
-
-def heads_table(predictions: Predictions) -> pd.DataFrame:
-    """Accuracy (per cent) of the LLM's answers and of the emotion head on the same clips, where there is a head."""
-    rows = []
-    for names, runs in _recognition(predictions):
-        clips = pd.DataFrame([row for run in runs for row in run])
-        if "head" in clips and clips["head"].notna().all():
-            right = 100 * clips[["predicted", "head"]].eq(clips["reference"], axis=0).mean()
-            rows.append(names | {"LLM": right["predicted"], "emotion head": right["head"]})
-    return pd.DataFrame(rows).round(1)
-
-
-def held_out_table(predictions: Predictions, chosen_on: Collection[str]) -> pd.DataFrame:
-    """Accuracy on speakers that some setting was chosen on, and on held-out speakers, for corpora that have both."""
-    rows = []
-    for names, runs in _recognition(predictions) if chosen_on else ():
-        for column, chosen in (("speakers that settings were chosen on", True), ("held-out speakers", False)):
-            kept = [[row for row in run if (row["speaker"] in chosen_on) is chosen] for run in runs]
-            if kept[0]:
-                found = estimate(kept, "wa")
-                names[column] = cell({"value": found.value, "low": found.low, "high": found.high})
-        rows += [names] if len(names) == 4 else []
-    return pd.DataFrame(rows)
-
-
-def _recognition(predictions: Predictions):
-    """The columns system and corpus, and the runs of emotion recognition, with the folds of one test set as one run."""
-    for system, runs in predictions.items():
-        for task in (task for task in tasks_of(runs) if task.startswith("ser.")):
-            yield {"system": name_of(system), "corpus": task.removeprefix("ser.")}, folds_as_one(of_task(runs, task))
+        row["win - loss"] = _points(found["preference"], *found["interval"])
+        row["paper"] = _paper(published.get(f"figure3.dialogue.{pair}", UNKNOWN))
+        rows.append(row | word_errors(metrics[baseline].get(DIALOGUE, {}).get("wer", {})))
+    return pd.DataFrame(rows).fillna("")
 
 
 def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blsp_core.errors import StudyError
-from blsp_core.evaluation import claims
+from blsp_core.evaluation import claims, controls
 from blsp_core.evaluation.claims import INCONCLUSIVE, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED
 from blsp_core.evaluation.intervals import Estimate
 
@@ -158,15 +158,15 @@ def controlled(evaluated, chance):
     predictions = evaluated(BASELINES | {"blsp": 0.0, "shuffled-labels": chance}, 200)
     for system, tasks in evaluated({"text+llm": 0.0, "blsp-emo": chance}, 200).items():
         predictions.setdefault(system, {})["ser.control"] = tasks["ser.acted"]
-    return {row["id"]: row["verdict"] for row in claims.judge_controls(one_run(predictions), CLAIMS)}
+    return {row["id"]: row["verdict"] for row in controls.judge_controls(one_run(predictions), CLAIMS)}
 
 
 def test_controls_pass_where_recognition_is_measured_and_fail_where_the_label_leaks(evaluated):
     passed = controlled(evaluated, -1)
-    assert passed["random-emotions"] == claims.PASSED
-    assert passed["shuffled-labels"] in (claims.PASSED, INCONCLUSIVE)
-    assert set(controlled(evaluated, 0.8).values()) == {claims.FAILED}
-    assert {row["verdict"] for row in claims.judge_controls({}, CLAIMS)} == {NOT_MEASURED}
+    assert passed["random-emotions"] == controls.PASSED
+    assert passed["shuffled-labels"] in (controls.PASSED, INCONCLUSIVE)
+    assert set(controlled(evaluated, 0.8).values()) == {controls.FAILED}
+    assert {row["verdict"] for row in controls.judge_controls({}, CLAIMS)} == {NOT_MEASURED}
 
 
 def rows(corpus: str, right: int) -> list[dict]:

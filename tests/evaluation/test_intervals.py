@@ -4,7 +4,10 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
 from blsp_core.evaluation import intervals
-from blsp_core.evaluation.intervals import share
+
+
+def share(hits, clusters):
+    return intervals.estimate([(hits, clusters)])
 
 
 def clustered(rng, groups=8, size=30, mean=0.7, spread=0.1):

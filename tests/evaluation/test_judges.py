@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from blsp_core.errors import StudyError
 from blsp_core.evaluation import judges, metrics
-from blsp_core.evaluation.judges import LOSS, TIE, WIN, Asked, ChatJudge, LocalChat, Preference
+from blsp_core.evaluation.judges import FLIPPED, LOSS, TIE, WIN, Asked, ChatJudge, LocalChat
 
 ASKED = Asked((("user", "how do i cook the soup"),), "sad")
 ROW = {"id": "d0", "task": "dialogue", "text": "text", "reference": "sad"}
@@ -40,10 +41,10 @@ def test_a_verdict_without_one_clear_mark_is_not_guessed():
         assert judges.read_mark(verdict) == (None, judges.REFUSED), verdict
 
 
-VERDICTS = {  # in the order of the systems, and swapped -> outcome, flipped
-    ("[[A]]", "[[B]]"): (WIN, False), ("[[B]]", "[[A]]"): (LOSS, False), ("[[C]]", "[[C]]"): (TIE, False),
-    ("[[A]]", "[[A]]"): (TIE, True), ("[[A]]", "[[C]]"): (TIE, True),
-    ("[[A]]", "As an AI I do not judge."): (None, False), ("[[A]] or [[B]]", "[[B]]"): (None, False),
+VERDICTS = {  # in the order of the systems, and swapped -> outcome
+    ("[[A]]", "[[B]]"): WIN, ("[[B]]", "[[A]]"): LOSS, ("[[C]]", "[[C]]"): TIE,
+    ("[[A]]", "[[A]]"): FLIPPED, ("[[A]]", "[[C]]"): FLIPPED,
+    ("[[A]]", "As an AI I do not judge."): None, ("[[A]] or [[B]]", "[[B]]"): None,
 }  # fmt: skip
 
 
@@ -51,17 +52,35 @@ VERDICTS = {  # in the order of the systems, and swapped -> outcome, flipped
 def test_a_win_needs_both_orders(replies):
     chat = Scripted(*replies)
     found = ChatJudge("a-judge", chat).prefer([ROW | {"response": "mine"}], [ROW | {"response": "theirs"}])
-    assert found == [Preference(*VERDICTS[replies])]
+    assert found == [VERDICTS[replies]]
     assert [question.index("mine") < question.index("theirs") for question in chat.asked] == [True, False]
 
 
 def test_rates_leave_out_what_was_not_judged_and_say_how_much_that_is():
-    run = [Preference(WIN), Preference(TIE, flipped=True), Preference(LOSS), Preference(WIN), Preference(None)]
+    run = [WIN, FLIPPED, LOSS, WIN, None]
     found = metrics.preference_rates([run])
-    wanted = {"win": 0.5, "tie": 0.25, "loss": 0.25, "flips": 0.25, "unjudged": 0.2, "n": 5}
-    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
+    wanted = {"win": 0.5, "tie": 0.25, "loss": 0.25, "flips": 0.25, "unjudged": 0.2}
+    assert found == pytest.approx(wanted)
     for metric in ("preference", "unbeaten"):
         assert metrics.estimate_preference([run], range(5), metric).value == pytest.approx(0.25)
+
+
+def test_a_judge_of_whose_first_replies_none_can_be_read_stops_and_is_asked_no_more():
+    chat = Scripted(*["Good, I would say 8 of 10."] * 60)
+    with pytest.raises(StudyError, match=r"none of the first 20 verdicts of a-judge can be read, one is .*8 of 10"):
+        ChatJudge("a-judge", chat).mark([ASKED] * 30, ["boil it"] * 30)
+    assert len(chat.asked) == 20
+    rows = [ROW | {"response": "boil it"}] * 30
+    with pytest.raises(StudyError, match="wanted is a last line as"):
+        ChatJudge("a-judge", Scripted(*["A is better."] * 60)).prefer(rows, rows)
+
+
+def test_single_verdicts_that_cannot_be_read_are_counted():
+    chat = Scripted("[[8]]", *["who knows"] * 49)
+    found = ChatJudge("a-judge", chat).mark([ASKED] * 25, ["boil it"] * 25)
+    verdicts = [row[f"{mark}_verdict"] for row in found for mark in ("quality", "empathy")]
+    assert (len(chat.asked), verdicts.count(judges.UNPARSED), found[0]["quality"]) == (50, 49, 0.8)
+    assert metrics.measure([[row | ROW for row in found]])["unjudged"] == 1
 
 
 def test_a_local_judge_answers_the_same_question_once(tmp_path, monkeypatch):

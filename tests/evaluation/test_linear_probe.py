@@ -31,7 +31,7 @@ def test_a_clip_is_pooled_over_its_own_frames_and_only_once(tmp_path):
         utterances.append(Utterance(f"{number}.wav", "so", "sad", f"{number}", "me", "en", seconds, "any", "test"))
     known = {}
     found = pooled(encoder, extractor, utterances, tmp_path, known)
-    assert found.shape == (2, 3, 16) and list(known) == ["1.wav", "0.wav"]
+    assert found.shape == (2, 3, 16) and list(known) == ["0.wav", "1.wav"]
     assert (pooled(None, None, utterances, tmp_path, known) == found).all()
     alone = pooled(encoder, extractor, utterances[1:], tmp_path, {})
     assert alone[0] == pytest.approx(found[1], abs=1e-5)

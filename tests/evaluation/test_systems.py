@@ -14,6 +14,7 @@ from blsp_core.evaluation import systems, tasks
 HISTORY = (Turn("user", "we saw the cat", "a.wav", "sad", 1.0), Turn("assistant", "please go on."))
 LAST = Utterance("b.wav", "what should i do about it", "angry", "d-1", "m1", "en", 1.0, "dialogues", "test", HISTORY)
 ALONE = replace(LAST, id="d-2", text="how do i wash the dog", emotion="happy", history=())
+DIALOGUE = tasks.spoken_requests("dialogues", kind="dialogue")
 PARAMS = {
     "seed": 1,
     "systems": {
@@ -48,7 +49,7 @@ def study(tmp_path, monkeypatch):
 
 
 def test_a_cascade_reads_words_and_emotion_of_every_turn_of_the_user_and_the_instruction_last(study):
-    systems.load("gold+llm", study).answer([LAST], tasks.dialogue())
+    systems.load("gold+llm", study).answer([LAST], DIALOGUE)
     assert [tuple(message.values()) for message in study.asked[-1]] == [
         ("system", prompts.SYSTEM_EMPATHY),
         ("user", "(The speaker sounds sad.) we saw the cat"),
@@ -73,7 +74,7 @@ def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
     monkeypatch.setattr(systems.speech, "reply", lambda model, processor, spoken, root, **settings: settings)
     found = systems.load("blsp-emo", study)
     assert isinstance(found, systems.BlspEmo) and found.model == study.folder / "models/blsp-emo"
-    settings = found.answer([ALONE], tasks.dialogue())
+    settings = found.answer([ALONE], DIALOGUE)
     assert (settings["system"], settings["instruction"], settings["batch_size"]) == (prompts.SYSTEM_EMPATHY, "", 7)
     assert settings["unfinished"] == study.checkpoints / "dialogue.dialogues.jsonl"
     heads = {name: systems.load(name, study).has_head for name in ("blsp", "blsp-emo", "no-loss")}
@@ -108,7 +109,7 @@ def test_answers_of_another_program_are_put_in_order_and_tasks_and_folds_kept_ap
     folds = row("d-1", task="ser.ravdess"), row("d-2", "happy", "ser.ravdess")
     other = external(study, row("d-2", "happy"), row("d-1"), row("d-1", "go on", "dialogue"), *folds)
     assert other.answer([LAST, ALONE], tasks.recognition("acted")) == ["sad", "happy"]
-    assert other.answer([LAST], tasks.dialogue()) == ["go on"]
+    assert other.answer([LAST], DIALOGUE) == ["go on"]
     assert other.answer([LAST, ALONE], tasks.showcase()) == ["", ""]  # is not measured, may be left out
     assert other.answer([LAST], tasks.recognition("ravdess.fold1")) == ["sad"]
     assert other.answer([ALONE], tasks.recognition("ravdess.fold2")) == ["happy"]

@@ -27,14 +27,15 @@ def test_the_tasks_of_a_scale_are_its_corpora_under_the_papers_prompts():
 
 def test_folds_of_a_corpus_are_parts_of_one_task_and_the_showcase_is_not_measured():
     first, second = task_list(["ravdess.fold1", "ravdess.fold2"], "", "")
-    assert first.name == second.name == "ser.ravdess" and first.in_folds
+    assert first.name == second.name == "ser.ravdess"
     assert tasks.showcase().kind == "requests" and not tasks.showcase().measured
 
 
 def test_only_a_dialogue_has_the_earlier_turns_and_recognition_needs_an_emotion(tmp_path):
     history = (Turn("user", "we saw the cat", "a.wav", "sad", 1.0), Turn("assistant", "please go on."))
     write_manifest(tmp_path / "d.jsonl", [replace(ROW, history=history)])
-    assert tasks.dialogue().utterances(tmp_path / "d.jsonl") == [replace(ROW, history=history)]
+    dialogue = tasks.spoken_requests("d", kind="dialogue")
+    assert dialogue.utterances(tmp_path / "d.jsonl") == [replace(ROW, history=history)]
     for task in (tasks.recognition("d"), tasks.spoken_requests("d")):
         assert task.utterances(tmp_path / "d.jsonl") == [ROW]
     write_manifest(tmp_path / "d.jsonl", [replace(ROW, emotion=""), replace(ROW, id="d-2")])

@@ -95,10 +95,15 @@ def test_the_same_numbers_give_the_same_bytes(drawn, tmp_path):
 
 
 def test_without_data_there_is_no_figure():
-    of_frames = plots.emotion_words, plots.layers, plots.accuracy, plots.quality_against_empathy, plots.forest
+    of_frames = plots.emotion_words, plots.layers, plots.quality_against_empathy, plots.forest
     of_frames += plots.errors_by_sound, plots.amounts, plots.empathy_by_emotion
     assert not any(draw(pd.DataFrame()) for draw in of_frames)
-    assert not plots.confusions({}) and not plots.preferences({}) and not plots.embedding_map({}, [])
+    assert (
+        not plots.accuracy(pd.DataFrame(), {}, {})
+        and not plots.confusions({})
+        and not plots.preferences({})
+        and not plots.embedding_map({}, [])
+    )
     assert not plots.training_curves({}, {"loss": "a"}) and not plots.one_sentence({}, {}, "", {})
 
 

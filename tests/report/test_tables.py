@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blsp_core.evaluation import claims
+from blsp_core.evaluation import claims, controls
 from blsp_core.evaluation.results import measure_all
-from blsp_core.report import run_files, tables
+from blsp_core.report import run_files, tables, tables_clips
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -45,6 +45,27 @@ def test_replies_have_columns_of_their_own_where_they_were_judged(predictions, m
     assert list(tables.overview(metrics, published)) == ["system", "acted (IEMOCAP)"]
 
 
+def test_the_word_error_rate_of_the_transcripts_is_beside_every_result_of_a_cascade(predictions, published):
+    metrics = measure_all(predictions, {"acted": 0.011, "requests": 0.02, "dialogue": 0.5})
+    for name, rates in (("table1", "acted 1.1"), ("table2", "requests 2.0")):
+        table = tables.paper_table(name, metrics, published).set_index("system")
+        assert table[tables.WER].to_dict() == dict.fromkeys(table.index, "") | {"Whisper+LLM": rates}, name
+    assert tables.WER not in tables.paper_table("table4", metrics, published)
+    assert tables.overview(metrics, {}, metric="ua")[tables.WER].tolist().count("acted 1.1, requests 2.0") == 1
+    pairs = dict.fromkeys(("win", "tie", "loss", "flips", "unjudged", "preference"), 0.5) | {"interval": [0, 1]}
+    dialogues = {f"blsp-emo.vs.{name}": pairs for name in ("whisper+llm", "text+llm")}
+    assert tables.dialogue_table(dialogues, published, metrics)[tables.WER].tolist() == ["dialogue 50.0", ""]
+    table = tables_clips.held_out_table(predictions, ["s0", "s1"], metrics).set_index(["system", "corpus"])[tables.WER]
+    assert table["Whisper+LLM", "acted"] == "acted 1.1" and set(table["BLSP-Emo"]) == {""}
+
+
+def test_the_judge_and_what_it_left_without_a_mark_are_one_sentence(metrics):
+    assert tables.judging(metrics, "toy").endswith("could not be parsed: none.")
+    some = {"blsp": {"requests": {"unjudged": 0.25}, "ser.acted": {}}}
+    assert "BLSP 25.0 % (requests)" in tables.judging(some, "a-judge")
+    assert tables.judging({}, "").startswith("There is no judge (`evaluation.judge.model` is empty)")
+
+
 def test_metrics_are_one_long_table_and_what_was_not_evaluated_is_named_once(metrics):
     frame = tables.long(metrics)
     assert list(frame) == ["system", "task", "metric", "value", "low", "high", "sd", "runs", "n"]
@@ -62,18 +83,20 @@ def test_errors_are_counted_in_fifths_within_each_emotion():
     rows = sounds.reset_index(names="id").rename(columns={"emotion": "reference"}).assign(system="", task="")
     rows["predicted"] = rows["reference"].where(rows["level"] % 100 > 3, "happy")  # the four softest are errors
     rows = rows.assign(speaker=rows.index % 4).to_dict("records")
-    found = tables.errors_by_sound({"blsp-emo": {1: {"ser.acted": rows}}}, "ser.acted", sounds, ["blsp-emo", "salmonn"])
+    found = tables_clips.errors_by_sound(
+        {"blsp-emo": {1: {"ser.acted": rows}}}, "ser.acted", sounds, ["blsp-emo", "salmonn"]
+    )
     assert found["value"].tolist() == [1, 1, 0, 0, 0] and found["n"].tolist() == [4] * 5
     assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
-    assert tables.errors_by_sound({}, "ser.", pd.DataFrame(), ["blsp-emo"]).empty
+    assert tables_clips.errors_by_sound({}, "ser.", pd.DataFrame(), ["blsp-emo"]).empty
 
 
-def test_heads_and_speakers_have_rows_only_where_they_were_evaluated(predictions):
-    assert tables.heads_table(predictions).empty and tables.held_out_table(predictions, []).empty
+def test_heads_and_speakers_have_rows_only_where_they_were_evaluated(predictions, metrics):
+    assert tables_clips.heads_table(predictions).empty and tables_clips.held_out_table(predictions, [], {}).empty
     rows = [row | {"head": row["reference"]} for row in predictions["blsp-emo"][1]["ser.acted"]]
-    table = tables.heads_table({"blsp-emo": {1: {"ser.acted": rows}}})
+    table = tables_clips.heads_table({"blsp-emo": {1: {"ser.acted": rows}}})
     assert table.loc[0, "emotion head"] == 100 and table.loc[0, "LLM"] < 100
-    table = tables.held_out_table({"probe": predictions["probe"]}, ["s0", "s1"])
+    table = tables_clips.held_out_table({"probe": predictions["probe"]}, ["s0", "s1"], metrics)
     assert len(table) == 5 and table.loc[0, "held-out speakers"].endswith("]")
 
 
@@ -106,7 +129,7 @@ def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, p
     assert rows["difference"]["in-domain-text"].startswith("+") and rows["difference"]["in-domain-salmonn"] == ""
     assert rows["verdict"]["in-domain-text"] == "reproduced" and rows["verdict"]["in-domain-salmonn"] == "not measured"
     assert rows["verdict"]["requests-quality"].startswith("not measured: text+llm is excluded")
-    assert len(tables.claims_table(claims.judge_controls(predictions, asked))) == 2
+    assert len(tables.claims_table(controls.judge_controls(predictions, asked))) == 2
 
 
 def test_differences_show_a_star_where_the_adjusted_p_is_small():
