@@ -28,7 +28,9 @@ def read_params(root: Path) -> dict:
     try:
         params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise StudyError(f"{path}: cannot be read ({' '.join(str(error).split())}); correct it") from None
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = path if line is None else f"{path}, line {line + 1}"
+        raise StudyError(f"{where}: cannot be read ({getattr(error, 'problem', None) or error}); correct it") from None
     if not isinstance(params, dict) or not isinstance(params.get("scale"), str):
         raise StudyError(f"{path}: `scale` is {(params or {}).get('scale')!r}; wanted is the name of a scale")
     for name, run in all_runs(params).items():

@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import reduce, send_to_device, set_seed
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from blsp_core.errors import StudyError
+from blsp_core.training.batching import BucketSampler
 from blsp_core.training.optimizer import Muon, parameter_groups
 
 Objective = Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]]  # see objectives.py
@@ -43,7 +43,7 @@ def train(
     and share_waiting, that of the time in which training waited for data; in `validations` of them also the parts for
     the held-out rows of `validation`, as validation_<part> (of `objective.measure`, where it has that).
     checkpoints: a folder whose unfinished run is resumed, removed at the end.
-    optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `BucketSampler`.
+    optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `batching.BucketSampler`.
     score: of the model, higher is better, measured `validations` times; the model is left with its best weights.
     workers: processes that load the rows; 0: the training process itself.
     stop_after: interrupt after so many updates, for tests.
@@ -139,32 +139,6 @@ def _last_complete(checkpoints: Path) -> str | None:
     states = [path for path in checkpoints.glob("checkpoint-*/trainer_state.json")]
     whole = [path.parent for path in states if path.read_text(encoding="utf-8").endswith("\n}\n")]
     return str(max(whole, key=lambda folder: int(folder.name.split("-")[1]))) if whole else None
-
-
-class BucketSampler(Sampler):
-    """Rows in an order in which those of a batch are of like length, every epoch anew, by the seed.
-
-    Pools of 16 batches are drawn and sorted, then all batches are shuffled: in sorted order, long clips would always
-    precede short ones, and as tempo depends on the emotion, sad clips angry ones.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self):
-        generator, size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
-        rows = generator.permutation(len(self.lengths)).tolist()
-        pools = [sorted(rows[i : i + 16 * size], key=self.lengths.__getitem__) for i in range(0, len(rows), 16 * size)]
-        batches = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
-        last = [batches.pop()] if len(batches[-1]) < size else []  # a short batch among others would shift them all
-        self.epoch += 1
-        return iter([row for at in generator.permutation(len(batches)) for row in batches[at]] + sum(last, []))
 
 
 class _Trainer(Trainer):

@@ -9,8 +9,9 @@ from torch.utils.data import default_collate
 
 from blsp_core.errors import StudyError
 from blsp_core.training import trainer
+from blsp_core.training.batching import BucketSampler
 from blsp_core.training.objectives import count
-from blsp_core.training.trainer import BucketSampler, train
+from blsp_core.training.trainer import train
 
 
 class Regression(nn.Module):
