@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from blsp_core.errors import StudyError
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
+from blsp_core.model.templates import render
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ def answer(
 ) -> list[Answer]:
     """The LLM's greedy replies to the chats, in their order; equal chats are answered once. unfinished: of
     `run_in_batches`. Raises StudyError where `render` does, before anything is generated."""
-    prompts = [tokenizer(render(tokenizer, chat), add_special_tokens=False).input_ids for chat in chats]
+    texts = [render(tokenizer, chat, add_generation_prompt=True) for chat in chats]
+    prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
 
     def run(batch: list[int]) -> list[dict]:
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, padding_side="left", return_tensors="pt")
@@ -40,26 +40,6 @@ def answer(
     keys = [[chat, max_new_tokens] for chat in chats]
     found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies", keys, unfinished)
     return [Answer(**one) for one in found]
-
-
-def render(tokenizer, chat: list[dict]) -> str:
-    """A chat as text up to the reply, without reasoning (Qwen3). Where the chat template rejects or ignores the system
-    prompt, it stands before the user's first turn. Raises StudyError without a template, or where it rejects both."""
-    if not tokenizer.chat_template:
-        raise StudyError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; use a chat LLM")
-    forms, how = [chat], {"add_generation_prompt": True, "tokenize": False, "enable_thinking": False}
-    if chat[0]["role"] == "system":
-        system, user, *others = chat
-        forms.append([{**user, "content": f"{system['content']}\n\n{user['content']}"}, *others])
-    for form in forms:
-        try:
-            text = tokenizer.apply_chat_template(form, **how)
-        except TemplateError as error:
-            reason = error
-        else:
-            if form is forms[-1] or chat[0]["content"].strip() in text:
-                return text
-    raise StudyError(f"{tokenizer.name_or_path}: the chat template fails ({reason}); use another LLM")
 
 
 def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:

@@ -13,6 +13,7 @@ from transformers.audio_utils import load_audio
 from blsp_core.errors import StudyError
 from blsp_core.model.adapters import embedding_count
 from blsp_core.model.configuration import PAPER_ADAPTER, BlspEmoConfig
+from blsp_core.model.templates import render
 
 SPEECH_TOKEN = "<|speech|>"
 ENCODER_STRIDE = 2  # of Whisper's second convolution
@@ -205,8 +206,7 @@ class BlspEmoProcessor(ProcessorMixin):
 
     def _prompt(self, messages: list[dict], **template) -> str:
         flat = [{**message, "content": self._flat_content(message["content"])} for message in messages]
-        template = {"chat_template": self.chat_template, **template, "tokenize": False}
-        return self.tokenizer.apply_chat_template(flat, **template)
+        return render(self.tokenizer, flat, **{"chat_template": self.chat_template, **template})
 
     def _flat_content(self, content: str | list[dict]) -> str:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content

@@ -2,12 +2,15 @@
 
 import pytest
 from fixtures import CHATML, make_llm, make_tokenizer
+from transformers import WhisperFeatureExtractor
 
 from blsp_core.data import progress as showing
 from blsp_core.data.progress import progress
 from blsp_core.data.prompts import chat
 from blsp_core.errors import StudyError
-from blsp_core.inference.llm import answer, render
+from blsp_core.inference.llm import answer
+from blsp_core.model import BlspEmoProcessor
+from blsp_core.model.templates import render
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,14 @@ def test_equal_chats_are_answered_once(llm, monkeypatch):
     assert sizes == [2, 2, 1] and found[5:] == found[:2] and found[:5] == answer(*llm, CHATS, 6, 5)
 
 
+def written(tokenizer, chat) -> str:
+    """The text of a chat for the LLM, which is also that of the processor: teacher and student read one prompt."""
+    text = render(tokenizer, chat, add_generation_prompt=True)
+    ids = BlspEmoProcessor(WhisperFeatureExtractor(), tokenizer).prompt_ids(chat)
+    assert ids == tokenizer(text, add_special_tokens=False).input_ids
+    return text
+
+
 TEMPLATES = {
     "rejects": "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML,
     "ignores": CHATML.replace("in messages %}", "in messages if message['role'] != 'system' %}"),
@@ -42,12 +53,12 @@ TEMPLATES = {
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_without_a_system_role_the_system_prompt_stands_before_the_users_first_turn(llm, template):
     tokenizer, turns = make_tokenizer(), [*CHATS[0], {"role": "assistant", "content": "a"}, *CHATS[1][1:]]
-    whole = render(tokenizer, turns)
+    whole = written(tokenizer, turns)
     assert whole == tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     tokenizer.chat_template = template
     first = "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\n"
-    assert first in whole and render(tokenizer, turns) == whole.replace(first, "<|im_start|>user\nbe kind\n\n")
-    assert render(tokenizer, turns[1:]) == whole.replace(first, "<|im_start|>user\n")
+    assert first in whole and written(tokenizer, turns) == whole.replace(first, "<|im_start|>user\nbe kind\n\n")
+    assert written(tokenizer, turns[1:]) == whole.replace(first, "<|im_start|>user\n")
     assert len(answer(llm[0], tokenizer, CHATS, 2, 5)) == 5
 
 
@@ -56,7 +67,7 @@ def test_an_llm_that_reasons_first_is_asked_for_the_reply_at_once():
     tokenizer.chat_template += (
         "{% if enable_thinking is defined and not enable_thinking %}{{ '<think></think>' }}{% endif %}"
     )
-    assert render(tokenizer, CHATS[0]).endswith("assistant\n<think></think>")
+    assert written(tokenizer, CHATS[0]).endswith("assistant\n<think></think>")
 
 
 @pytest.mark.parametrize(
