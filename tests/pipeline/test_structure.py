@@ -119,4 +119,4 @@ def test_the_readme_shows_the_measured_numbers():
         lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
         return {tuple(cell.strip() for cell in line.split("|")) for line in lines if re.search(r"\d+\.\d \[", line)}
 
-    assert cells("figures/mini/core/summary.md") and cells("figures/mini/core/summary.md") == cells("README.md")
+    assert cells("figures/mini/full/summary.md") and cells("figures/mini/full/summary.md") == cells("README.md")
