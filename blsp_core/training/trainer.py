@@ -50,7 +50,7 @@ def train(
     Returns `seconds` and `steps`, and with a score `scores` (step -> score) and `best`, a step.
     Raises StudyError when the loss is not finite, and for a checkpoint of another model.
     """
-    on_gpu, lengths = torch.cuda.is_available(), None if lengths is None else list(lengths)
+    on_gpu = torch.cuda.is_available()
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1 and "MASTER_ADDR" not in os.environ:
         raise StudyError(
@@ -82,8 +82,9 @@ def train(
     trainer.objective, trainer.score, trainer.lengths, trainer.progress = objective, score, lengths, progress
     trainer.updates, trainer.sums = 0, {}  # since the last row of the log: how many, and their losses by part
     trainer.waited, trainer.since = 0.0, time.perf_counter()
-    trainer.held_out = None if validation is None else HeldOut(validation, collate, objective, batch_size)
-    trainer.measured_every = log_steps * max(1, round(steps / validations / log_steps))
+    measured = validation is not None and validations > 0
+    trainer.held_out = HeldOut(validation, collate, objective, batch_size) if measured else None
+    trainer.measured_every = log_steps * max(1, round(steps / max(1, validations) / log_steps))
     trainer.groups = parameter_groups(model, learning_rate, learning_rates or {}, weight_decay, optimizer)
     trainer.started = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_complete(Path(checkpoints)))

@@ -87,7 +87,8 @@ def test_the_held_out_loss_is_that_of_one_batch_and_changes_nothing_else(tmp_pat
         seen.append(model.training)
         return squares(model, batch)
 
-    fit(plain, tmp_path / "plain")
+    fit(plain, tmp_path / "plain", validation=POINTS[:11], validations=0)  # 0: not measured
+    assert "validation_square" not in read(tmp_path / "plain")
     fit(measured, tmp_path / "measured", objective, validation=POINTS[:11], validations=2)
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), measured.parameters(), strict=True))
     log = read(tmp_path / "measured")
