@@ -23,6 +23,7 @@ from blsp_core.model import encoder as speech_encoder
 from blsp_core.model.processing import encoder_length
 
 IGNORED = -100
+CLIPS = 16  # encoded at a time
 
 
 @dataclass(frozen=True)
@@ -108,16 +109,19 @@ class SpeechTextDataset(Dataset):
         """Run the frozen encoder over every clip before training; its states stay in memory, and in `folder` for
         later runs (see `EncoderCache`)."""
         cache, self.keep = EncoderCache(model, self.processor, folder), True
-        for audio in progress(dict.fromkeys(row["audio"] for row in self.rows), "encoder states"):
-            self.sounds[audio] = cache.states(load_audio(audio, self.root))
+        seconds = {row["audio"]: row["duration"] for row in self.rows}
+        order = sorted(seconds, key=seconds.get)  # clips of like length share a batch
+        for start in progress(range(0, len(order), CLIPS), f"encoder states, {CLIPS} clips a step"):
+            batch = order[start : start + CLIPS]
+            states = cache.states([load_audio(audio, self.root) for audio in batch])
+            self.sounds |= zip(batch, states, strict=True)
 
 
 class EncoderCache:
     """Encoder states by clip, on disk: <folder>/<encoder>/<clip>.npy, float16.
 
-    Both names are digests: of the encoder's weights, settings and code, and of the sound. So a file always holds what
-    would be computed, and the folder may be deleted at any time. Every clip is encoded alone, so that its states do not
-    depend on a batch.
+    Both names are digests: of the encoder's weights, settings and code, and of the sound. So a file holds what would be
+    computed, but for rounding that depends on the other clips of its batch; the folder may be deleted at any time.
     """
 
     def __init__(self, model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, folder: Path):
@@ -125,16 +129,18 @@ class EncoderCache:
         self.folder = Path(folder) / _encoder_digest(model, processor)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def states(self, sound: np.ndarray) -> torch.Tensor:
-        """`encoder_states` of one waveform, in half precision."""
-        path = self.folder / f"{hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32]}.npy"
-        if not path.exists():
-            states = encoder_states(self.model, self.processor, [sound])[0]
-            unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    def states(self, sounds: list[np.ndarray]) -> list[torch.Tensor]:
+        """`encoder_states` of waveforms, in half precision; those without a file are computed as one batch."""
+        names = [hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32] for sound in sounds]
+        paths = [self.folder / f"{name}.npy" for name in names]
+        missing = [i for i, path in enumerate(paths) if not path.exists()]
+        found = encoder_states(self.model, self.processor, [sounds[i] for i in missing]) if missing else []
+        for i, states in zip(missing, found, strict=True):
+            unfinished = paths[i].with_name(f"{names[i]}.{os.getpid()}.part")
             with open(unfinished, "wb") as file:
                 np.save(file, states.to(torch.float16).cpu().numpy())
-            unfinished.replace(path)
-        return torch.from_numpy(np.load(path))
+            unfinished.replace(paths[i])
+        return [torch.from_numpy(np.load(path)) for path in paths]
 
 
 @torch.no_grad()

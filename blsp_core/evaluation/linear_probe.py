@@ -28,8 +28,10 @@ from blsp_core.model.encoder import encode_speech
 
 
 def suited(corpus: str, named: Sequence[str], key: str) -> list[str]:
-    """The corpora of a setting `key` that belong to a probe for `corpus`: of folds, none but `corpus` itself."""
+    """The corpora of a setting `key` that belong to a probe for `corpus`: of folds, none but `corpus` itself. A corpus
+    that is in no fold is tested by the probe of the first fold where only folds are named."""
     found = [name for name in named if FOLD not in name or name == corpus]
+    found = found or [name for name in named[:1] if FOLD not in corpus]
     if not found:
         raise StudyError(f"probe.{key}: nothing there for a probe of {corpus}; name a whole corpus, or this very fold")
     return found

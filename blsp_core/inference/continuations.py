@@ -1,6 +1,7 @@
 """The LLM writes the targets: continuations of transcripts, plain for stage 1, with the emotion label for stage 2."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -101,8 +102,11 @@ def _fault(row: dict) -> str | None:
     return None
 
 
-def clean(rows: Iterable[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows that can be targets, without restatements, and the others as they were written, with the `reason`."""
+def clean(rows: Iterable[dict], needed_by: str = "") -> tuple[list[dict], list[dict]]:
+    """Rows that can be targets, without restatements, and the others as they were written, with the `reason`.
+
+    Raises StudyError when all rows are rejected and `needed_by`, a stage, has no targets for that reason.
+    """
     kept, rejected = [], []
     for row in rows:
         shortened = _without_restatement(row)
@@ -110,4 +114,10 @@ def clean(rows: Iterable[dict]) -> tuple[list[dict], list[dict]]:
             rejected.append({**row, "reason": reason})
         else:
             kept.append(shortened)
+    if needed_by and rejected and not kept:
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in Counter(row["reason"] for row in rejected).most_common())
+        raise StudyError(
+            f"none of the {len(rejected)} continuations can be a target of {needed_by}: {reasons}; set llm.source to "
+            "an LLM that follows instructions, or choose other corpora in the section continuations of params.yaml"
+        )
     return kept, rejected

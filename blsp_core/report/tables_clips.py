@@ -1,10 +1,13 @@
-"""Frames of emotion recognition that are computed clip by clip: by sound, by speaker, and by the emotion head."""
+"""Frames that are computed clip by clip: errors by sound, by speaker and by the emotion head; words of replies."""
 
+import re
 from collections.abc import Collection, Iterable
 
 import numpy as np
 import pandas as pd
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from blsp_core.evaluation import intervals
 from blsp_core.evaluation.metrics import estimate, folds_as_one
 from blsp_core.evaluation.results import Metrics, Predictions, of_task, tasks_of
 from blsp_core.report.style import in_order, name_of
@@ -59,6 +62,32 @@ def held_out_table(predictions: Predictions, chosen_on: Collection[str], metrics
             row |= {"speakers that settings were chosen on": chosen, "held-out speakers": held_out}
             rows.append(row | word_errors(metrics[system][task].get("wer", {})))
     return pd.DataFrame(rows).fillna("")
+
+
+def mentions_table(predictions: Predictions) -> pd.DataFrame:
+    """Do replies speak of what was said? Share of replies that have a content word of their request, and of the other
+    requests, which is chance; their difference, clustered by request. Needs no judge and says nothing of quality."""
+    rows = []
+    for system, runs in predictions.items():
+        answers = of_task(runs, "requests")
+        if not answers:
+            continue
+        requests = {row["text"]: _content(row["text"]) for row in answers[0]}
+        shared = [[{t: bool(_content(row["response"]) & w) for t, w in requests.items()} for row in r] for r in answers]
+        texts = [row["text"] for row in answers[0]]
+        own = np.array([[found[text] for found, text in zip(run, texts, strict=True)] for run in shared], float)
+        all_of_them = np.array([[sum(found.values()) for found in run] for run in shared])
+        chance = (all_of_them - own) / max(1, len(requests) - 1)
+        shares = [intervals.estimate([(values, texts)]) for values in (own, chance)]
+        difference = intervals.estimate([(own - chance, texts)], bounds=(-1.0, 1.0))
+        cells = [cell({"value": one.value, "low": one.low, "high": one.high}) for one in (*shares, difference)]
+        names = ("system", "own request", "other requests", "difference")
+        rows.append(dict(zip(names, (name_of(system), *cells), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def _content(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower())) - ENGLISH_STOP_WORDS
 
 
 def _recognition(predictions: Predictions):

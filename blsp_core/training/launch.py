@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
@@ -25,7 +27,7 @@ from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training import objectives
 from blsp_core.training.callbacks import EmotionWords
-from blsp_core.training.trainer import train
+from blsp_core.training.trainer import HeldOut, train
 
 PARTS = {"adapter": "adapter.", "encoder": "encoder.", "lora": "llm.", "head": "emotion_head."}  # of `set_trainable`
 
@@ -65,6 +67,18 @@ def fit(
     model.load_state_dict(load_file(folder / "trained.safetensors"), strict=False)
     ready(model)
     return json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+
+
+def held_out_losses(
+    model: BlspEmoForConditionalGeneration, held_out: SpeechTextDataset | None, log: pd.DataFrame, batch_size: int
+) -> pd.DataFrame:
+    """Cross-entropy and perplexity of the held-out responses after `speech`, the last that the log of training has, and
+    after the `transcript`, which the LLM itself reaches; empty cells for what was not measured."""
+    measured = log.filter(items=["validation_response_ce"]).dropna()
+    text = HeldOut(held_out, collate, objectives.text_loss, batch_size)(model) if held_out else {}
+    found = {"speech": measured.iloc[-1, 0] if len(measured) else None, "transcript": text.get("response_ce")}
+    losses = pd.Series(found, dtype=float, name="cross-entropy").rename_axis("response after").to_frame()
+    return losses.assign(perplexity=np.exp(losses["cross-entropy"])).round(4)
 
 
 def _fit(model, data, objective, held_out, states, words, **options) -> dict:

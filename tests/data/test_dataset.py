@@ -120,13 +120,13 @@ def test_encoder_states_do_not_depend_on_the_batch(speech_model):
 def test_a_clip_is_encoded_once_for_all_runs_but_again_by_another_encoder(speech_model, tmp_path, monkeypatch):
     model, processor = speech_model
     cache = EncoderCache(model, processor, tmp_path)
-    first = cache.states(SOUND)
-    assert first.dtype == torch.float16 and not torch.equal(cache.states(SOUND * 0.5), first)
+    first = cache.states([SOUND])[0]
+    assert first.dtype == torch.float16 and not torch.equal(cache.states([SOUND * 0.5])[0], first)
     trained = copy.deepcopy(model)
     with torch.no_grad():
         trained.encoder.conv1.weight.mul_(1.1)
-    assert not torch.equal(EncoderCache(trained, processor, tmp_path).states(SOUND), first)
+    assert not torch.equal(EncoderCache(trained, processor, tmp_path).states([SOUND])[0], first)
     later = EncoderCache(model, processor, tmp_path)
     monkeypatch.setattr(later.model, "encode", lambda **_: pytest.fail("encoded again"))
-    assert torch.equal(later.states(SOUND), first)
+    assert torch.equal(later.states([SOUND])[0], first)
     assert [path.suffix for path in tmp_path.glob("*/*")] == [".npy"] * 3 and len(list(tmp_path.iterdir())) == 2

@@ -16,8 +16,9 @@ def test_a_fold_belongs_to_itself_and_a_whole_corpus_to_every_probe():
     folds = ["ravdess.fold1", "ravdess.fold2"]
     assert suited("ravdess.fold2", ["acted", *folds], "train_corpora") == ["acted", "ravdess.fold2"]
     assert suited("statements", ["acted", "talk"], "validation") == ["acted", "talk"]
-    with pytest.raises(StudyError, match="probe.validation: nothing there for a probe of requests"):
-        suited("requests", folds, "validation")
+    assert suited("emodb", folds, "train_corpora") == ["ravdess.fold1"]  # in no fold
+    with pytest.raises(StudyError, match="probe.validation: nothing there for a probe of ravdess.fold3"):
+        suited("ravdess.fold3", folds, "validation")
 
 
 def test_a_clip_is_pooled_over_its_own_frames_and_only_once(tmp_path):

@@ -61,6 +61,13 @@ def write(llm, utterance, emotional=True):
     return row
 
 
+def test_a_stage_without_any_target_is_refused_with_the_reasons():
+    rows = [ROW | {"output": "", "duration": 2.0}, ROW | {"output": "I cannot.", "duration": 2.0}]
+    with pytest.raises(StudyError, match=r"none of the 2 continuations .* stage1: empty \(1\), refusal \(1\)"):
+        clean(rows, needed_by="stage1")
+    assert len(clean(rows)[1]) == 2
+
+
 def test_a_row_has_its_utterance_and_the_prompt_and_is_marked_where_the_limit_cuts_it(llm):
     row = write(llm, UTTERANCE)
     assert row["instruction"] == prompts.CONTINUE_EMOTION.format(emotion="sad") and row["writer"] == "llm"

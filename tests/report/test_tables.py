@@ -154,3 +154,15 @@ def test_logs_and_records_are_those_of_the_present_runs_and_the_summary_is_short
     assert list(found) == ["wer", "llm", "acted", "statements", "requests", "quality", "empathy", "minutes"]
     assert (found["llm"], found["minutes"], found["quality"]) == (0.97, 1.5, 1.0)
     assert list(tables.summary({}, [], {}, {})) == ["minutes"]
+
+
+def test_replies_about_their_request_mention_it_more_often_than_the_other_requests():
+    texts = ["please paint the door", "please sing the song", "please find the dog"]
+    said = {"blsp-emo": ["the door is blue", "a song it is", "no"], "blsp": ["the door"] * 3, "probe": []}
+    predictions = {
+        name: {1: {"requests": [{"text": t, "response": r} for t, r in zip(texts, replies, strict=False)]}}
+        for name, replies in said.items()
+    }
+    table = tables_clips.mentions_table(predictions).set_index("system")
+    shares = {name: [float(cell.split()[0]) for cell in row] for name, row in table.T.items()}
+    assert shares == {"BLSP-Emo": [66.7, 0.0, 66.7], "BLSP": [33.3, 33.3, 0.0]}
