@@ -1,5 +1,6 @@
 """params.yaml: the settings of every stage, the runs at three levels, and the scales that change both."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,63 @@ PARAMS = "params.yaml"
 LEVELS = ("core", "full", "extra")  # groups of runs, each with a dvc.yaml: ./, full/ and extra/
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")  # of a run: a file name and a DVC key; DVC reads a dot as a path
 RESERVED = ("stage", "from", "seed", "system", "fold")  # keys of a run that are not settings of its section
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _one_of(*names: str) -> tuple:
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+# What a setting must be, by its name in any section; in a mapping, what has no kind of its own has that of the mapping.
+_COUNT = "a whole number from 1", lambda value: type(value) is int and value >= 1
+_FROM_0 = "a whole number from 0", lambda value: type(value) is int and value >= 0
+_RATE = "a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1
+_POSITIVE = "a number above 0", lambda value: _is_number(value) and value > 0
+_NOT_BELOW_0 = "a number from 0", lambda value: _is_number(value) and value >= 0
+_SHARE = "a share from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1
+_FLAG = "true or false", lambda value: isinstance(value, bool)
+_TEXT = "a text", lambda value: isinstance(value, str)
+_PLACE = "a text or null", lambda value: value is None or isinstance(value, str)
+_TEXTS = "a list of texts", lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value)
+_NUMBERS = (
+    "a list of numbers above 0",
+    lambda value: isinstance(value, list) and value and all(_is_number(one) and one > 0 for one in value),
+)
+_NAMES = {
+    _COUNT: "steps batch_size gradient_accumulation max_new_tokens test_size utterances validations width layers heads "
+    "ffn inner_dim window",
+    _FROM_0: "seed folds save_steps workers losses lora_rank",
+    _RATE: "learning_rate learning_rates data_share",
+    _POSITIVE: "temperature lora_alpha steps_factor",
+    _NOT_BELOW_0: "noise norm max_wer emotion_weight",
+    _SHARE: "warmup_share min_accuracy repeat_share lora_dropout",
+    _FLAG: "real_frames released_kl cache_encoder cache_features head.train train_encoder train_front semantic_clips "
+    "shuffle_labels from_stage1 spec_augment",
+    _TEXT: "scale revision hub_revision requests dialogues acoustics_corpus base_url",
+    _PLACE: "source",
+    _TEXTS: "targets corpora stage1_corpora stage2_corpora train_corpora test_corpora init chosen_on",
+    _NUMBERS: "penalties kernel_sizes conv_widths conv_kernels conv_strides",
+    _one_of("adamw", "muon"): "optimizer",
+    _one_of("last", "mix", "last+mix"): "encoder_layers",
+    _one_of("speech", "everywhere"): "lora_scope",
+    _one_of("wav2vec2", "hubert", "wavlm"): "architecture",
+    _one_of("stage1", "stage2", "classifier"): "stage",
+}
+KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
+
+
+def check(name: str, value, where: str, kind: tuple | None = None) -> None:
+    """Raise StudyError for a setting, or one inside a mapping, that is not of its kind. where: ends with its name."""
+    parent = re.split(r"[.: ]+", where)[-2:-1]
+    wanted, fits = KINDS.get(".".join([*parent, name])) or KINDS.get(name) or kind or ("", None)
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            check(str(key), entry, f"{where}.{key}", (wanted, fits))
+    elif fits and not fits(value):
+        raise StudyError(f"{where} is {value!r}; wanted is {wanted}")
 
 
 def find_root() -> Path:
@@ -38,6 +96,12 @@ def read_params(root: Path) -> dict:
             raise StudyError(f"{path}: the run {name!r} needs another name: letters, digits, + - _ only, no dot")
         if not isinstance(run, dict):
             raise StudyError(f"{path}: runs.{name} is {run!r}; wanted is {{stage: ..., from: ..., seed: ...}}")
+        check("runs", run, f"{path}: runs.{name}")
+    for section in [name for name in params if name not in ("runs", "systems", "data")]:  # keys of data are corpora
+        check(section, params[section], f"{path}: {section}")
+    for corpus, splits in (params.get("data", {}).get("synthesise") or {}).items():
+        sizes = {name: value for name, value in splits.items() if name != "sentences"}
+        check("synthesise", sizes, f"{path}: data.synthesise.{corpus}", _FROM_0)
     return params
 
 
@@ -73,6 +137,7 @@ def with_changes(settings: dict, changes: Mapping, section: str, where: str) -> 
     for key, value in changes.items():
         if key not in settings:
             raise StudyError(f"{where}: {key!r} is not a setting of {section}, which has {', '.join(settings)}")
+        check(key, value, f"{where}: {key}")
         both = isinstance(settings[key], Mapping) and isinstance(value, Mapping) and "type" not in value
         settings = {**settings, key: {**settings[key], **value} if both else value}
     return settings

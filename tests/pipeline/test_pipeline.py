@@ -1,7 +1,10 @@
 """Params, paths, clean copies and the execution of one notebook, in a study made of a few strings."""
 
+import functools
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,9 +12,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from ruamel.yaml import YAML
 
 from blsp_core import pipeline
 from blsp_core.errors import StudyError
+from blsp_core.params import set_scale
 
 PARAMS = """
 scale: tiny
@@ -89,6 +94,59 @@ def test_a_mistake_in_params_is_one_sentence(study, old, new, sentence):
     (study / "params.yaml").write_text(PARAMS.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(StudyError, match=sentence):
         pipeline.start("stage1", "emo-f2")
+
+
+BAD = [
+    ("seed", "one", "a whole number from 0"), ("folds", -1, "a whole number from 0"),
+    ("stage1.steps", -20, "a whole number from 1"), ("stage1.steps", 0, "a whole number from 1"),
+    ("stage2.steps", "many", "a whole number from 1"), ("stage2.batch_size", 0, "a whole number from 1"),
+    ("stage1.batch_size", 2.5, "a whole number from 1"), ("stage1.steps", True, "a whole number from 1"),
+    ("stage1.learning_rate", "fast", "a number above 0"), ("stage2.learning_rate", 1e9, "at most 1"),
+    ("stage2.learning_rates.lora", -1e-3, "a number above 0"), ("stage1.learning_rate", math.nan, "a number above 0"),
+    ("stage1.encoder_layers", "lats", "one of last, mix, last+mix"), ("stage1.temperature", 0, "a number above 0"),
+    ("stage1.optimizer", "false", "one of adamw, muon"), ("stage1.real_frames", "no", "true or false"),
+    ("stage1.warmup_share", 1.5, "a share from 0 to 1"), ("stage1.gradient_accumulation", 0, "from 1"),
+    ("stage1.validation.losses", -1, "a whole number from 0"), ("stage2.targets", "label", "a list of texts"),
+    ("stage2.data_share", 0, "a number above 0"), ("stage2.lora_rank", -4, "a whole number from 0"),
+    ("stage2.lora_scope", "all", "one of speech, everywhere"), ("stage2.head.train", 1, "true or false"),
+    ("stage2.emotion_weight", "big", "a number from 0"), ("stage2.save_steps", None, "a whole number from 0"),
+    ("classifier.architecture", "w2v", "one of wav2vec2, hubert, wavlm"), ("probe.penalties", [], "a list of numbers"),
+    ("continuations.repeat_share.stage1", 2, "a share from 0 to 1"), ("evaluation.max_new_tokens.ser", 0, "from 1"),
+    ("llm.source", 7, "a text or null"), ("llm.size.width", "wide", "a whole number from 1"),
+    ("transcripts.max_wer", -1, "a number from 0"), ("data.synthesise.asr.train", -5, "a whole number from 0"),
+    ("runs.core.blsp-emo.seed", "one", "a whole number from 0"), ("runs.core.blsp.stage", "stage3", "one of stage1"),
+    ("runs.full.no-emotion-loss.emotion_weight", -1, "a number from 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "wanted"), BAD)
+def test_a_value_of_the_wrong_kind_is_refused_before_anything_runs(tmp_path, name, value, wanted):
+    yaml, root = YAML(), Path(__file__).parents[2]
+    params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
+    *parents, last = name.split(".")
+    place = functools.reduce(lambda found, key: found[key], parents, params)
+    assert last in place
+    place[last] = value
+    yaml.dump(params, tmp_path / "params.yaml")
+    with pytest.raises(StudyError) as refused:
+        pipeline.read_params(tmp_path)
+    said = str(refused.value)
+    assert last in said and wanted in said and "params.yaml" in said and "\n" not in said
+
+
+@pytest.mark.parametrize("scale", ["mini", "smoke", "laptop", "gpu", "paper"])
+def test_every_scale_has_values_of_the_right_kind(tmp_path, scale):
+    root = Path(__file__).parents[2]
+    shutil.copy(root / "params.yaml", tmp_path)
+    shutil.copytree(root / "scales", tmp_path / "scales")
+    if scale != "mini":
+        set_scale(tmp_path, scale)
+    assert pipeline.read_params(tmp_path)["scale"] == scale
+
+
+def test_a_change_by_hand_is_checked_too(study):
+    with pytest.raises(StudyError, match="changes: steps is 'few'; wanted is a whole number from 1"):
+        pipeline.start("stage1", "blsp", {"steps": "few"})
 
 
 def test_an_interactive_notebook_writes_apart(study):
