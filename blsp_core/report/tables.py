@@ -23,6 +23,7 @@ KEY = (
 TITLES = {
     "iemocap": "IEMOCAP", "meld": "MELD", "ravdess": "RAVDESS", "aesdd": "AESDD", "cafe": "CaFE", "resd": "RESD",
     "speechalpaca": "SpeechAlpaca", "mer-test1": "MerBench 1", "mer-test2": "MerBench 2",
+    "cremad": "CREMA-D", "esd": "ESD", "emodb": "EmoDB", "nemo": "nEMO",
 }  # fmt: skip
 REAL = {mirror: real for real, mirror in MIRRORS.items()}
 TITLES |= {mirror: f"{mirror} ({TITLES[real]})" for mirror, real in REAL.items()}
@@ -40,6 +41,7 @@ PAPER = {  # table -> its columns and rows
     "table4": (("iemocap", "ravdess"), VARIANTS),
     "table5": (("speechalpaca", *REPLIES), VARIANTS),
 }
+UNSEEN = ("emodb", "nemo")  # corpora in other languages that the paper has not; in Table 3 where they are measured
 
 
 def long(metrics: Metrics) -> pd.DataFrame:
@@ -68,6 +70,14 @@ def one_system(tasks: dict[str, dict]) -> pd.DataFrame:
         counts = {"task": row["task"], "n": row["n"], "clusters": tasks[row["task"]]["clusters"]}
         rows.setdefault(row["task"], counts)[row["metric"]] = cell(row)
     return pd.DataFrame(rows.values()).fillna("")
+
+
+def main_systems(metrics: Metrics) -> pd.DataFrame:
+    """The table of the README: the main systems, with recognition on three corpora of the miniature, or on all where
+    these were not measured, and quality and empathy of their replies."""
+    main = {name: metrics[name] for name in SUMMARY if name in metrics}
+    table = overview(main, {}, ("acted", "statements", "requests", *REPLIES))
+    return table if len(table) else overview(main, {})
 
 
 def answered(metrics: Metrics, published: dict, metric: str = "wa") -> pd.DataFrame:
@@ -124,6 +134,7 @@ def paper_table(table: str, metrics: Metrics, published: dict) -> pd.DataFrame:
     """One table of the paper: each column is measured on the paper's own set where a system answered it, else on the
     corpus that mirrors it. Systems of the study's user are rows of Tables 1 to 3."""
     columns, rows = PAPER[table]
+    columns += UNSEEN if table == "table3" else ()
     known = {*SYSTEMS, *VARIANTS}
     shown = {name: metrics[name] for name in metrics if name in rows or (rows is SYSTEMS and name not in known)}
     return overview(shown, published, [found for column in columns if (found := _measured(shown, column))])
@@ -160,6 +171,14 @@ def absences(metrics: Metrics) -> str:
     sets = [TITLES.get(column, column) for column in columns if _measured(metrics, column) is None]
     parts = [", ".join(names) for names in (rows, sets) if names]
     return f"Not evaluated at this level: {'; '.join(parts) or 'nothing'}."
+
+
+def random_weights(classifier: Mapping, systems: Collection[str]) -> str:
+    """One sentence on the speech classifiers that were not pretrained, which the paper's are; empty without any.
+    classifier: the section of params.yaml; systems: what was evaluated."""
+    names = [name_of(f"{name}+llm") for name in ("wav2vec2", "hubert", "wavlm")
+             if f"{name}+llm" in systems and name not in classifier["hub"]]  # fmt: skip
+    return f"Trained from random weights, not from pretrained ones as in the paper: {', '.join(names)}." * bool(names)
 
 
 def most_frequent(metrics: Metrics) -> dict[str, float]:
@@ -209,6 +228,7 @@ def dialogue_table(dialogues: dict[str, dict], published: dict, metrics: Metrics
 def examples(rows: list[dict], count: int = 3) -> pd.DataFrame:
     """The first right and the first wrong answers, in the order of the manifest."""
     frame = pd.DataFrame(rows).assign(right=[is_right(row) for row in rows])
+    frame["response"] = frame["response"].str.split().str.join(" ")
     frame = pd.concat([frame[frame["right"]][:count], frame[~frame["right"]][:count]], ignore_index=True)
     columns = {"text": "transcript", "reference": "emotion", "response": "answer", "right": "right"}
     return frame[[*columns]].rename(columns=columns)
@@ -223,7 +243,7 @@ def replies_table(predictions: Mapping[str, Mapping[str, list[dict]]], text: str
     for system in in_order(predictions):
         for row in predictions[system].get("showcase", []):
             if row["text"] == text:
-                found.setdefault(name_of(system), {})[row["reference"]] = row["response"]
+                found.setdefault(name_of(system), {})[row["reference"]] = " ".join(row["response"].split())
     table = pd.DataFrame(found).reindex(EMOTIONS).dropna(how="all")
     return table.fillna("").rename_axis("emotion").reset_index()
 

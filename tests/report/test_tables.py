@@ -166,3 +166,35 @@ def test_replies_about_their_request_mention_it_more_often_than_the_other_reques
     table = tables_clips.mentions_table(predictions).set_index("system")
     shares = {name: [float(cell.split()[0]) for cell in row] for name, row in table.T.items()}
     assert shares == {"BLSP-Emo": [66.7, 0.0, 66.7], "BLSP": [33.3, 33.3, 0.0]}
+
+
+def test_real_corpora_are_in_the_main_table_and_an_unseen_language_in_table_3(predictions):
+    renamed = {"ser.acted": "ser.ravdess", "ser.talk": "ser.emodb"}
+    real = {
+        name: {
+            1: {
+                renamed[task]: [row | {"task": renamed[task]} for row in rows]
+                for task, rows in runs[1].items()
+                if task in renamed
+            }
+        }
+        for name, runs in predictions.items()
+    }
+    metrics = measure_all(real)
+    assert list(tables.main_systems(metrics)) == ["system", "RAVDESS", "EmoDB"]
+    assert list(tables.paper_table("table3", metrics, {})) == ["system", "EmoDB"]
+    assert "EmoDB" not in tables.absences(metrics)
+    mini = measure_all(predictions)
+    assert list(tables.main_systems(mini))[1:3] == ["acted (IEMOCAP)", "statements (RAVDESS)"]
+
+
+def test_classifiers_without_pretrained_weights_are_named():
+    classifier = {"hub": {"hubert": "a-folder"}}
+    assert tables.random_weights(classifier, ["wav2vec2+llm", "hubert+llm", "blsp"]).endswith("paper: wav2vec 2.0+LLM.")
+    assert tables.random_weights(classifier, ["hubert+llm", "blsp"]) == ""
+
+
+def test_a_reply_of_several_lines_is_one_line_in_a_table():
+    row = {"text": "so", "reference": "sad", "response": "First:\n\n1. this\n2. that", "predicted": "sad"}
+    table = tables.replies_table({"blsp": {"showcase": [row]}}, "so")
+    assert table["BLSP"].tolist() == ["First: 1. this 2. that"] == tables.examples([row])["answer"].tolist()
