@@ -1,6 +1,7 @@
 """The commands: replies to clips and to JSONL files, conversion, export."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def made(tmp_path_factory):
     for name, seconds in lengths.items():
         soundfile.write(folder / name, sound(seconds), 16000)
     soundfile.write(folder / "stereo.wav", np.stack([sound(1.0), sound(1.0, 1)], 1), 44100)
+    soundfile.write(folder / "cancelling.wav", np.stack([sound(1.0), -sound(1.0)], 1), 16000)
     (folder / "text.wav").write_text("no sound")
     return folder
 
@@ -141,6 +143,8 @@ BAD = {
     "not a JSON object": "{",
     "no such sound file": {"audio": "gone.wav"},
     "not a sound file": {"audio": "text.wav"},
+    "²:²: there is no such sound file": {"audio": "a.wav:²:²"},
+    "silent, or its channels cancel each other out": {"audio": "cancelling.wav"},
     "11.00 s long": {"audio": "long.wav"},
     "0.05 s long": {"audio": "short.wav"},
     "audio is 5": {"audio": 5},
@@ -154,9 +158,9 @@ BAD = {
 
 def test_bad_lines_are_reported_with_their_reasons_and_the_others_answered(folder):
     result = answer(folder, [{"audio": "a.wav"}, *BAD.values(), {"audio": "b.flac"}])
-    assert result.exit_code == 1 and "2 of 14 answered, 12 failed" in result.stderr
+    assert result.exit_code == 1 and "2 of 16 answered, 14 failed" in result.stderr
     found = output(folder)
-    assert ["response" in row for row in found] == [True] + [False] * 12 + [True]
+    assert ["response" in row for row in found] == [True] + [False] * 14 + [True]
     for row, words in zip(found[1:-1], BAD, strict=True):
         assert words in row["error"]
     assert not any({"response", "error"} <= row.keys() for row in found)
@@ -238,6 +242,26 @@ def test_the_output_cannot_be_the_input(folder):
 def test_a_model_that_is_not_there_is_one_sentence(folder, model):
     (folder / "sounds").mkdir()
     one_sentence(answer(folder, [{"audio": "a.wav"}], "--model", folder / model), "")
+    assert not (folder / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("sampling_rate", 8000, "sampling_rate of the processor is 8000, the model wants 16000"),
+        ("feature_size", 128, "feature_size of the processor is 128, the model wants 80"),
+        ("adapter", {"type": "convolution", "kernel_sizes": [5], "inner_dim": 4}, "adapter of the processor is"),
+    ],
+)
+def test_a_processor_that_is_not_of_the_model_is_one_sentence(folder, tmp_path, name, value, words):
+    shutil.copytree(folder / "model", tmp_path / "other")
+    path = tmp_path / "other/processor_config.json"
+    settings = json.loads(path.read_text())
+    part = settings["feature_extractor"] if name in settings["feature_extractor"] else settings
+    assert name in part
+    part[name] = value
+    path.write_text(json.dumps(settings))
+    one_sentence(answer(folder, [{"audio": "a.wav"}], "--model", tmp_path / "other"), words)
     assert not (folder / "out.jsonl").exists()
 
 

@@ -1,5 +1,6 @@
 """Any sound file, or a slice of one, as 16 kHz mono."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import soxr
 from blsp_core.errors import StudyError
 
 SAMPLE_RATE = 16_000
+SHORTEST = 0.1  # seconds, of a clip
 
 
 def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
@@ -45,10 +47,14 @@ def resample(sound: np.ndarray, rate: float) -> np.ndarray:
 
 def split_slice(audio: str) -> tuple[str, int, int]:
     """`path` or `path:start:frames` as (path, start, frames), frames -1 for all."""
-    parts = audio.rsplit(":", 2)
-    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
-        return parts[0], int(parts[1]), int(parts[2])
-    return audio, 0, -1
+    found = re.fullmatch(r"(.+):(\d+):(\d+)", audio, re.ASCII | re.DOTALL)
+    return (found[1], int(found[2]), int(found[3])) if found else (audio, 0, -1)
+
+
+def is_silent(sound: np.ndarray) -> bool:
+    """Whether nothing in a waveform is louder than -80 dB below full scale: an empty recording, or two channels that
+    cancel each other out."""
+    return bool(np.abs(sound).max(initial=0.0) < 1e-4)
 
 
 def write_corpus(path: str | Path, sounds: Iterable[np.ndarray]) -> list[str]:

@@ -1,6 +1,7 @@
 """The record of an utterance, and the JSONL files that hold rows."""
 
 import json
+import math
 import os
 import re
 from codecs import BOM_UTF8
@@ -61,6 +62,7 @@ class Utterance:
         return [turn for turn in self.turns if isinstance(turn, Utterance)]
 
 
+CONTROL = re.compile(r"<\|[^|<>]*\|>")  # as <|speech|>: a tokenizer would not read it as text
 FIELDS = {field.name for field in fields(Utterance)} - {"history"}
 
 
@@ -81,9 +83,10 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     """The utterances of a JSONL manifest.
 
     Raises StudyError, with file and line, when the file is missing or empty, a line is not JSON, a field is missing or
-    unknown, an emotion is outside `EMOTIONS`, or earlier turns do not alternate.
+    unknown or not of its kind, an emotion is outside `EMOTIONS`, a text has a control token, an id occurs twice, or
+    earlier turns do not alternate.
     """
-    rows = []
+    rows, ids = [], {}
     for where, row in _lines(path):
         _check({name: row[name] for name in row if name != "history"}, FIELDS, where)
         history = row.get("history", [])
@@ -93,6 +96,9 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             raise StudyError(f"{where}: history has the roles {roles}; wanted are user and assistant in alternation")
         for place, turn in enumerate(turns):
             _check(turn, TURN_FIELDS[turn["role"]], f"{where}, history, turn {place}")
+        first = ids.setdefault(row["id"], where)
+        if first != where:
+            raise StudyError(f"{where}: the id {row['id']!r} is that of {first} too; wanted is one of its own")
         rows.append(of_row(row))
     if not rows:
         raise StudyError(f"{path}: the manifest is empty; at least one utterance is wanted")
@@ -103,10 +109,20 @@ def _check(row: dict, wanted: set[str], where: str) -> None:
     wrong = sorted(set(row) ^ wanted)
     if wrong:
         raise StudyError(f"{where}: fields missing or unknown: {wrong}; wanted are {sorted(wanted)}")
+    for name, value in row.items():
+        if name == "duration":
+            good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+        else:
+            good = isinstance(value, str) and (bool(value.strip()) or name in ("emotion", "speaker", "language"))
+        if not good:
+            kind = "seconds above 0" if name == "duration" else "a text that is not empty"
+            raise StudyError(f"{where}: {name} is {value!r}; wanted is {kind}")
     if row.get("emotion") and row["emotion"] not in EMOTIONS:
         raise StudyError(
             f"{where}: emotion {row['emotion']!r} is outside the set {', '.join(EMOTIONS)}; map or drop the row"
         )
+    if token := CONTROL.search(row["text"]):
+        raise StudyError(f"{where}: text has {token[0]}, a control token of LLMs; remove it")
 
 
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:

@@ -8,14 +8,12 @@ import torch
 from tqdm import tqdm
 from transformers.utils import logging
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
+from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
 from blsp_core.errors import StudyError
 from blsp_core.inference import llm
 from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
-
-MIN_SECONDS = 0.1  # of a clip
 
 
 def load_model(source: str | Path, as_saved: bool = False):
@@ -28,10 +26,21 @@ def load_model(source: str | Path, as_saved: bool = False):
             own = BlspEmoConfig.from_pretrained(source).llm_config.dtype
             dtypes = {"dtype": own, "encoder_dtype": torch.float32}  # the encoder may be trained
         model = BlspEmoForConditionalGeneration.from_pretrained(source, **dtypes)
-        return ready(model), BlspEmoProcessor.from_pretrained(source)
+        processor = BlspEmoProcessor.from_pretrained(source)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise StudyError(f"{source}: no BLSP-Emo model and processor can be read there ({reason})") from None
+    extractor, config = processor.feature_extractor, model.config
+    for name, found, wanted in (
+        ("sampling_rate", extractor.sampling_rate, SAMPLE_RATE),
+        ("feature_size", extractor.feature_size, config.encoder_config.num_mel_bins),
+        *((name, found, getattr(config, name)) for name, found in processor.model_settings.items()),
+    ):
+        if found != wanted:
+            raise StudyError(
+                f"{source}: {name} of the processor is {found!r}, the model wants {wanted!r}; fetch it again"
+            )
+    return ready(model), processor
 
 
 def read_questions(path: Path, audio_field: str, instruction: str, reference_field: str, settings: dict) -> dict:
@@ -127,9 +136,12 @@ def _seconds(row: dict, processor, root: Path) -> float:
             raise StudyError(f"instruction contains {found[0]}, a control token of the model; remove it")
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             raise StudyError("instruction contains a lone surrogate, which is half a character; correct it")
-        seconds = len(load_audio(audio, root)) / SAMPLE_RATE
-        if not MIN_SECONDS <= seconds <= longest:
-            raise StudyError(f"{seconds:.2f} s long; wanted are {MIN_SECONDS} to {longest} s")
+        sound = load_audio(audio, root)
+        seconds = len(sound) / SAMPLE_RATE
+        if is_silent(sound):
+            raise StudyError(f"{audio}: silent, or its channels cancel each other out; wanted is speech")
+        if not SHORTEST <= seconds <= longest:
+            raise StudyError(f"{seconds:.2f} s long; wanted are {SHORTEST} to {longest} s")
         return seconds
     except (StudyError, OSError) as error:
         row["error"] = str(error)

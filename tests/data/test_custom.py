@@ -12,23 +12,54 @@ from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
 from blsp_core.errors import StudyError
 
 ROW = Utterance("wav/a.wav", "kids are talking", "angry", "r-1", "actor 1", "en", 0.5, "ravdess", "test")
+NOISE = np.random.default_rng(0).normal(0, 0.1, 8000)
 
 
 def test_its_manifest_is_taken_over_and_its_sound_found_or_what_is_wrong_is_named(tmp_path):
     own, manifest = tmp_path / "own", tmp_path / "own/manifests/ravdess.test.jsonl"
     (own / "wav").mkdir(parents=True)
-    soundfile.write(own / ROW.audio, np.zeros(8000), 16_000)
-    write_manifest(manifest, [ROW, replace(ROW, id="r-2", audio="wav/a.wav:100:400")])
+    soundfile.write(own / ROW.audio, NOISE, 16_000)
+    write_manifest(manifest, [ROW, replace(ROW, id="r-2", audio="wav/a.wav:100:4000", duration=0.25)])
     rows = bring_corpus("ravdess", "test", own, tmp_path / "data")
     assert read_manifest(tmp_path / "data/manifests/ravdess.test.jsonl") == rows
-    assert [len(load_audio(row.audio, tmp_path / "data")) for row in rows] == [8000, 400]
-    for change, words in (
-        ({"audio": "wav/b.wav"}, "1 sound files are not there, the first is .*wav/b.wav"),
-        ({"split": "train"}, "line 2: of ravdess, train; wanted is ravdess, test"),
-    ):
-        write_manifest(manifest, [ROW, replace(ROW, **change)])
-        with pytest.raises(StudyError, match=words):
-            bring_corpus("ravdess", "test", own, tmp_path)
+    assert [len(load_audio(row.audio, tmp_path / "data")) for row in rows] == [8000, 4000]
+    write_manifest(manifest, [ROW, replace(ROW, id="r-2", split="train")])
+    with pytest.raises(StudyError, match="line 2: of ravdess, train; wanted is ravdess, test"):
+        bring_corpus("ravdess", "test", own, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sound", "audio", "duration", "reason"),
+    [
+        (None, "wav/b.wav", 0.5, "there is no such sound file"),
+        (b"", "wav/b.wav", 0.5, "not a sound file that can be read"),
+        (b"RIFF and nothing more", "wav/b.wav", 0.5, "not a sound file that can be read"),
+        (np.append(NOISE, np.nan), "wav/b.wav", 0.5, "1 of 8001 samples are not finite"),
+        (np.append(NOISE, np.inf), "wav/b.wav", 0.5, "1 of 8001 samples are not finite"),
+        (np.zeros(8000), "wav/b.wav", 0.5, "is silent, or its channels cancel"),
+        (np.stack([NOISE, -NOISE], axis=1), "wav/b.wav", 0.5, "is silent, or its channels cancel"),
+        (NOISE[:160], "wav/b.wav", 0.01, "is 0.01 s long; wanted are 0.1 to 30 s"),
+        (np.tile(NOISE, 64), "wav/b.wav", 32.0, "is 32.00 s long; wanted are 0.1 to 30 s"),
+        (NOISE, "wav/b.wav", 1e9, "is 0.50 s long; duration says 1000000000.0"),
+        (NOISE, "wav/b.wav:7000:4000", 0.25, "1000 frames from 7000 on, but the manifest asks for 4000"),
+        (NOISE, "wav/b.wav:9000:4000", 0.25, "b.wav"),
+        (NOISE, "wav/b.wav:²:³", 0.5, "there is no such sound file"),
+    ],
+)
+def test_a_clip_that_cannot_be_used_is_named_with_its_line_and_the_reason(tmp_path, sound, audio, duration, reason):
+    (tmp_path / "wav").mkdir()
+    soundfile.write(tmp_path / ROW.audio, NOISE, 16_000)
+    if isinstance(sound, bytes):
+        (tmp_path / "wav/b.wav").write_bytes(sound)
+    elif sound is not None:
+        soundfile.write(tmp_path / "wav/b.wav", sound, 16_000, subtype="FLOAT")
+    bad = replace(ROW, id="r-2", audio=audio, duration=duration)
+    write_manifest(tmp_path / "manifests/ravdess.test.jsonl", [ROW, bad])
+    with pytest.raises(StudyError) as refused:
+        bring_corpus("ravdess", "test", tmp_path, tmp_path / "data")
+    said = str(refused.value)
+    assert "ravdess.test.jsonl, line 2: " in said and reason in said and "1 of 2 rows" in said and "\n" not in said
+    assert not (tmp_path / "data/manifests").exists()
 
 
 def test_a_corpus_that_is_not_there_is_named_with_source_and_licence(tmp_path):

@@ -26,9 +26,10 @@ LATER = replace(ROW, history=(Turn("user", **BEFORE), Turn("assistant", "please 
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    odd = replace(ROW, text="“Ça va ?” — 😀\u2028next\u2029line\x85\x0c\r\nend", emotion="", speaker="ю")
-    write_manifest(tmp_path / "manifests/a.jsonl", [ROW, LATER, odd])
-    assert read_manifest(tmp_path / "manifests/a.jsonl") == [ROW, LATER, odd]
+    odd = replace(ROW, id="a-2", text="“Ça va ?” — 😀\u2028next\u2029line\x85\x0c\r\nend", emotion="", speaker="ю")
+    rows = [ROW, replace(LATER, id="a-3"), odd]
+    write_manifest(tmp_path / "manifests/a.jsonl", rows)
+    assert read_manifest(tmp_path / "manifests/a.jsonl") == rows
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["a.jsonl"]
 
 
@@ -58,6 +59,18 @@ def earlier(*changes: dict) -> str:
         (changed(emotion="bored"), "line 2: emotion 'bored' is outside the set neutral, happy"),
         (json.dumps({k: v for k, v in as_row(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
         (changed(mood="sad"), r"line 2: fields missing or unknown: \['mood'\]"),
+        (changed(text=None), "line 2: text is None; wanted is a text that is not empty"),
+        (changed(text=7), "line 2: text is 7; wanted is a text"),
+        (changed(text=" "), "line 2: text is ' '; wanted is a text that is not empty"),
+        (changed(text="say <|speech|>"), r"line 2: text has <\|speech\|>, a control token"),
+        (changed(audio=["a.wav"]), r"line 2: audio is \['a.wav'\]; wanted is a text"),
+        (changed(id=""), "line 2: id is ''; wanted is a text that is not empty"),
+        (changed(emotion=1), "line 2: emotion is 1; wanted is a text"),
+        (changed(duration="1.0"), "line 2: duration is '1.0'; wanted is seconds above 0"),
+        (changed(duration=-3), "line 2: duration is -3; wanted is seconds above 0"),
+        (changed(duration=float("nan")), "line 2: duration is nan; wanted is seconds above 0"),
+        (changed(duration=True), "line 2: duration is True; wanted is seconds above 0"),
+        (changed(), "line 2: the id 'a-1' is that of .*line 1 too; wanted is one of its own"),
         ("[]", r"line 2: not a JSON object \(a list\)"),
         (earlier({"emotion": "bored"}, {}), "line 2, history, turn 0: emotion 'bored' is outside the set"),
         (earlier({}, {"audio": "b.wav"}), r"line 2, history, turn 1: fields missing or unknown: \['audio'\]"),
@@ -79,8 +92,8 @@ def test_a_byte_order_mark_or_windows_line_ends_are_read_but_no_file_an_empty_or
         path.write_bytes(content)
         with pytest.raises(StudyError, match=sentence):
             read_manifest(path)
-    path.write_bytes(b"\xef\xbb\xbf" + f"{changed()}\r\n{changed()}\r\n".encode())
-    assert read_manifest(path) == [ROW, ROW]
+    path.write_bytes(b"\xef\xbb\xbf" + f"{changed()}\r\n{changed(id='a-2')}\r\n".encode())
+    assert read_manifest(path) == [ROW, replace(ROW, id="a-2")]
 
 
 def test_a_broken_line_is_named_and_ignored_only_at_the_end_of_an_unfinished_file(tmp_path):

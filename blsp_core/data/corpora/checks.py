@@ -12,6 +12,7 @@ from blsp_core.data.corpora.base import Clip, Corpus, Fault
 from blsp_core.errors import StudyError
 
 CUT_SHORT, UNREADABLE = "cut short", "no sound that can be read"
+SILENT = "silent, or with channels that cancel each other out"
 
 
 @dataclass(frozen=True)

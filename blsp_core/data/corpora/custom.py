@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from blsp_core.data.audio import split_slice
+from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio
 from blsp_core.data.corpora import CORPORA
+from blsp_core.data.corpora.importing import LONGEST
 from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
+from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
 
 # Source and licence of corpora that the study has no reader for.
@@ -25,8 +27,9 @@ OTHERS = {
 def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utterance]:
     """List `folder`/manifests/<corpus>.<split>.jsonl in `root`/manifests; the sound stays where it is.
 
-    `audio` in it is relative to `folder`, or absolute. Raises StudyError when the manifest or a sound file is missing,
-    or a row belongs to another corpus or split.
+    `audio` in it is relative to `folder`, or absolute. Every clip is read once. Raises StudyError when the manifest is
+    missing or invalid, a row belongs to another corpus or split, or clips cannot be used: with their number, and the
+    line and the reason of the first.
     """
     folder = Path(folder).resolve()
     source = folder / "manifests" / f"{corpus}.{split}.jsonl"
@@ -42,10 +45,13 @@ def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utte
     for number, row in enumerate(rows, start=1):
         if (row.corpus, row.split) != (corpus, split):
             raise StudyError(f"{source}, line {number}: of {row.corpus}, {row.split}; wanted is {corpus}, {split}")
-    files = sorted({split_slice(turn.audio)[0] for row in rows for turn in row.spoken})
-    missing = [folder / file for file in files if not (folder / file).is_file()]
-    if missing:
-        raise StudyError(f"{source}: {len(missing)} sound files are not there, the first is {missing[0]}; add them")
+    faults = []
+    for number, row in enumerate(progress(rows, f"sound of {corpus}, {split}"), start=1):
+        for turn in row.spoken:
+            if reason := fault(folder, turn):
+                faults.append(f"{source}, line {number}: {reason}")
+    if faults:
+        raise StudyError(f"{faults[0]}; mend or remove the row ({len(faults)} of {len(rows)} rows have such faults)")
 
     def placed(turn):
         return replace(turn, audio=str(folder / turn.audio)) if turn.audio else turn
@@ -53,3 +59,17 @@ def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utte
     rows = [replace(placed(row), history=tuple(map(placed, row.history))) for row in rows]
     write_manifest(Path(root) / "manifests" / source.name, rows)
     return rows
+
+
+def fault(folder: Path, row: Utterance) -> str:
+    """What is wrong with the clip of a row; empty if nothing is."""
+    try:
+        sound = load_audio(row.audio, folder)
+    except StudyError as error:
+        return str(error)
+    seconds = len(sound) / SAMPLE_RATE
+    if not SHORTEST <= seconds <= LONGEST:
+        return f"{row.audio} is {seconds:.2f} s long; wanted are {SHORTEST} to {LONGEST:.0f} s"
+    if abs(seconds - row.duration) > 0.1:
+        return f"{row.audio} is {seconds:.2f} s long; duration says {row.duration}"
+    return f"{row.audio} is silent, or its channels cancel each other out" if is_silent(sound) else ""

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample, split_slice, write_corpus
+from blsp_core.data.audio import SAMPLE_RATE, is_silent, load_audio, resample, split_slice, write_corpus
 from blsp_core.data.corpora import find
 from blsp_core.data.corpora.base import SPLITS, speakers
-from blsp_core.data.corpora.checks import CUT_SHORT, UNREADABLE, check_folder
+from blsp_core.data.corpora.checks import CUT_SHORT, SILENT, UNREADABLE, check_folder
 from blsp_core.data.manifest import Utterance, plain_words, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
@@ -133,7 +133,8 @@ def _copy_sounds(
     planned: list[tuple[Utterance, Path]], path: Path, options: ImportOptions, faults: Counter
 ) -> list[list[Utterance]]:
     """Write all sound to `path`, clip by clip; the rows with their place and length, each with its copies at other
-    speeds. Unreadable files are counted in `faults`."""
+    speeds. Unreadable and silent files are counted in `faults` and left out; a silent one does not stop the import, for
+    published corpora have some (CREMA-D's 1076_MTI_SAD_XX)."""
     groups = []
 
     def sounds() -> Iterator[np.ndarray]:
@@ -148,8 +149,8 @@ def _copy_sounds(
                     f"{source}: {fault}; get it again, or set data.corpora.{path.stem}.incomplete to true in "
                     "params.yaml to go on without such files"
                 )
-            if fault:
-                faults[fault] += 1
+            if fault or is_silent(sound):
+                faults[fault or SILENT] += 1
                 continue
             if options.trim_below is not None:
                 sound = sound[slice(*voiced_part(sound, options.trim_below))]
@@ -177,7 +178,7 @@ def voiced_part(sound: np.ndarray, below: float) -> tuple[int, int]:
     """First sample and the one after the last, of 16 kHz sound (samples,), without a quiet start and end.
 
     below: dB under the loudest fiftieth of the clip. Quieter frames of 20 ms at both ends are cut off, except for a
-    tenth of a second. A silent clip is kept whole.
+    tenth of a second.
     """
     hop, margin = SAMPLE_RATE // 50, SAMPLE_RATE // 10
     count = len(sound) // hop
