@@ -12,13 +12,17 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+
+import psutil
 
 from blsp_core import record
 from blsp_core.errors import StudyError
@@ -177,11 +181,12 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
     executed.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {"BLSP_STAGE": label, **ENVIRONMENT}
     begun = time.perf_counter()
-    sockets = tempfile.TemporaryDirectory(prefix="blsp-")
+    sockets = _temporary_folder()
 
     class Kernel(AsyncKernelManager):  # sockets of its own: two stages that start at once may draw the same TCP port
         transport = "tcp" if sys.platform == "win32" else "ipc"
         ip = "127.0.0.1" if sys.platform == "win32" else f"{sockets.name}/kernel"
+        connection_file = f"{sockets.name}/kernel.json"
 
     try:
         papermill.execute_notebook(
@@ -202,6 +207,29 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
     if name == "report":
         write_page(executed, root / "figures" / executed.parts[-3] / parameters["level"] / "report.html")
     print(f"{label}: {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    """A folder with the number of this process in its name; those that killed processes have left are removed."""
+    for folder in Path(tempfile.gettempdir()).glob("blsp-*-*"):
+        process = folder.name.split("-")[1]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"blsp-{os.getpid()}-")
+
+
+def _end_with_dvc() -> None:
+    """Interrupt this stage as soon as the DVC that runs it is gone, even by `kill -9`: its kernel would go on writing
+    beside the next run."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def write_page(executed: Path, page: Path) -> None:
@@ -233,10 +261,14 @@ def main(arguments: list[str] | None = None) -> int:
         elif given.command == "scale":
             set_scale(root, given.scale)
         else:
+            _end_with_dvc()
             chosen = {"run": given.run, "level": given.level}
             run_notebook(root, given.notebook, {name: value for name, value in chosen.items() if value})
     except StudyError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"{error.filename or 'data'}: {error.strerror}; nothing more was written", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; `dvc repro` resumes from the last checkpoint", file=sys.stderr)

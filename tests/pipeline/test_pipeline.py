@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -238,6 +239,36 @@ def test_a_stage_that_is_terminated_takes_its_kernel_along(tmp_path):
     stage.terminate()
     assert stage.wait(timeout=60) == 130
     wait_for(lambda: not Path(f"/proc/{place.read_text()}").exists(), seconds=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_stage_ends_with_the_dvc_that_was_killed_and_its_leavings_are_gone_at_the_next_run(tmp_path, monkeypatch):
+    code = "import os, time\nstudy.write('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+    root = make_study(tmp_path / "study", code)
+    pipeline.clean(root)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    stage = f"import subprocess; subprocess.run({[sys.executable, '-m', 'blsp_core.pipeline', 'run', 'stage1']})"
+    dvc = subprocess.Popen([sys.executable, "-c", stage], cwd=root, env={**os.environ, "DVC_STAGE": "train"})
+    place = root / "data/tiny/pid"
+    wait_for(lambda: place.is_file() and place.read_text(), seconds=120)
+    dvc.kill()
+    wait_for(lambda: not Path(f"/proc/{place.read_text()}").exists(), seconds=30)
+    (tmp_path / "tmp/blsp-4194999-x").mkdir()  # of a process that was killed; numbers end at 4194304
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pipeline._temporary_folder() as folder:
+        assert [path.name for path in (tmp_path / "tmp").glob("blsp-*")] == [Path(folder).name]
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+def test_results_that_cannot_be_written_are_one_sentence(tmp_path, monkeypatch, capfd):
+    root = make_study(tmp_path / "study")
+    monkeypatch.chdir(root)
+    pipeline.clean(root)
+    (root / "data/tiny").write_text("a file where a folder belongs")
+    assert pipeline.main(["run", "stage1"]) == 1
+    said = capfd.readouterr().err.strip()
+    assert "data/tiny" in said and "Not a directory" in said and len(said.splitlines()) == 1
 
 
 def wait_for(condition, seconds: float) -> None:
