@@ -46,7 +46,7 @@ _NAMES = {
     _POSITIVE: "temperature lora_alpha steps_factor",
     _NOT_BELOW_0: "noise norm max_wer emotion_weight",
     _SHARE: "warmup_share min_accuracy repeat_share lora_dropout",
-    _FLAG: "real_frames released_kl cache_encoder cache_features head.train train_encoder train_front semantic_clips "
+    _FLAG: "real_frames released_kl cache_states cache_features head.train train_encoder train_front semantic_clips "
     "shuffle_labels from_stage1 spec_augment",
     _TEXT: "scale revision hub_revision requests dialogues acoustics_corpus base_url",
     _PLACE: "source",

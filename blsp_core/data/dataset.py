@@ -165,15 +165,10 @@ def _encoder_digest(model: BlspEmoForConditionalGeneration, processor: BlspEmoPr
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:
-    """A batch of examples: `speech_*` and `text_*` ids, masks and labels, the number of first tokens that all rows
-    share (`*_prefix`, an int), `emotion_labels`, and the sound."""
+    """A batch of examples: `speech_*` and `text_*` as of `collate_tokens`, `emotion_labels`, the `ids` and the sound."""
     batch = {"emotion_labels": torch.tensor([item["emotion"] for item in items])}
     batch["ids"] = [item["id"] for item in items]
-    for side in ("speech", "text"):
-        ids, mask = pad([torch.tensor(item[f"{side}_ids"]) for item in items], 0)
-        labels, _ = pad([torch.tensor(item[f"{side}_labels"]) for item in items], IGNORED)
-        batch |= {f"{side}_ids": ids, f"{side}_mask": mask, f"{side}_labels": labels}
-        batch[f"{side}_prefix"] = shared_prefix(ids, min(item[f"{side}_prefix"] for item in items))
+    batch |= collate_tokens(items, "speech") | collate_tokens(items, "text")
     sounds = [item["sound"] for item in items]
     if isinstance(sounds[0], Sound):
         padded = pad_features([sound.features for sound in sounds], [sound.frames for sound in sounds])
@@ -181,6 +176,16 @@ def collate(items: list[dict]) -> dict[str, torch.Tensor]:
     else:
         batch["encoder_hidden_states"], batch["encoder_attention_mask"] = pad(sounds, 0.0)
     return batch
+
+
+def collate_tokens(items: list[dict], side: str) -> dict[str, torch.Tensor]:
+    """One side of a batch, speech or text: `<side>_ids`, `_mask` and `_labels`, and `_prefix` (an int), the number of
+    first tokens that all rows share; of text also `text_keys`, a number for the tokens of each row."""
+    ids, mask = pad([torch.tensor(item[f"{side}_ids"]) for item in items], 0)
+    labels, _ = pad([torch.tensor(item[f"{side}_labels"]) for item in items], IGNORED)
+    prefix = shared_prefix(ids, min(item[f"{side}_prefix"] for item in items))
+    batch = {f"{side}_ids": ids, f"{side}_mask": mask, f"{side}_labels": labels, f"{side}_prefix": prefix}
+    return batch | ({"text_keys": [hash(tuple(item["text_ids"])) for item in items]} if side == "text" else {})
 
 
 def shared_prefix(ids: torch.Tensor, longest: int) -> int:

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def fit(
     """`trainer.train` of the model on `data`; returns its cost.
 
     held_out: rows like those of `data`, for the validation loss. states: where the frozen encoder's states of all clips
-    are kept, made before the first update; None: the encoder runs in every update.
+    are kept, made before the first update, as are the teacher's in memory; None: both run in every update.
     words: the utterances and the CSV of `EmotionWords`. options: of `trainer.train`, JSON but for paths.
     """
     if devices() == 1:
@@ -55,7 +55,8 @@ def fit(
     }
     for part in (model.cpu(), data.processor):  # the device is left to the processes
         part.save_pretrained(folder)
-    job = {"trained": flags, "objective": [type(objective).__name__, asdict(objective)], "options": options}
+    settings = {field.name: getattr(objective, field.name) for field in fields(objective) if field.init}
+    job = {"trained": flags, "objective": [type(objective).__name__, settings], "options": options}
     job |= {"root": data.root.resolve(), "keep": data.keep, "augment": data.augment, "states": states}
     if words:
         job["words"] = words[1]
@@ -87,6 +88,9 @@ def _fit(model, data, objective, held_out, states, words, **options) -> dict:
         with PartialState().main_process_first():  # the others find its files
             for dataset in filter(None, (data, validation)):
                 dataset.encode_once(model, states)
+        updates = options["steps"] * options["batch_size"] * options.get("gradient_accumulation", 1)
+        if isinstance(objective, objectives.SemanticAlignment) and updates >= 2 * len(data):
+            objective.keep_teacher(model, data)
     callbacks = [EmotionWords(words[0], data.processor, data.root, words[1])] if words else []
     options |= {"callbacks": callbacks, "validation": validation, "lengths": data.lengths()}
     return train(model, data, collate, objective, **options)

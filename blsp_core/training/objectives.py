@@ -6,10 +6,13 @@ batch. A part whose name starts with "share_" is only logged. A new loss of stag
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from accelerate.utils import send_to_device
 
+from blsp_core.data.dataset import SpeechTextDataset, collate_tokens
+from blsp_core.data.progress import progress
 from blsp_core.model import BlspEmoForConditionalGeneration
 from blsp_core.model.losses import (
     emotion_ce,
@@ -21,6 +24,7 @@ from blsp_core.model.losses import (
     response_targets,
 )
 
+KEPT, TOGETHER = 2e9, 64  # bytes of the teacher's states that are kept in memory; responses that it reads at a time
 _SPEECH = ("input_features", "feature_attention_mask", "encoder_hidden_states", "encoder_attention_mask")
 
 
@@ -86,6 +90,22 @@ class SemanticAlignment:
 
     temperature: float
     shift: bool = True
+    kept: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def keep_teacher(self, model: BlspEmoForConditionalGeneration, data: SpeechTextDataset) -> None:
+        """Read all transcripts once, before training, and keep the states that predict the responses: the LLM is
+        frozen, so that every epoch would compute them again. Always in the same batches, so that a resumed run has the
+        same states. Nothing is kept of an LLM that needs its logits (see `plain_head`), nor beyond `KEPT` bytes."""
+        items, head = [data[i] for i in range(len(data))], plain_head(model)
+        tokens = sum(label != -100 for item in items for label in item["text_labels"])
+        if head is None or tokens * head.weight.shape[1] * head.weight.element_size() > KEPT:
+            return
+        items.sort(key=lambda item: len(item["text_ids"]))
+        for start in progress(range(0, len(items), TOGETHER), f"teacher's states, {TOGETHER} responses a step"):
+            batch = send_to_device(collate_tokens(items[start : start + TOGETHER], "text"), model.device)
+            states = text_pass(model, batch, self.shift, states=True).states
+            counts = response_positions(batch["text_labels"], self.shift).sum(dim=1).tolist()
+            self.kept.update(zip(batch["text_keys"], states.split(counts), strict=True))
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
         return self._parts(model, batch)
@@ -96,15 +116,21 @@ class SemanticAlignment:
 
     def _parts(self, model, batch: Mapping, with_ce: bool = False) -> dict[str, torch.Tensor]:
         head, total = plain_head(model), count(batch, "speech_labels")
-        teacher, student = (find(model, batch, self.shift, head is not None) for find in (text_pass, speech_pass))
+        student = speech_pass(model, batch, self.shift, head is not None)
         if head:
-            kl = head_kl(student.states, teacher.states, head, self.temperature, total)
+            kl = head_kl(student.states, self._teacher_states(model, batch), head, self.temperature, total)
         else:
-            kl = response_kl(student.logits, teacher.logits, self.temperature, total)
+            kl = response_kl(student.logits, text_pass(model, batch, self.shift).logits, self.temperature, total)
         parts = {"response_kl": kl, "share_padding": padding_share(batch["speech_mask"])}
         if with_ce and self.shift:  # without the shift, these are not the states that predict the response
             parts["response_ce"] = _response_ce(student, head, batch, "speech")
         return parts
+
+    def _teacher_states(self, model, batch: Mapping) -> torch.Tensor:
+        keys = batch.get("text_keys", [None])
+        if all(key in self.kept for key in keys):
+            return torch.cat([self.kept[key] for key in keys])
+        return text_pass(model, batch, self.shift, states=True).states
 
 
 def emotion_loss(output, batch: Mapping) -> dict[str, torch.Tensor]:

@@ -49,6 +49,13 @@ def test_two_processes_have_the_losses_and_weights_of_one(
     assert "validation_response_ce" in logs[0] and two[2]["steps"] == 3 and not (tmp_path / "two/unfinished").exists()
 
 
+@pytest.mark.parametrize(("steps", "kept"), [(3, 0), (4, 8)])
+def test_the_teacher_reads_before_training_where_there_are_two_epochs(parts, rows, corpus, tmp_path, steps, kept):
+    objective = SemanticAlignment(2.0)
+    fit(parts, rows, corpus[0], tmp_path / "one", objective, steps=steps, states=tmp_path / "states")
+    assert len(objective.kept) == kept
+
+
 def test_an_error_of_a_process_is_that_of_the_run(parts, rows, corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("BLSP_PROCESSES", "3")
     with pytest.raises(StudyError, match="2 x 2, which 3 processes cannot share"):

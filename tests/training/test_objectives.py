@@ -5,6 +5,7 @@ import torch
 
 from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import as_row
+from blsp_core.training import objectives
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment, count, text_pass
 from blsp_core.training.trainer import train
 
@@ -68,3 +69,24 @@ def test_clips_without_a_label_do_not_count(model_and_data):
     both, one, none = (EMOTION(model, collate([data[n] for n in rows])) for rows in ((0, 1), (0,), (1, 2)))
     torch.testing.assert_close(both["emotion_ce"], one["emotion_ce"])
     assert none["emotion_ce"] == 0 and count({"labels": torch.full((3,), -100)}, "labels") == 1
+
+
+@pytest.mark.parametrize("shift", [True, False])
+def test_kept_states_of_the_teacher_are_those_that_it_would_compute(model_and_data, shift, monkeypatch):
+    model, data = model_and_data
+    batch, objective = collate([data[n] for n in (5, 0, 3)]), SemanticAlignment(2.0, shift)
+    computed = objective(model, batch)["response_kl"]
+    objective.keep_teacher(model, data)
+    assert len(objective.kept) == len(data) and objective == SemanticAlignment(2.0, shift)
+    with monkeypatch.context() as context:
+        context.setattr(objectives, "text_pass", None)  # the teacher is not asked again
+        torch.testing.assert_close(objective(model, batch)["response_kl"], computed, atol=1e-6, rtol=1e-5)
+    unseen = collate([data[0] | {"text_ids": [*data[0]["text_ids"][:-1], 5]}])  # another response, as of held-out rows
+    assert objective(model, unseen)["response_kl"].item() != pytest.approx(computed.item(), rel=1e-3)
+
+
+def test_states_of_the_teacher_that_would_not_fit_are_not_kept(model_and_data, monkeypatch):
+    monkeypatch.setattr(objectives, "KEPT", 100)
+    objective = SemanticAlignment(2.0)
+    objective.keep_teacher(*model_and_data)
+    assert not objective.kept
