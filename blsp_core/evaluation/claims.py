@@ -21,7 +21,7 @@ from blsp_core.errors import StudyError
 from blsp_core.evaluation import metrics
 from blsp_core.evaluation.intervals import ALPHA, Estimate, holm
 from blsp_core.evaluation.judges import LOSS, TIE, WIN
-from blsp_core.evaluation.results import DIALOGUE, Predictions, paired
+from blsp_core.evaluation.results import DIALOGUE, TRUE_WORDS, Predictions, paired
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
@@ -170,7 +170,7 @@ def excluded(predictions: Predictions, word_errors: Mapping[str, float]) -> dict
         for cascade in cascades:
             if ceiling < LOWEST_CEILING:
                 why = f"with the true words and the true emotion the LLM reaches only {ceiling:.2f} on {corpus}"
-            elif cascade != TEXT_ONLY and word_errors.get(corpus, 0) > MAX_WER:
+            elif cascade not in TRUE_WORDS and word_errors.get(corpus, 0) > MAX_WER:
                 why = f"its Whisper has a word error rate of {word_errors[corpus]:.2f} on {corpus}"
             else:
                 continue

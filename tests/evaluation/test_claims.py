@@ -178,11 +178,11 @@ def rows(corpus: str, right: int) -> list[dict]:
 
 
 def cascades(**right: int) -> dict:
-    """Predictions of three cascades, and of gold+llm with so many right answers on each corpus."""
+    """Predictions of four cascades, and of gold+llm with so many right answers on each corpus."""
     found = {"ser.acted": rows("acted", 5), "ser.talk": rows("talk", 5)}
     ceiling = {f"ser.{corpus}": rows(corpus, count) for corpus, count in right.items()}
     ceiling["showcase"] = [{"id": "showcase-test-0", "reference": "sad"}]  # is not counted
-    return {name: {1: found} for name in ("blsp-emo", "text+llm", "whisper+llm", "wavlm+llm")} | {
+    return {name: {1: found} for name in ("blsp-emo", "text+llm", "random+llm", "whisper+llm", "wavlm+llm")} | {
         "gold+llm": {1: ceiling}
     }
 
@@ -190,7 +190,7 @@ def cascades(**right: int) -> dict:
 def test_cascades_are_excluded_where_words_are_not_understood_and_claims_say_so():
     assert claims.excluded(cascades(acted=10, talk=9), {"acted": 0.01, "talk": 0.05}) == {}
     found = claims.excluded(cascades(acted=2, talk=10), {})
-    assert set(found["ser.acted"]) == {"text+llm", "whisper+llm", "wavlm+llm"}
+    assert set(found["ser.acted"]) == {"text+llm", "random+llm", "whisper+llm", "wavlm+llm"}
     predictions = cascades(acted=10, talk=10)
     found = claims.excluded(predictions, {"acted": 0.42})
     assert {corpus: set(names) for corpus, names in found.items()} == {"ser.acted": {"whisper+llm", "wavlm+llm"}}
