@@ -13,18 +13,17 @@ from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.dataset import pad_features
 from blsp_core.data.manifest import Utterance, as_row, plain_words, read_jsonl, write_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.inference.batches import GREEDY, ready, run_in_batches
+from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
 from blsp_core.model.backbones import has_decoder
 from blsp_core.model.encoder import encode_speech
 
 
 def load_whisper(folder: Path) -> tuple:
-    """A complete Whisper from its folder, ready for inference, its extractor and its tokenizer; in float32 everywhere,
-    so that the transcripts of the cascades do not depend on a device's precision. Raises StudyError for an encoder
-    alone."""
+    """A complete Whisper from its folder, ready for inference, its extractor and its tokenizer. Raises StudyError for
+    an encoder alone."""
     if not has_decoder(folder):
         raise StudyError(f"{folder}: a Whisper encoder without a decoder; set whisper.source to a complete Whisper")
-    whisper = ready(WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32))
+    whisper = ready(WhisperForConditionalGeneration.from_pretrained(folder, dtype=precision()))
     return whisper, WhisperFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
