@@ -246,19 +246,20 @@ def test_a_stage_ends_with_the_dvc_that_was_killed_and_its_leavings_are_gone_at_
     code = "import os, time\nstudy.write('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     root = make_study(tmp_path / "study", code)
     pipeline.clean(root)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
+    places = Path(tempfile.mkdtemp(dir="/tmp"))  # the path of a socket is at most 107 characters
+    monkeypatch.setenv("TMPDIR", str(places))
     stage = f"import subprocess; subprocess.run({[sys.executable, '-m', 'blsp_core.pipeline', 'run', 'stage1']})"
     dvc = subprocess.Popen([sys.executable, "-c", stage], cwd=root, env={**os.environ, "DVC_STAGE": "train"})
     place = root / "data/tiny/pid"
     wait_for(lambda: place.is_file() and place.read_text(), seconds=120)
     dvc.kill()
     wait_for(lambda: not Path(f"/proc/{place.read_text()}").exists(), seconds=30)
-    (tmp_path / "tmp/blsp-4194999-x").mkdir()  # of a process that was killed; numbers end at 4194304
+    (places / "blsp-4194999-x").mkdir()  # of a process that was killed; numbers end at 4194304
     monkeypatch.setattr(tempfile, "tempdir", None)
     with pipeline._temporary_folder() as folder:
-        assert [path.name for path in (tmp_path / "tmp").glob("blsp-*")] == [Path(folder).name]
+        assert [path.name for path in places.glob("blsp-*")] == [Path(folder).name]
     monkeypatch.setattr(tempfile, "tempdir", None)
+    shutil.rmtree(places)
 
 
 def test_results_that_cannot_be_written_are_one_sentence(tmp_path, monkeypatch, capfd):
