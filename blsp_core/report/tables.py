@@ -74,10 +74,10 @@ def one_system(tasks: dict[str, dict]) -> pd.DataFrame:
 
 def main_systems(metrics: Metrics) -> pd.DataFrame:
     """The table of the README: the main systems, with recognition on three corpora of the miniature, or on all where
-    these were not measured, and quality and empathy of their replies."""
-    main = {name: metrics[name] for name in SUMMARY if name in metrics}
-    table = overview(main, {}, ("acted", "statements", "requests", *REPLIES))
-    return table if len(table) else overview(main, {})
+    none of these was measured, and quality and empathy of their replies."""
+    main, corpora = {name: metrics[name] for name in SUMMARY if name in metrics}, ("acted", "statements", "requests")
+    measured = any(f"ser.{corpus}" in tasks for tasks in main.values() for corpus in corpora)
+    return overview(main, {}, (*corpora, *REPLIES) if measured else None)
 
 
 def answered(metrics: Metrics, published: dict, metric: str = "wa") -> pd.DataFrame:
