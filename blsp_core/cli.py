@@ -47,7 +47,8 @@ NewFolder = Annotated[Path, typer.Argument(metavar="TARGET", help="A folder that
 
 
 @contextmanager
-def _errors_as_sentences() -> Iterator[None]:
+def errors_as_sentences() -> Iterator[None]:
+    """A user's error is one sentence on stderr and exit status 1."""
     try:
         yield
     except (StudyError, OSError) as error:
@@ -79,7 +80,7 @@ def generate(
     `max_new_tokens`, `response`, `early_stop` (cut by --max-new-tokens), `emotion` (probabilities) and `reference`; or
     `error` in place of a response, and such lines are tried again by the next run. The exit status is 1 if any failed.
     """
-    with _errors_as_sentences():
+    with errors_as_sentences():
         if bool(clips) == bool(input or output) or bool(input) != bool(output):
             raise StudyError("blsp-generate: wanted are sound files, or both --input and --output; see --help")
         from blsp_core.inference import answers
@@ -95,8 +96,10 @@ def generate(
                 typer.echo(_on_screen(row), err="error" in row)
         else:
             questions = answers.read_questions(input, audio_field, instruction, reference_field, settings)
-            if output.exists() and output.samefile(input):
-                raise StudyError(f"{output}: is the input as well; name another --output")
+            output = output.resolve()  # the file that a link leads to
+            if output.exists() and (output.samefile(input) or not output.is_file()):
+                what = "the input as well" if output.samefile(input) else "not a file"
+                raise StudyError(f"{output}: is {what}; name another --output")
             rows = answers.answer_file(questions, output, audio_root, batch_size)
         failed = sum("error" in row for row in rows)
         if output or failed:
@@ -120,7 +123,7 @@ def convert(
     TARGET is read by BlspEmoForConditionalGeneration.from_pretrained and BlspEmoProcessor.from_pretrained; of a plain
     Qwen, by AutoModelForCausalLM and AutoTokenizer. TARGET/conversion.json says what became of every key.
     """
-    with _errors_as_sentences():
+    with errors_as_sentences():
         import torch
 
         from blsp_core.convert.released import convert as convert_checkpoint
@@ -140,7 +143,7 @@ def export(
 
     TARGET needs no other file: it can be moved, uploaded, and given to `blsp-generate --model`.
     """
-    with _errors_as_sentences():
+    with errors_as_sentences():
         if target.exists():
             raise StudyError(f"{target}: exists already; name a new folder, or remove it")
         from blsp_core.inference.answers import load_model
@@ -166,7 +169,8 @@ def default_model() -> Path:
 
 
 def _on_screen(row: dict) -> str:
+    name = " ".join(row["audio"].encode(errors="replace").decode().split())
     if "error" in row:
-        return f"{row['audio']}  [error]  {row['error']}"
+        return f"{name}  [error]  {row['error']}"
     best, reply = max(row["emotion"], key=row["emotion"].get), " ".join(row["response"].split())
-    return f"{row['audio']}  [{best} {row['emotion'][best]:.2f}]  {reply}{' ...' if row['early_stop'] else ''}"
+    return f"{name}  [{best} {row['emotion'][best]:.2f}]  {reply}{' ...' if row['early_stop'] else ''}"

@@ -1,75 +1,42 @@
 """params.yaml: the settings of every stage, the runs at three levels, and the scales that change both."""
 
-import math
-import re
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
-from blsp_core.errors import StudyError
+from blsp_core import schema
+from blsp_core.errors import StudyError, first_line
 
 PARAMS = "params.yaml"
 LEVELS = ("core", "full", "extra")  # groups of runs, each with a dvc.yaml: ./, full/ and extra/
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")  # of a run: a file name and a DVC key; DVC reads a dot as a path
 RESERVED = ("stage", "from", "seed", "system", "fold")  # keys of a run that are not settings of its section
+TRAINED = ("stage1", "stage2", "classifier")
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _one_of(*names: str) -> tuple:
-    return f"one of {', '.join(names)}", lambda value: value in names
-
-
-# What a setting must be, by its name in any section; in a mapping, what has no kind of its own has that of the mapping.
-_COUNT = "a whole number from 1", lambda value: type(value) is int and value >= 1
-_FROM_0 = "a whole number from 0", lambda value: type(value) is int and value >= 0
-_RATE = "a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1
-_POSITIVE = "a number above 0", lambda value: _is_number(value) and value > 0
-_NOT_BELOW_0 = "a number from 0", lambda value: _is_number(value) and value >= 0
-_SHARE = "a share from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1
-_FLAG = "true or false", lambda value: isinstance(value, bool)
-_TEXT = "a text", lambda value: isinstance(value, str)
-_PLACE = "a text or null", lambda value: value is None or isinstance(value, str)
-_TEXTS = "a list of texts", lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value)
-_NUMBERS = (
-    "a list of numbers above 0",
-    lambda value: isinstance(value, list) and value and all(_is_number(one) and one > 0 for one in value),
-)
-_NAMES = {
-    _COUNT: "steps batch_size gradient_accumulation max_new_tokens test_size utterances validations width layers heads "
-    "ffn inner_dim window",
-    _FROM_0: "seed folds save_steps workers losses lora_rank",
-    _RATE: "learning_rate learning_rates data_share",
-    _POSITIVE: "temperature lora_alpha steps_factor",
-    _NOT_BELOW_0: "noise norm max_wer emotion_weight",
-    _SHARE: "warmup_share min_accuracy repeat_share lora_dropout",
-    _FLAG: "real_frames released_kl cache_states cache_features head.train train_encoder train_front semantic_clips "
-    "shuffle_labels from_stage1 spec_augment",
-    _TEXT: "scale revision hub_revision requests dialogues acoustics_corpus base_url",
-    _PLACE: "source",
-    _TEXTS: "targets corpora stage1_corpora stage2_corpora train_corpora test_corpora init chosen_on",
-    _NUMBERS: "penalties kernel_sizes conv_widths conv_kernels conv_strides",
-    _one_of("adamw", "muon"): "optimizer",
-    _one_of("last", "mix", "last+mix"): "encoder_layers",
-    _one_of("speech", "everywhere"): "lora_scope",
-    _one_of("wav2vec2", "hubert", "wavlm"): "architecture",
-    _one_of("stage1", "stage2", "classifier"): "stage",
-}
-KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-
-
-def check(name: str, value, where: str, kind: tuple | None = None) -> None:
-    """Raise StudyError for a setting, or one inside a mapping, that is not of its kind. where: ends with its name."""
-    parent = re.split(r"[.: ]+", where)[-2:-1]
-    wanted, fits = KINDS.get(".".join([*parent, name])) or KINDS.get(name) or kind or ("", None)
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            check(str(key), entry, f"{where}.{key}", (wanted, fits))
-    elif fits and not fits(value):
-        raise StudyError(f"{where} is {value!r}; wanted is {wanted}")
+def check(model: type[BaseModel], value, where: str) -> None:
+    """Raise StudyError, about one of them, for settings that are unknown, missing or not of their kind."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+        names, found, wanted = [str(name) for name in faults[0]["loc"]], repr(faults[0]["input"]), faults[0]["msg"]
+        found = found if len(found) <= 60 else f"{found[:60]}..."
+        place = f"{where}: {'.'.join(names)}" if names else where
+        if "[key]" in names:
+            what = f"{place.removesuffix('.[key]')} needs another name: letters, digits, + - _ only, no dot"
+        elif faults[0]["type"] == "extra_forbidden" or "pattern" in wanted and found == repr(names[-1]):
+            what = f"{place} is no setting that there is; correct its name, or remove it"
+        elif faults[0]["type"] == "missing":
+            what = f"{place} is missing; add it"
+        else:
+            wanted = "of letters, digits, + - _ only" if "pattern" in wanted else wanted
+            what = (
+                f"{place} is {found}; wanted is {wanted.removeprefix('Input should be ').removeprefix('Value error, ')}"
+            )
+        raise StudyError(what) from None
 
 
 def find_root() -> Path:
@@ -81,28 +48,60 @@ def find_root() -> Path:
 
 
 def read_params(root: Path) -> dict:
-    """params.yaml as DVC reads it (YAML 1.2). Raises StudyError when it is missing, invalid, or a run is misnamed."""
+    """params.yaml as DVC reads it (YAML 1.2). Raises StudyError when it cannot be read, when a setting is missing,
+    unknown or not of its kind, and when a run cannot be trained from what it names."""
     path = Path(root) / PARAMS
+    params = _read_yaml(path)
+    _check(params, path)
+    return params
+
+
+def _check(params, path: Path) -> None:
+    check(schema.PARAMS, params, str(path))
+    _check_runs(params, path)
+    data = params["data"]
+    for corpus in data["corpora"]:
+        if not (Path(__file__).parent / f"data/corpora/{corpus}.py").is_file():
+            raise StudyError(f"{path}: data.corpora.{corpus} has no reader in blsp_core/data/corpora; see data.custom")
+    for one, other in (("custom", "synthesise"), ("custom", "corpora"), ("corpora", "synthesise")):
+        if both := data[one].keys() & data[other].keys():
+            raise StudyError(f"{path}: {min(both)} is in data.{one} and in data.{other}; give one another name")
+
+
+def _read_yaml(path: Path, safe: bool = True):
+    yaml = YAML(typ="safe", pure=True) if safe else YAML()
     try:
-        params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, YAMLError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = path if line is None else f"{path}, line {line + 1}"
-        raise StudyError(f"{where}: cannot be read ({getattr(error, 'problem', None) or error}); correct it") from None
-    if not isinstance(params, dict) or not isinstance(params.get("scale"), str):
-        raise StudyError(f"{path}: `scale` is {(params or {}).get('scale')!r}; wanted is the name of a scale")
-    for name, run in all_runs(params).items():
-        if not NAME.fullmatch(name):
-            raise StudyError(f"{path}: the run {name!r} needs another name: letters, digits, + - _ only, no dot")
-        if not isinstance(run, dict):
-            raise StudyError(f"{path}: runs.{name} is {run!r}; wanted is {{stage: ..., from: ..., seed: ...}}")
-        check("runs", run, f"{path}: runs.{name}")
-    for section in [name for name in params if name not in ("runs", "systems", "data")]:  # keys of data are corpora
-        check(section, params[section], f"{path}: {section}")
-    for corpus, splits in (params.get("data", {}).get("synthesise") or {}).items():
-        sizes = {name: value for name, value in splits.items() if name != "sentences"}
-        check("synthesise", sizes, f"{path}: data.synthesise.{corpus}", _FROM_0)
-    return params
+        raise StudyError(
+            f"{where}: cannot be read ({getattr(error, 'problem', None) or first_line(error)}); correct it"
+        ) from None
+
+
+def _check_runs(params: dict, path: Path) -> None:
+    runs, listed = all_runs(params), [name for level in LEVELS for name in params["runs"].get(level) or ()]
+    for name in [*listed, *(params.get("systems") or {})]:
+        if name == "probe" or listed.count(name) + (name in (params.get("systems") or {})) > 1:
+            raise StudyError(f"{path}: {name!r} names two systems, the probe among them; rename the run or system")
+    for name, run in runs.items():
+        where, start, seen = f"{path}: runs.{level_of(params, name)}.{name}", run["from"], {name}
+        if run["stage"] != "stage2":
+            wanted = {"stage1": "llm", "classifier": "manifests"}[run["stage"]]
+            if start != wanted:
+                raise StudyError(f"{where}: from is {start!r}; wanted is {wanted}, which {run['stage']} starts from")
+        while run["stage"] == "stage2":
+            start = run["from"].removeprefix("models/")
+            if run["from"] != f"models/{start}" or runs.get(start, {}).get("stage") not in ("stage1", "stage2"):
+                raise StudyError(f"{where}: from is {run['from']!r}; wanted is models/<a run of stage1>")
+            if start in seen:
+                raise StudyError(f"{where}: starts, by way of others, from itself; wanted is models/<a run of stage1>")
+            seen, run = seen | {start}, runs[start]
+        if runs[name].get("fold", 1) > params["folds"] and "fold" in runs[name]:
+            raise StudyError(f"{where}: fold is {runs[name]['fold']}, but folds is {params['folds']}")
+        stage = runs[name]["stage"]
+        check(schema.SECTIONS[stage], resolve(params, stage, name, str(path)), where)
 
 
 def all_runs(params: Mapping, level: str = LEVELS[-1]) -> dict[str, dict]:
@@ -116,28 +115,32 @@ def level_of(params: Mapping, name: str) -> str:
     return next((level for level in LEVELS if name in (params.get("runs", {}).get(level) or {})), LEVELS[0])
 
 
-def resolve(params: Mapping, section: str, run: str | None = None) -> dict:
+def resolve(params: Mapping, section: str, run: str | None = None, where: str = PARAMS) -> dict:
     """The settings of a section of params.yaml with those of a run laid over them.
 
     `{fold}` in a text becomes the run's fold; for what is not trained, an entry of a list becomes one for each of
     `folds`. Raises StudyError for a section, a run or a setting that is not there.
     """
     if not isinstance(params.get(section), Mapping):
-        raise StudyError(f"{PARAMS}: there is no section {section}, which this stage needs; add it")
+        raise StudyError(f"{where}: there is no section {section}, which this stage needs; add it")
     settings, own = dict(params[section]), all_runs(params).get(run, {})
+    if section in TRAINED and run is not None and own.get("stage") != section:
+        known = ", ".join(name for name, one in all_runs(params).items() if one["stage"] == section)
+        raise StudyError(f"{where}: {run!r} is no run of {section}; there are {known}")
     if own.get("stage") == section:
         changes = {key: value for key, value in own.items() if key not in RESERVED}
-        settings = with_changes(settings, changes, section, f"{PARAMS}, runs.{run}")
+        settings = with_changes(settings, changes, section, f"{where}: runs.{level_of(params, run)}.{run}")
     folds = [own["fold"]] if "fold" in own else range(1, params.get("folds", 0) + 1)
     return _with_folds(settings, list(folds))
 
 
 def with_changes(settings: dict, changes: Mapping, section: str, where: str) -> dict:
     """The settings with changes laid over them; a mapping changes the entries that it names, one with a `type` all."""
+    if not isinstance(changes, Mapping):
+        raise StudyError(f"{where}: {changes!r}; wanted is a mapping of settings of {section}")
     for key, value in changes.items():
         if key not in settings:
             raise StudyError(f"{where}: {key!r} is not a setting of {section}, which has {', '.join(settings)}")
-        check(key, value, f"{where}: {key}")
         both = isinstance(settings[key], Mapping) and isinstance(value, Mapping) and "type" not in value
         settings = {**settings, key: {**settings[key], **value} if both else value}
     return settings
@@ -153,20 +156,32 @@ def _with_folds(value, folds: list[int]):
 
 
 def set_scale(root: Path, scale: str) -> None:
-    """Lay the values of scales/`scale`.yaml over params.yaml, which is committed at scale mini; the rest stays."""
-    path, yaml = root / "scales" / f"{scale}.yaml", YAML()
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-        raise StudyError(f"{path}: there is no such scale; wanted is {known}, or `git checkout {PARAMS}` for mini")
-    yaml.width = 120
-    params = yaml.load((root / PARAMS).read_text(encoding="utf-8"))
-    if params["scale"] != "mini":
-        raise StudyError(f"{PARAMS}: is at scale {params['scale']}; a scale is laid over mini: `git checkout {PARAMS}`")
+    """Lay the values of scales/`scale`.yaml over params.yaml, which is committed at scale mini; the rest stays. Nothing
+    is written where the result would not be valid."""
+    path, target = root / "scales" / f"{scale}.yaml", root / PARAMS
+    known = sorted(file.stem for file in (root / "scales").glob("*.yaml"))
+    if scale not in known:
+        raise StudyError(f"{path}: there is no such scale; wanted is {', '.join(known)}, or `git checkout {PARAMS}`")
+    before, values, params = read_params(root), _read_yaml(path), _read_yaml(target, safe=False)
+    if before["scale"] != "mini":
+        raise StudyError(f"{PARAMS}: is at scale {before['scale']}; a scale is laid over mini: `git checkout {PARAMS}`")
+    if not isinstance(values, dict):
+        raise StudyError(f"{path}: holds {str(values)[:40]!r}; wanted is a mapping of sections of {PARAMS}")
     params["scale"] = scale
-    for section, values in yaml.load(path.read_text(encoding="utf-8")).items():
-        if isinstance(values, Mapping) and section != "runs":
-            params[section].update(values)
+    for section, changes in values.items():
+        if section not in params:
+            raise StudyError(f"{path}: {section!r} is no section of {PARAMS}; correct its name, or remove it")
+        if isinstance(changes, Mapping) and isinstance(params[section], Mapping) and section != "runs":
+            params[section].update(changes)
         else:
-            params[section] = values
-    with open(root / PARAMS, "w", encoding="utf-8") as file:
+            params[section] = changes
+    yaml, new = YAML(), target.with_name(f".{PARAMS}.{os.getpid()}")
+    yaml.width = 120
+    with open(new, "w", encoding="utf-8") as file:
         yaml.dump(params, file)
+    try:
+        _check(_read_yaml(new), path)
+    except StudyError:
+        new.unlink()
+        raise
+    new.replace(target)

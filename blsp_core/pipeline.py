@@ -30,6 +30,7 @@ from blsp_core.params import (
     LEVELS,
     PARAMS,
     all_runs,
+    check,
     find_root,
     level_of,
     read_params,
@@ -37,6 +38,7 @@ from blsp_core.params import (
     set_scale,
     with_changes,
 )
+from blsp_core.schema import SECTIONS
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 ENVIRONMENT = {  # of a stage: reproducible hashes and dates, no network reports, no progress bars made of characters
@@ -65,6 +67,8 @@ def start(section: str, run: str | None = None, changes: Mapping | None = None) 
     root = find_root()
     params = read_params(root)
     settings = with_changes(resolve(params, section, run), changes or {}, section, "changes")
+    if changes:
+        check(SECTIONS[section], settings, "changes")
     return Study(root, section, run, params, Settings(**settings))
 
 
@@ -87,7 +91,12 @@ class Study:
         """data/<scale>/`path`. Raises StudyError when the pipeline has not made it."""
         place = self.folder / path
         if not place.exists():
-            raise StudyError(f"{place.relative_to(self.root)} does not exist yet; `dvc repro` makes it")
+            others = sorted(other.name for other in place.parent.glob(f"*{place.suffix}")) if place.suffix else []
+            if others:
+                raise StudyError(
+                    f"{place} is not there; there are {', '.join(others[:20])}: correct the name in {PARAMS}"
+                )
+            raise StudyError(f"{os.path.relpath(place, self.root)} does not exist yet; `dvc repro` makes it")
         self._read.add(place)
         return place
 
@@ -177,6 +186,9 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
     from jupyter_client.manager import AsyncKernelManager
 
     source, label = root / "data/notebooks" / f"{name}.ipynb", "-".join([name, *parameters.values()])
+    if not source.is_file():
+        known = ", ".join(sorted(path.stem for path in source.parent.glob("*.ipynb"))) or "none: `dvc repro clean`"
+        raise StudyError(f"{source} is not there; there are {known}")
     executed = root / "data" / read_params(root)["scale"] / "executed" / f"{label}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {"BLSP_STAGE": label, **ENVIRONMENT}
@@ -219,12 +231,12 @@ def _temporary_folder() -> tempfile.TemporaryDirectory:
 
 
 def _end_with_dvc() -> None:
-    """Interrupt this stage as soon as the DVC that runs it is gone, even by `kill -9`: its kernel would go on writing
-    beside the next run."""
-    parent = os.getppid()
+    """Interrupt this stage as soon as the DVC that runs it, or the `blsp-repro` above that, is gone, even by `kill -9`:
+    its kernel would go on writing beside the next run."""
+    parent, above = os.getppid(), int(os.environ.get("BLSP_REPRO", os.getppid()))
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and psutil.pid_exists(above):
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from blsp_core.pipeline import LEVELS
+from blsp_core.cli import errors_as_sentences
+from blsp_core.errors import refused
+from blsp_core.params import LEVELS, read_params
 
 app = typer.Typer()
 FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
@@ -23,7 +25,9 @@ def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:
     """Stage -> the stages it depends on, for all stages of a level and what they need."""
     from dvc.repo import Repo  # takes seconds
 
-    graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
+    read_params(root)
+    with refused(f"{root}: DVC cannot read the stages; look at what was changed in params.yaml or dvc.yaml"):
+        graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
     needs = {stage.addressing: {other.addressing for other in graph.successors(stage)} for stage in graph}
     new = {stage.addressing for stage in graph if Path(stage.path_in_repo) == Path(FILES[level])}
     found: set[str] = set()
@@ -49,8 +53,9 @@ def start(name: str, threads: int) -> tuple[subprocess.Popen, object]:
     output = tempfile.TemporaryFile()
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    options = {"env": {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads)}, "start_new_session": True}
-    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options), output
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(threads), "BLSP_REPRO": str(os.getpid())}
+    both = {"stdout": output, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, **both, env=environment, start_new_session=True), output
 
 
 def lines_of(output) -> list[str]:
@@ -65,7 +70,9 @@ def repro(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 3 GB")] = CORES,
 ) -> None:
     """Reproduce the study with several stages at a time, those with the longest path behind them first."""
-    needs, begun = wanted_stages(Path.cwd(), level), time.perf_counter()
+    begun = time.perf_counter()
+    with errors_as_sentences():
+        needs = wanted_stages(Path.cwd(), level)
     lengths, shown = path_lengths(needs), begun
     waiting, running, done, failed = set(needs), {}, set(), set()
     for asked in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs, and so stages, with SIGINT ignored

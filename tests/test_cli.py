@@ -152,7 +152,7 @@ BAD = {
     "contains <|im_end|>": {"audio": "a.wav", "instruction": "a<|im_end|>b"},
     "contains <|speech|>": {"audio": "a.wav", "instruction": "a<|speech|>b"},
     "lone surrogate": {"audio": "a.wav", "instruction": "a\ud800b"},
-    "the LLM takes less than 1024": {"audio": "a.wav", "instruction": "words " * 200},
+    "the LLM takes 1024 in all": {"audio": "a.wav", "instruction": "words " * 200},
 }
 
 

@@ -6,7 +6,7 @@ A released checkpoint is one folder: `config.json` (with `qwen_config` and `whis
 
 import json
 import re
-import shutil
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Whispe
 
 from blsp_core.convert.shards import Source, write_shards
 from blsp_core.convert.tokenizer import SPECIAL, fast_tokenizer
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.model.checkpoint import WEIGHTS
 from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.modeling import BlspEmoForConditionalGeneration
@@ -47,6 +47,7 @@ _NAMES = {  # patterns of released keys -> what they become
 for _old, _new in _MODULES.items():
     _NAMES[rf"{_LLM}transformer\.h\.(\d+)\.{re.escape(_old)}\.{_KIND}"] = [rf"llm.model.layers.\1.{n}.\2" for n in _new]
 _TARGETS = ("c_attn", "w1", "w2", "c_proj")  # that LoRA can have
+RATE = 16_000  # Hz, of what Whisper reads
 _RECOMPUTED = re.compile(r"(rotary_emb\.inv_freq|logn_tensor|attn\.bias|masked_bias|registered_causal_mask)$")
 
 
@@ -67,10 +68,11 @@ class _Settings(dict):
         self.path = path
         if values is None and not path.is_file():
             raise StudyError(f"{path}: is not there; wanted is {wanted}")
-        try:
-            super().__init__(json.loads(path.read_text()) if values is None else values)
-        except ValueError as error:
-            raise StudyError(f"{path}: is not JSON ({error})") from None
+        with refused(f"{path}: is not JSON"):
+            values = json.loads(path.read_text(encoding="utf-8")) if values is None else values
+        if not isinstance(values, dict):
+            raise StudyError(f"{path}: holds {str(values)[:40]}; wanted is a mapping of settings")
+        super().__init__(values)
 
     def __missing__(self, key):
         raise StudyError(f"{self.path}: {key} is missing; this is no config of the released code")
@@ -95,14 +97,13 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     source, target = Path(source), Path(target)
     if target.exists():
         raise StudyError(f"{target}: is there already; name a new folder, or remove it")
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        report = _convert(source, unfinished, dtype)
-        (unfinished / "conversion.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as folder:
+        unfinished = Path(folder) / target.name
+        with refused(f"{source}: cannot be converted; its settings or weights are not those of the released code"):
+            report = _convert(source, unfinished, dtype)
+            (unfinished / "conversion.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
         unfinished.replace(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return report
 
 
@@ -158,6 +159,12 @@ def _blsp_parts(source: Path, config: _Settings, llm_config: Qwen2Config, tokeni
         if name not in _TARGETS:
             raise StudyError(f"{source}/config.json: lora_config.target_modules has {name}, known are {[*_TARGETS]}")
     extractor = WhisperFeatureExtractor.from_dict(_Settings(source / "preprocessor_config.json", "Whisper's features"))
+    mels, bands = extractor.feature_size, config["whisper_config"]["num_mel_bins"]
+    if (extractor.sampling_rate, mels) != (RATE, bands):
+        raise StudyError(
+            f"{source}/preprocessor_config.json: {mels} mel bands of sound at {extractor.sampling_rate} Hz; wanted are "
+            f"{bands} at {RATE} Hz"
+        )
     kernel_sizes = [int(size) for size in config["conv_kernel_sizes"].split(",")]
     adapter = {"type": "convolution", "kernel_sizes": kernel_sizes, "inner_dim": config["adapter_inner_dim"]}
     processor = BlspEmoProcessor(extractor, tokenizer, adapter, real_frames=False)
@@ -212,7 +219,11 @@ def _write(folder: Path, tensors: Source, places: dict[str, tuple[str, int]], dt
 
 
 def _read(tensors: Source, key: str, piece: int) -> torch.Tensor:
-    return new_places(key, tensors[key])[piece][1]
+    tensor = tensors[key]
+    if not tensor.is_floating_point() or not tensor.isfinite().all():
+        what = "holds NaN or infinity" if tensor.is_floating_point() else f"is {tensor.dtype}, wanted is floating point"
+        raise StudyError(f"{tensors.files[key]}: {key} {what}; fetch the checkpoint again")
+    return new_places(key, tensor)[piece][1]
 
 
 def new_places(key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:

@@ -1,16 +1,15 @@
 """Reading and writing checkpoints tensor by tensor, so that memory holds one shard and never the whole."""
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
@@ -20,7 +19,8 @@ def shard_files(folder: Path) -> list[Path]:
     for name in _WHOLE:
         index = folder / f"{name}.index.json"
         if index.is_file():
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            with refused(f"{index}: no index of weights; fetch the checkpoint again"):
+                names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
             if lost := [name for name in names if not (folder / name).is_file()]:
                 raise StudyError(f"{index}: names {lost[0]}, which is not there; fetch the checkpoint again")
             return [folder / name for name in names]
@@ -54,18 +54,16 @@ class Source:
         if self._loaded and self._loaded[0] == file:
             return self._loaded[1]
         self._loaded = None
-        try:
+        with refused(f"{file}: cannot be read; the file is damaged, or holds more than weights: fetch it again"):
             if file.suffix == ".safetensors":
                 with safe_open(file, "pt") as opened:
                     return {name: opened.get_tensor(name) for name in ([key] if key else opened.keys())}
             with file.open("rb") as opened:
                 mapped = opened.read(2) == b"PK"
             tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-        except pickle.UnpicklingError:
-            raise StudyError(f"{file}: holds more than weights, or is damaged; fetch it again") from None
-        except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise StudyError(f"{file}: cannot be read ({reason}); the file is damaged, fetch it again") from None
+            for key, tensor in tensors.items():
+                if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
+                    raise StudyError(f"{file}: {key!r} is a {type(tensor).__name__}; wanted are tensors by their names")
         if not mapped:
             self._loaded = file, tensors
         return tensors

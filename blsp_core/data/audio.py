@@ -1,5 +1,6 @@
 """Any sound file, or a slice of one, as 16 kHz mono."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 
 SAMPLE_RATE = 16_000
 SHORTEST = 0.1  # seconds, of a clip
@@ -23,19 +24,25 @@ def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
     """
     name, start, frames = split_slice(str(audio))
     path = Path(root) / name
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for a name that no file can have
         raise StudyError(f"{path}: there is no such sound file; check the path in the manifest")
-    try:
-        sound, rate = soundfile.read(path, frames=frames, start=start, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise StudyError(
-            f"{path}: not a sound file that can be read ({error}); wanted is wav, flac, ogg or mp3"
-        ) from None
+    with refused(f"{path}: not a sound file that can be read; wanted is wav, flac, ogg or mp3"):
+        with soundfile.SoundFile(path) as file:
+            rate, notes = file.samplerate, file.extra_info
+            if start:
+                file.seek(start)
+            sound = file.read(frames, dtype="float32", always_2d=True)
+    if cut := re.search(r"^data : (\d{1,9}) \(should be (\d+)\)", notes, re.MULTILINE):  # more digits: of a stream
+        if int(cut[2]) < int(cut[1]):
+            raise StudyError(f"{path}: cut off after {cut[2]} of {cut[1]} bytes of sound; copy or fetch it again")
     if frames != -1 and len(sound) < frames:
         raise StudyError(f"{path}: {len(sound)} frames from {start} on, but the manifest asks for {frames}")
     bad = int(np.count_nonzero(~np.isfinite(sound)))
     if bad:
         raise StudyError(f"{path}: {bad} of {sound.size} samples are not finite; wanted are numbers, remove the clip")
+    loudest = float(np.abs(sound).max(initial=0.0))
+    if loudest > 4:
+        raise StudyError(f"{path}: samples go up to {loudest:g}; wanted is sound within [-1, 1]: scale it")
     mono = sound.mean(axis=1)
     return mono if rate == SAMPLE_RATE else resample(mono, rate)
 
@@ -47,14 +54,14 @@ def resample(sound: np.ndarray, rate: float) -> np.ndarray:
 
 def split_slice(audio: str) -> tuple[str, int, int]:
     """`path` or `path:start:frames` as (path, start, frames), frames -1 for all."""
-    found = re.fullmatch(r"(.+):(\d+):(\d+)", audio, re.ASCII | re.DOTALL)
+    found = re.fullmatch(r"(.+):(\d{1,15}):(\d{1,15})", audio, re.ASCII | re.DOTALL)
     return (found[1], int(found[2]), int(found[3])) if found else (audio, 0, -1)
 
 
 def is_silent(sound: np.ndarray) -> bool:
-    """Whether nothing in a waveform is louder than -80 dB below full scale: an empty recording, or two channels that
-    cancel each other out."""
-    return bool(np.abs(sound).max(initial=0.0) < 1e-4)
+    """Whether nothing in a waveform is louder than 80 dB below full scale: an empty recording, a constant, or two
+    channels that cancel each other out."""
+    return len(sound) == 0 or bool(np.ptp(sound) < 2e-4)
 
 
 def write_corpus(path: str | Path, sounds: Iterable[np.ndarray]) -> list[str]:
@@ -63,10 +70,13 @@ def write_corpus(path: str | Path, sounds: Iterable[np.ndarray]) -> list[str]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished, places, start = path.with_name("part." + path.name), [], 0
-    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16") as file:
-        for sound in sounds:
-            file.write(sound)
-            places.append(f"{path.name}:{start}:{len(sound)}")
-            start += len(sound)
-    unfinished.replace(path)
+    try:
+        with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+            for sound in sounds:
+                file.write(sound)
+                places.append(f"{path.name}:{start}:{len(sound)}")
+                start += len(sound)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return places

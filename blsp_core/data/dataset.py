@@ -45,11 +45,13 @@ class SpeechTextDataset(Dataset):
 
     rows: a list, or `manifest.JsonlRows`, of which a row is read and tokenised when its item is asked for.
     keep: log-mels stay in memory for the next epoch, and for other rows of the same clip.
-    augment: SpecAugment, anew at every use.
+    augment: a seed for SpecAugment; None: none. The masks depend on it, the row and the pass over the rows only, not on
+        what was drawn before: a resumed run and several processes have the same. Pass p asks for the index of a row
+        plus p times the number of rows, as `BucketSampler` does.
     """
 
     def __init__(
-        self, rows: Sequence[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True, augment: bool = False
+        self, rows: Sequence[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True, augment: int | None = None
     ):
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
@@ -62,13 +64,15 @@ class SpeechTextDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
+        epoch, index = (0, index) if self.augment is None else divmod(index, len(self.rows))
         row = self.rows[index]
         sound = self._sound(row["audio"])
         tokens = self.tokens.get(index) or self._tokenise(row, sound)
         if self.keep:
             self.tokens[index] = tokens
-        if self.augment and isinstance(sound, Sound):
-            sound = replace(sound, features=spec_augment(sound.features))
+        if self.augment is not None and isinstance(sound, Sound):
+            draw = np.random.default_rng([self.augment, epoch, index])
+            sound = replace(sound, features=spec_augment(sound.features, draw))
         return {**tokens, "sound": sound}
 
     def _sound(self, audio: str) -> Sound | torch.Tensor:

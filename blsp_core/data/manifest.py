@@ -1,7 +1,6 @@
 """The record of an utterance, and the JSONL files that hold rows."""
 
 import json
-import math
 import os
 import re
 from codecs import BOM_UTF8
@@ -13,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from blsp_core.data.emotions import EMOTIONS
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, first_line
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,9 @@ class Utterance:
         return [turn for turn in self.turns if isinstance(turn, Utterance)]
 
 
-CONTROL = re.compile(r"<\|[^|<>]*\|>")  # as <|speech|>: a tokenizer would not read it as text
+# As <|speech|>: a tokenizer would not read it as text. Those of Qwen and Llama 3; Llama 2 and Mistral; Gemma.
+CONTROL = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>")
+LANGUAGE = re.compile(r"([a-z]{2,3})?")
 FIELDS = {field.name for field in fields(Utterance)} - {"history"}
 
 
@@ -110,13 +111,22 @@ def _check(row: dict, wanted: set[str], where: str) -> None:
     if wrong:
         raise StudyError(f"{where}: fields missing or unknown: {wrong}; wanted are {sorted(wanted)}")
     for name, value in row.items():
+        optional = name in ("emotion", "speaker", "language")
         if name == "duration":
-            good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+            good, kind = type(value) in (int, float) and 0 < value <= 86_400, "seconds above 0, at most a day"
+        elif name == "text":
+            good, kind = isinstance(value, str) and has_words(value) and "\0" not in value, "a text with words"
         else:
-            good = isinstance(value, str) and (bool(value.strip()) or name in ("emotion", "speaker", "language"))
+            good = isinstance(value, str) and (optional or bool(value.strip()))
+            kind = "a text" if optional else "a text that is not empty"
+        if name == "language" and good:
+            good, kind = bool(LANGUAGE.fullmatch(value)), "a code of two or three small letters, or an empty text"
         if not good:
-            kind = "seconds above 0" if name == "duration" else "a text that is not empty"
-            raise StudyError(f"{where}: {name} is {value!r}; wanted is {kind}")
+            raise StudyError(f"{where}: {name} is {str(repr(value))[:60]}; wanted is {kind}")
+    if len(row["text"]) > 100 * (1 + row.get("duration", len(row["text"]))):
+        raise StudyError(
+            f"{where}: text has {len(row['text']):,} letters for {row['duration']} s; wanted is what is said in the clip"
+        )
     if row.get("emotion") and row["emotion"] not in EMOTIONS:
         raise StudyError(
             f"{where}: emotion {row['emotion']!r} is outside the set {', '.join(EMOTIONS)}; map or drop the row"
@@ -209,7 +219,7 @@ def _lines(path: str | Path, unfinished: bool = False) -> Iterator[tuple[str, di
 def _open(path: str | Path) -> BinaryIO:
     """The file at its first line, after a byte order mark."""
     if not Path(path).is_file():
-        raise StudyError(f"{path}: there is no such file; run the pipeline stage that writes it")
+        raise StudyError(f"{path}: there is no such file; check its name, or run the stage that writes it")
     file = open(path, "rb")
     file.seek(len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0)
     return file
@@ -217,14 +227,31 @@ def _open(path: str | Path) -> BinaryIO:
 
 def _parse(line: bytes, where: str) -> dict:
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8"), object_pairs_hook=_object)
+        if b"\\ud" in line.lower():  # half of a surrogate pair would fail when it is written again
+            json_line(row).encode("utf-8")
     except UnicodeDecodeError as error:
         raise StudyError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise StudyError(f"{where}: not a JSON object ({error.msg}); write one a line") from None
+    except UnicodeEncodeError:
+        raise StudyError(f"{where}: holds a lone surrogate, which is half a character; correct it") from None
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", first_line(error))
+        raise StudyError(f"{where}: not a JSON object ({reason}); write one a line") from None
     if not isinstance(row, dict):
         raise StudyError(f"{where}: not a JSON object (a {type(row).__name__}); write one a line")
     return row
+
+
+def _object(pairs: list[tuple]) -> dict:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return row
+
+
+def has_words(text: str) -> bool:
+    """Whether there is a letter or a digit in a text."""
+    return any(character.isalnum() for character in text)
 
 
 def plain_words(text: str) -> str:

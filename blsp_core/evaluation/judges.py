@@ -177,14 +177,18 @@ class LocalChat:
         places = [self.cache / f"{hashlib.sha256(text.encode()).hexdigest()}.json" for text in texts]
         missing = {place: chat for place, chat in zip(places, chats, strict=True) if not place.is_file()}
         if missing:
-            for (place, chat), reply in zip(missing.items(), self._answer([*missing.values()]), strict=True):
-                write_jsonl(place, [{"model": self.model, "chat": chat, "reply": reply}])
+            self._answer(list(missing.items()))
         return [read_jsonl(place)[0]["reply"] for place in places]
 
-    def _answer(self, chats: list[list[dict]]) -> list[str]:
+    def _answer(self, missing: list[tuple[Path, list[dict]]]) -> None:
         from blsp_core.inference import llm
 
-        return [one.text for one in llm.answer(*llm.load(self.model), chats, self.max_new_tokens, self.batch_size)]
+        loaded = llm.load(self.model)
+        for start in range(0, len(missing), 8 * self.batch_size):  # written as they come
+            places, chats = zip(*missing[start : start + 8 * self.batch_size], strict=True)
+            replies = llm.answer(*loaded, list(chats), self.max_new_tokens, self.batch_size)
+            for place, chat, reply in zip(places, chats, replies, strict=True):
+                write_jsonl(place, [{"model": self.model, "chat": chat, "reply": reply.text}])
 
 
 def load(model: str, base_url: str, cache: Path):

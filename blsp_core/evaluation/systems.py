@@ -12,7 +12,7 @@ from pathlib import Path
 from blsp_core.data import prompts
 from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
-from blsp_core.evaluation.tasks import FOLD, Task
+from blsp_core.evaluation.tasks import FOLD, Task, task_list
 from blsp_core.inference import llm, speech
 from blsp_core.inference.asr import Transcripts
 from blsp_core.inference.batches import precision, ready
@@ -118,7 +118,11 @@ class External:
     """Another program: its answers are a file of JSON lines, {id, task, response}; other fields are ignored."""
 
     def __init__(self, study, name: str):
-        self.path, self.responses = study.read(study.params["systems"][name]["reads"]), {}
+        reads, self.responses = study.params["systems"][name]["reads"], {}
+        self.path = study.folder / reads
+        if not self.path.is_file():
+            raise StudyError(f"{self.path}: there is no such file; put the answers of {name} there, or correct `reads`")
+        study.read(reads)
         for number, row in enumerate(read_jsonl(self.path), start=1):
             fields = row if isinstance(row, dict) else {}
             missing = [field for field in ("id", "task", "response") if not isinstance(fields.get(field), str)]
@@ -127,6 +131,9 @@ class External:
                     f"{self.path}, line {number}: no text in {', '.join(missing)}; a row has id, task, response"
                 )
             self.responses.setdefault(row["task"], []).append((row["id"], row["response"]))
+        known = {task.name for task in task_list(study.settings)} | {"showcase", "reply"}
+        if unknown := self.responses.keys() - known:
+            raise StudyError(f"{self.path}: no task {min(unknown)!r}; there are {', '.join(sorted(known))}")
 
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         """Raises StudyError when utterances are missing, unknown or answered twice; a task that is not measured may be

@@ -1,6 +1,7 @@
 """Replies of a model to rows that name a sound file, and the JSONL files of such rows."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from transformers.utils import logging
 
 from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, first_line, refused
 from blsp_core.inference import llm
 from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.processing import ENCODER_STRIDE
 
 
 def load_model(source: str | Path, as_saved: bool = False):
@@ -21,18 +23,20 @@ def load_model(source: str | Path, as_saved: bool = False):
     `as_saved`, to copy it."""
     logging.disable_progress_bar()
     dtypes = {"dtype": precision()}
-    try:
+    with refused(f"{source}: no BLSP-Emo model can be read there; fetch it again"):
         if as_saved and (Path(source) / "config.json").is_file():
             own = BlspEmoConfig.from_pretrained(source).llm_config.dtype
             dtypes = {"dtype": own, "encoder_dtype": torch.float32}  # the encoder may be trained
         model = BlspEmoForConditionalGeneration.from_pretrained(source, **dtypes)
+    with refused(f"{source}: processor_config.json or the tokenizer's files cannot be read; fetch them again"):
         processor = BlspEmoProcessor.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise StudyError(f"{source}: no BLSP-Emo model and processor can be read there ({reason})") from None
     extractor, config = processor.feature_extractor, model.config
+    words, rows = len(processor.tokenizer) - 1, config.get_text_config().vocab_size
+    if words > rows:  # the speech token has no row
+        raise StudyError(f"{source}: the tokenizer has {words} tokens, the LLM {rows}; fetch them together")
     for name, found, wanted in (
         ("sampling_rate", extractor.sampling_rate, SAMPLE_RATE),
+        ("number of frames", extractor.nb_max_frames // ENCODER_STRIDE, config.encoder_config.max_source_positions),
         ("feature_size", extractor.feature_size, config.encoder_config.num_mel_bins),
         *((name, found, getattr(config, name)) for name, found in processor.model_settings.items()),
     ):
@@ -46,21 +50,29 @@ def load_model(source: str | Path, as_saved: bool = False):
 def read_questions(path: Path, audio_field: str, instruction: str, reference_field: str, settings: dict) -> dict:
     """Line number -> a row of the output without its response, with an `error` where the line cannot be used."""
     if not path.is_file():
-        raise StudyError(f"{path}: there is no such file; wanted is JSONL, one object a line")
+        raise StudyError(f"{path}: there is no such file, or it is none; wanted is JSONL, one object a line")
     questions, fields = {}, {"audio": audio_field} | ({"reference": reference_field} if reference_field else {})
     for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not text.strip():
             continue
         row = questions[number] = {"line": number, "audio": None, "prompt": instruction, **settings}
         try:
-            line = json.loads(text)
+            line = json.loads(text, parse_constant=_no_number)
             row |= {name: line[field] for name, field in fields.items()}
             row["prompt"] = instruction or line.get("instruction", "")
+        except StudyError as error:
+            row["error"] = str(error)
         except KeyError as missing:
             row["error"] = f"has no field {missing.args[0]}"
         except (ValueError, RecursionError, TypeError):
             row["error"] = "not a JSON object"
+    if not questions:
+        raise StudyError(f"{path}: is empty; wanted is JSONL, one object a line")
     return questions
+
+
+def _no_number(name: str):
+    raise StudyError(f"holds {name}, which JSON does not have; write a number or null")
 
 
 def _read_answers(path: Path, questions: dict[int, dict]) -> dict[int, dict]:
@@ -68,12 +80,12 @@ def _read_answers(path: Path, questions: dict[int, dict]) -> dict[int, dict]:
     file is not an output of this command."""
     answers, texts = {}, path.read_bytes().split(b"\n") if path.exists() else [b""]
     cut = texts.pop()  # the row that was being written when the run was stopped, or nothing
-    for number, text in enumerate([*texts, *([] if b'{"line": '.startswith(cut[:9]) else [cut])], start=1):
+    for number, text in enumerate([*texts, *([] if _is_cut(cut) else [cut])], start=1):
         try:
             row = json.loads(text)
             own = {name: row[name] for name in ("audio", "prompt", "empathy", "model")}
             question = questions.get(row["line"], {})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise StudyError(
                 f"{path}: line {number} is not an answer of blsp-generate; name another --output"
             ) from None
@@ -87,6 +99,15 @@ def _read_answers(path: Path, questions: dict[int, dict]) -> dict[int, dict]:
                 )
         answers[row["line"]] = row | question
     return answers
+
+
+def _is_cut(text: bytes) -> bool:
+    """Whether this is the start of a row of this command, but not all of it."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return b'{"line": '.startswith(text[:9])
+    return False
 
 
 def answer_file(questions: dict[int, dict], output: Path, root: Path, batch_size: int) -> list[dict]:
@@ -116,9 +137,9 @@ def answer_rows(loaded, rows: list[dict], root: Path, batch_size: int, by_length
         for part in [batch, *([row] for row in batch)]:  # the rows one by one where they fail together
             try:
                 _generate(*loaded, [row for row in part if not row.keys() & {"response", "error"}], root)
-            except (StudyError, OSError, RuntimeError) as error:  # too long, gone, out of memory
+            except Exception as error:  # too long, gone, out of memory, a chat template of the user's that fails
                 if len(part) == 1:
-                    part[0]["error"] = str(error).strip().splitlines()[0]
+                    part[0]["error"] = first_line(error)
         yield from rows[start : start + batch_size]
 
 
@@ -138,13 +159,13 @@ def _seconds(row: dict, processor, root: Path) -> float:
             raise StudyError("instruction contains a lone surrogate, which is half a character; correct it")
         sound = load_audio(audio, root)
         seconds = len(sound) / SAMPLE_RATE
-        if is_silent(sound):
-            raise StudyError(f"{audio}: silent, or its channels cancel each other out; wanted is speech")
         if not SHORTEST <= seconds <= longest:
             raise StudyError(f"{seconds:.2f} s long; wanted are {SHORTEST} to {longest} s")
+        if is_silent(sound):
+            raise StudyError(f"{audio}: silent, or its channels cancel each other out; wanted is speech")
         return seconds
-    except (StudyError, OSError) as error:
-        row["error"] = str(error)
+    except Exception as error:
+        row["error"] = first_line(error)
         return 0.0
 
 
@@ -155,13 +176,18 @@ def _generate(model, processor, rows: list[dict], root: Path) -> None:
     system = SYSTEM_EMPATHY if rows[0]["empathy"] else SYSTEM
     batch = processor([spoken_chat(system, row["prompt"], load_audio(row["audio"], root)) for row in rows])
     length, limit = batch["input_ids"].shape[1], model.config.get_text_config().max_position_embeddings
-    if length >= limit:
-        raise StudyError(f"instruction and speech are {length} tokens; the LLM takes less than {limit}")
+    if length + rows[0]["max_new_tokens"] > limit:
+        raise StudyError(
+            f"instruction and speech are {length} tokens, the reply may have {rows[0]['max_new_tokens']}; the LLM "
+            f"takes {limit} in all"
+        )
     batch = batch.to(model.device)
     with torch.no_grad():
         speech = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
         probabilities = model.get_emotion_logits(*speech).float().softmax(-1).tolist()
         answers = llm.generate(model, processor.tokenizer, batch, rows[0]["max_new_tokens"])
+    if not all(0 <= share <= 1 for shares in probabilities for share in shares):
+        raise StudyError("the emotion head gives numbers that are not finite; the model's weights are damaged")
     for row, answer, shares in zip(rows, answers, probabilities, strict=True):
         row |= {"response": answer.text, "early_stop": answer.early_stop}
         row["emotion"] = {name: round(share, 4) for name, share in zip(model.config.emotions, shares, strict=True)}
@@ -172,6 +198,6 @@ def _line(row: dict) -> bytes:
 
 
 def _write(path: Path, rows) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(b"".join(map(_line, rows)))
     unfinished.replace(path)

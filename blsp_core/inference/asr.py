@@ -24,15 +24,20 @@ def load_whisper(folder: Path) -> tuple:
     if not has_decoder(folder):
         raise StudyError(f"{folder}: a Whisper encoder without a decoder; set whisper.source to a complete Whisper")
     whisper = ready(WhisperForConditionalGeneration.from_pretrained(folder, dtype=precision()))
-    return whisper, WhisperFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    return (
+        whisper,
+        WhisperFeatureExtractor.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
+    )
 
 
 def transcribe(
-    whisper, extractor, tokenizer, sounds: list[np.ndarray], batch_size: int = 64, language: str | list | None = None,
-    **resume,
+    whisper, extractor, tokenizer, sounds: Sequence[np.ndarray], batch_size: int = 64,
+    language: str | list | None = None, seconds: Sequence[float] | None = None, **resume,
 ) -> list[str]:  # fmt: skip
     """Greedy transcripts of 16 kHz waveforms, in their order.
 
+    seconds: of every sound, so that a sequence which reads sounds when they are indexed is never in memory as a whole.
     language: two letters, for all sounds or one for each; a multilingual Whisper detects those it does not know. A
     checkpoint whose `config.real_frames` is true gets its encoder's output for the real frames, zero-padded to the
     window; any other gets log-mels of the whole window (30 s), and what is longer is cut. resume: `keys` and
@@ -65,7 +70,7 @@ def transcribe(
         ids = whisper.generate(**inputs, **GREEDY, **settings, max_length=limit)
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    return run_in_batches(run, [len(sound) for sound in sounds], batch_size, "transcripts", **resume)
+    return run_in_batches(run, seconds or [len(sound) for sound in sounds], batch_size, "transcripts", **resume)
 
 
 def log_mel(extractor: WhisperFeatureExtractor, sound: np.ndarray) -> np.ndarray:
@@ -110,6 +115,19 @@ def check_word_errors(corpus: str, utterances: Sequence[Utterance], transcripts:
         )
 
 
+class _Sounds(Sequence):
+    """The sound of utterances below `root`, read when it is indexed."""
+
+    def __init__(self, utterances: list[Utterance], root: Path):
+        self.utterances, self.root = utterances, root
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return load_audio(self.utterances[index].audio, self.root)
+
+
 def write_transcripts(
     folder: Path, utterances: list[Utterance], whisper: tuple, root: Path, batch_size: int,
     unfinished: Path | None = None,
@@ -117,9 +135,9 @@ def write_transcripts(
     """Transcribe the utterances of one corpus and split, whose sound is below `root`, each in its own language; in a
     dialogue, every turn of the user. whisper: of `load_whisper`; unfinished: of `run_in_batches`."""
     turns = [turn for utterance in utterances for turn in utterance.spoken]
-    sounds, languages = [load_audio(turn.audio, root) for turn in turns], [turn.language for turn in turns]
+    fields = {"language": [turn.language for turn in turns], "seconds": [turn.duration for turn in turns]}
     resume = {"keys": [as_row(turn) for turn in turns], "unfinished": unfinished}
-    texts = transcribe(*whisper, sounds, batch_size, languages, **resume)
+    texts = transcribe(*whisper, _Sounds(turns, root), batch_size, **fields, **resume)
     path = Path(folder) / f"{turns[0].corpus}.{turns[0].split}.jsonl"
     write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, texts, strict=True)))
     return path
@@ -130,7 +148,12 @@ class Transcripts:
 
     def __init__(self, folder: Path):
         self.folder, paths = Path(folder), Path(folder).glob("*.jsonl")
-        self._texts = {(path.stem, row["id"]): row["text"] for path in paths for row in read_jsonl(path)}
+        self._texts = {}
+        for path in paths:
+            for number, row in enumerate(read_jsonl(path), start=1):
+                if not all(isinstance(row.get(name), str) for name in ("id", "text")):
+                    raise StudyError(f"{path}, line {number}: no text in id or text; write the transcripts again")
+                self._texts[path.stem, row["id"]] = row["text"]
 
     def words(self, utterances: list[Utterance]) -> list[str]:
         """The transcripts, in order. Raises StudyError when one is missing."""

@@ -18,7 +18,7 @@ import openai
 
 from blsp_core.data.manifest import read_jsonl, write_jsonl
 from blsp_core.data.progress import progress
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.inference.llm import Answer
 
 KEY = "OPENAI_API_KEY"
@@ -34,7 +34,11 @@ class Endpoint:
     def __init__(
         self, base_url: str, model: str, cache: str | Path, *, max_tokens: int = 512, retries: int = 5, workers: int = 8
     ):
-        parts = urlsplit(base_url)
+        with refused(f"base_url: {str(base_url)[:80]!r}: wanted is an address like https://host/v1"):
+            parts = urlsplit(base_url)
+            parts.port  # noqa: B018, ValueError for one that is no number
+        if not model.strip():
+            raise StudyError(f"{base_url}: no model is named; name one beside base_url")
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
             plain = base_url.rpartition("@")[2].partition("?")[0]  # without a password
             raise StudyError(f"base_url: {plain!r}: wanted is an address like https://host/v1, and the key in {KEY}")
@@ -54,12 +58,14 @@ class Endpoint:
         places = [self._place(chat) for chat in chats]
         missing = {place: chat for place, chat in zip(places, chats, strict=True) if not place.is_file()}
         if missing:
-            key = os.environ.get(KEY) or "no-key"  # a server of your own wants none
+            key = os.environ.get(KEY, "").strip() or "no-key"  # a server of your own wants none
+            if not key.isascii() or not key.isprintable():
+                raise StudyError(f"{KEY} holds characters that no key has; set it again")
             client = openai.OpenAI(base_url=self.base_url, api_key=key, max_retries=self.retries)
             with ThreadPoolExecutor(self.workers) as pool:  # `map` cancels what has not begun when one fails
                 done = pool.map(partial(self._ask, client), missing, missing.values())
                 list(progress(done, f"replies of {self.model}", len(missing)))
-        return [Answer(**read_jsonl(place)[0]["reply"]) for place in places]
+        return [_kept(place) for place in places]
 
     def _request(self, chat: list[dict]) -> dict:
         return {"model": self.model, "messages": chat, "temperature": 0, "max_tokens": self.max_tokens}
@@ -72,21 +78,27 @@ class Endpoint:
         request = self._request(chat)
         try:
             choice = client.chat.completions.create(**request).choices[0]
+            declined = getattr(choice.message, "refusal", None)
+            refused_it = bool(declined) or choice.finish_reason == "content_filter"
+            text = (choice.message.content or declined or "").strip()
         except (openai.AuthenticationError, openai.PermissionDeniedError):
             trouble = f"refused; set the environment variable {KEY} to a key that it takes"
         except openai.APIConnectionError:
             trouble = "cannot be reached; is the address right, and the server up?"
         except openai.APIStatusError as error:
-            text = error.response.text.replace(client.api_key, "***")[:200]
+            text = " ".join(error.response.text.replace(client.api_key, "***")[:200].split())
+            text = "".join(character for character in text if character.isprintable())
             trouble = f"status {error.status_code} ({text}); correct the request or try later"
         except (openai.OpenAIError, ValueError, AttributeError, LookupError, TypeError):
             trouble = "the reply is no chat completion; is the address OpenAI-compatible?"
         else:
-            declined = getattr(choice.message, "refusal", None)
-            refused = bool(declined) or choice.finish_reason == "content_filter"
-            text = (choice.message.content or declined or "").strip()
-            reply = asdict(Answer(text, choice.finish_reason == "length", refused))
+            reply = asdict(Answer(text, choice.finish_reason == "length", refused_it))
             write_jsonl(place, [{"base_url": self.base_url, **request, "reply": reply}])
             return
         # not in the `except`: the library's message may quote the key, and a notebook would print it as the cause
         raise StudyError(f"{self.base_url}, {self.model}: {trouble}")
+
+
+def _kept(place: Path) -> Answer:
+    with refused(f"{place}: not a reply that this study has kept; remove the file"):
+        return Answer(**read_jsonl(place)[0]["reply"])

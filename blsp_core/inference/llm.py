@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from blsp_core.errors import refused
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
+from blsp_core.model.checkpoint import load_llm
 from blsp_core.model.templates import render
 
 
@@ -21,8 +23,9 @@ class Answer:
 
 def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
     """A causal LLM from a folder or the hub, ready for inference, and its tokenizer."""
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=precision())
-    return ready(model), AutoTokenizer.from_pretrained(source)
+    with refused(f"{source}: no chat LLM can be read there; name a folder or a hub name of one"):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        return ready(load_llm(str(source), dtype=precision())), tokenizer
 
 
 def answer(

@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.model.qformer import WindowQFormer
 
 LAST, MIX, LAST_AND_MIX = "last", "mix", "last+mix"  # encoder_layers
@@ -25,11 +25,17 @@ class ConvolutionAdapter(nn.Module):
 
     With three convolutions, 50 frames a second become 6.25 embeddings a second. All but the last have the width of the
     encoder; the last has the width of the LLM.
+
+    initial_scale: the standard deviation that the embeddings start with, 1 in the released code; None: that of the
+    LLM's word embeddings, which is ours.
     """
 
-    def __init__(self, input_dim: int, encoder_dim: int, llm_dim: int, kernel_sizes=(5, 5, 5), inner_dim: int = 512):
+    def __init__(
+        self, input_dim: int, encoder_dim: int, llm_dim: int, kernel_sizes=(5, 5, 5), inner_dim: int = 512,
+        initial_scale: float | None = None,
+    ):  # fmt: skip
         super().__init__()
-        self.kernel_sizes = tuple(kernel_sizes)
+        self.kernel_sizes, self.initial_scale = tuple(kernel_sizes), initial_scale
         widths = [input_dim, *[encoder_dim] * (len(kernel_sizes) - 1), llm_dim]
         self.convolutions = nn.ModuleList(
             nn.Conv1d(before, 2 * after, kernel, stride=2, padding=kernel // 2)
@@ -59,7 +65,7 @@ class ConvolutionAdapter(nn.Module):
 
     @torch.no_grad()
     def scale_to(self, size: torch.Tensor) -> None:
-        self.norm.weight.fill_(size)
+        self.norm.weight.fill_(self.initial_scale or size)
 
 
 ADAPTERS = {"convolution": ConvolutionAdapter, "qformer": WindowQFormer}
@@ -68,10 +74,8 @@ ADAPTERS = {"convolution": ConvolutionAdapter, "qformer": WindowQFormer}
 def make_adapter(settings: dict, input_dim: int, encoder_dim: int, llm_dim: int) -> nn.Module:
     """The adapter of a config. Raises StudyError for a type or a setting that does not exist."""
     kind, settings = _adapter(settings)
-    try:
+    with refused(f"adapter: no {kind.__name__} can be made of {settings}"):
         return kind(input_dim, encoder_dim, llm_dim, **settings)
-    except TypeError as error:
-        raise StudyError(f"adapter: {error}") from None
 
 
 def embedding_count(frames, settings: dict):
@@ -82,7 +86,7 @@ def embedding_count(frames, settings: dict):
 
 def _adapter(settings: dict) -> tuple[type[nn.Module], dict]:
     kind = settings.get("type")
-    if kind not in ADAPTERS:
+    if not isinstance(kind, str) or kind not in ADAPTERS:
         raise StudyError(f"adapter: type is {kind!r}, wanted is {' or '.join(ADAPTERS)}")
     return ADAPTERS[kind], {name: value for name, value in settings.items() if name != "type"}
 

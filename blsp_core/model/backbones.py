@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import safe_open
 from transformers import WhisperFeatureExtractor
 
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.model.checkpoint import load_encoder
 
 LICENCES = {
@@ -44,7 +44,9 @@ def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dic
     for wanted in FILES[part]:
         if not any(found for pattern in wanted for found in source.glob(pattern)):
             raise StudyError(f"{name}: holds no {' or '.join(wanted)}; a complete folder of the {part} is wanted there")
-    if json.loads((source / "config.json").read_text(encoding="utf-8")).get("model_type") == "qwen":
+    with refused(f"{source}/config.json: not the settings of a model; fetch it again"):
+        kind = dict(json.loads((source / "config.json").read_text(encoding="utf-8"))).get("model_type")
+    if kind == "qwen":
         raise StudyError(
             f"{name}: a Qwen of the first generation, whose code is not part of transformers; run "
             f"`blsp-convert {source} FOLDER` and name that folder in params.yaml, {SETTING[part]}"

@@ -7,20 +7,21 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.model.card import model_card
 from blsp_core.model.configuration import BlspEmoConfig
 from blsp_core.model.lora import bare_state_dict, is_lora
 
 WEIGHTS = "model.safetensors"
 _OWN = ("adapter.", "emotion_head.", "layer_mix.")  # and partial LoRA
+_FLOATS = {"F64", "F32", "F16", "BF16"}  # as safetensors names them
 _HUB = ("cache_dir", "force_download", "local_files_only", "token")
 _IGNORED = ("trust_remote_code", "adapter_kwargs", "_from_auto")  # AutoModel passes them on; remote code is never run
 
@@ -87,10 +88,13 @@ class Checkpoints:
         dtype = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
         config.encoder_name, source = _found(folder, config.encoder_name, "encoder")
         encoder = load_encoder(source, config.encoder_revision, encoder_dtype or dtype, **how)
+        _check_sizes(folder, "encoder", encoder.config, config.encoder_config, "d_model", "num_mel_bins")
         config.llm_name, source = _found(folder, config.llm_name, "llm")
         how |= {"device_map": device_map, "quantization_config": quantization_config}
         llm = load_llm(source, config.llm_revision, dtype, **how)
-        model = cls(config, encoder, llm)
+        _check_sizes(folder, "llm", llm.config.get_text_config(), config.get_text_config(), "hidden_size", "vocab_size")
+        with refused(f"{folder}/config.json: no model can be made of it; fetch it again"):
+            model = cls(config, encoder, llm)
         model._load_own(folder / WEIGHTS, had_lora)
         for name, part in model.named_children():
             if name != "llm":
@@ -138,18 +142,17 @@ class Checkpoints:
 
     def _load_own(self, path: Path, had_lora: bool) -> None:
         own = {name: value for name, value in self._own_state_dict().items() if had_lora or not is_lora(name)}
-        try:
+        with refused(f"{path}: cannot be read, the file is damaged; save or fetch it again"):
             saved = load_file(path)
-        except Exception as error:  # safetensors has its own error class for a damaged file
-            raise StudyError(f"{path}: cannot be read ({error}); the file is damaged, save or fetch it again") from None
         for name in own.keys() ^ saved.keys():
             where = "is missing" if name in own else "has no place in this model"
             raise StudyError(f"{path}: {name} {where}; the weights and config.json are not of one model")
         for name, value in saved.items():
             if value.shape != own[name].shape:
                 raise StudyError(f"{path}: {name} is {tuple(value.shape)}, config.json wants {tuple(own[name].shape)}")
-            if not value.isfinite().all():
-                raise StudyError(f"{path}: {name} holds NaN or infinity; its training diverged, use an earlier one")
+            if not value.is_floating_point() or value.element_size() < 2:
+                raise StudyError(f"{path}: {name} is {value.dtype}, wanted are numbers of 16 or 32 bits; save it again")
+        _check_finite(path, saved)
         self.load_state_dict(saved, strict=False)
 
 
@@ -162,18 +165,9 @@ def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = 
     revision, hub = revision or "main", {name: how[name] for name in _HUB if name in how}
     config = _config(source, "speech encoder", "whisper", revision=revision, **hub)
     how |= {"key_mapping": {r"^(model\.)?encoder\.": ""}, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    try:
+    with refused(f"{source}: the weights of the speech encoder cannot be read; fetch them again"):
         encoder, report = _Encoder.from_pretrained(source, config=config, revision=revision, dtype=dtype, **how)
-    except SafetensorError as error:
-        raise StudyError(f"{source}: the weights cannot be read ({error}); fetch them again") from None
-    missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
-    if missing or mismatched:
-        raise StudyError(
-            f"{source}: of the {len(encoder.state_dict())} weights of the speech encoder, {len(missing)} are missing "
-            f"and {len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; "
-            "put weights and config of one Whisper there"
-        )
-    return encoder
+    return _checked(source, "speech encoder", encoder, report)
 
 
 def save_encoder(encoder: WhisperEncoder, folder: Path) -> None:
@@ -186,19 +180,57 @@ def save_encoder(encoder: WhisperEncoder, folder: Path) -> None:
 def load_llm(source: str, revision: str | None = None, dtype: torch.dtype = torch.float32, **how) -> nn.Module:
     """A causal LLM from a folder or the hub; `how`: as in transformers."""
     revision, hub = revision or "main", {name: how[name] for name in _HUB if name in how}
-    how = {"revision": revision, "dtype": dtype, "trust_remote_code": False, **how}
-    return AutoModelForCausalLM.from_pretrained(source, config=_config(source, "LLM", **hub, revision=revision), **how)
+    how = {"revision": revision, "dtype": dtype, "trust_remote_code": False, "output_loading_info": True, **how}
+    how["ignore_mismatched_sizes"] = True  # they are reported below
+    config = _config(source, "LLM", **hub, revision=revision)
+    with refused(f"{source}: the weights of the LLM cannot be read; fetch them again"):
+        llm, report = AutoModelForCausalLM.from_pretrained(source, config=config, **how)
+    return _checked(source, "LLM", llm, report)
+
+
+def _checked(source: str, part: str, model: nn.Module, report: dict) -> nn.Module:
+    """A backbone whose weights are all there, in the sizes of its config, floating and finite."""
+    missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
+    if missing or mismatched:
+        raise StudyError(
+            f"{source}: of the {len(model.state_dict())} weights of the {part}, {len(missing)} are missing and "
+            f"{len(mismatched)} have another size than config.json says, first {(missing or mismatched)[0]}; put "
+            "weights and config of one model there"
+        )
+    if getattr(model, "quantization_method", None) is None:
+        for path in Path(source).glob("*.safetensors") if Path(source).is_dir() else ():
+            with safe_open(path, "pt") as file:
+                kinds = {file.get_slice(name).get_dtype() for name in file.keys()}
+            if not kinds <= _FLOATS:
+                raise StudyError(f"{path}: holds {', '.join(sorted(kinds))}; wanted are {', '.join(sorted(_FLOATS))}")
+        _check_finite(source, dict(model.named_parameters()))
+    return model
+
+
+def _check_finite(source, weights: dict[str, torch.Tensor]) -> None:
+    for name, value in weights.items():
+        if value.device.type != "meta" and not value.isfinite().all():
+            raise StudyError(f"{source}: {name} holds NaN or infinity; its training diverged, use an earlier one")
+
+
+def _check_sizes(folder: Path, part: str, found: PreTrainedConfig, wanted: PreTrainedConfig, *names: str) -> None:
+    for name in names:
+        if getattr(found, name) != getattr(wanted, name):
+            raise StudyError(
+                f"{folder}/config.json: {name} of {part}_config is {getattr(wanted, name)}, that of the {part} it "
+                f"names is {getattr(found, name)}; fetch both together"
+            )
 
 
 def _config(source: str, part: str, wanted: str | None = None, **hub) -> PreTrainedConfig:
     """The config of a folder or hub repository whose code is part of transformers, or of this package."""
-    try:
-        kind = PreTrainedConfig.get_config_dict(source, **hub)[0].get("model_type")
+    with refused(f"{source}: no {part} can be read there; its config.json is missing or broken"):
+        kind = PreTrainedConfig.get_config_dict(source, **hub)[0]["model_type"]
         if kind in CONFIG_MAPPING and kind == (wanted or kind):
-            return AutoConfig.from_pretrained(source, trust_remote_code=False, **hub)
-    except (OSError, ValueError) as error:
-        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise StudyError(f"{source}: no {part} can be read there ({first_line})") from None
+            try:
+                return AutoConfig.from_pretrained(source, trust_remote_code=False, **hub)
+            except StudyError as error:  # of BlspEmoConfig, which does not know the folder
+                raise StudyError(f"{source}/config.json: {error}") from None
     if wanted is not None:
         raise StudyError(f"{source}: model_type in config.json is {kind}, wanted is {wanted}")
     raise StudyError(
@@ -232,8 +264,8 @@ def _folder(path, revision: str | None, hub: dict) -> Path:
 
 def _found(folder: Path, name: str | None, part: str) -> tuple[str | None, str]:
     """Where a checkpoint's backbone is: (its name from now on, where to read it)."""
-    if name is None:
-        raise StudyError(f"{folder}/config.json: {part}_name is missing")
+    if not name or not isinstance(name, str):
+        raise StudyError(f"{folder}/config.json: {part}_name is {name!r}; wanted is a hub name or a folder")
     if not name.startswith((".", "/")):
         return name, name
     path = (folder / name).resolve()

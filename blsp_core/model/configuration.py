@@ -1,9 +1,13 @@
 """The settings of a BLSP-Emo model."""
 
 import importlib
+import math
+from collections.abc import Mapping
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+
+from blsp_core.errors import StudyError
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "surprise")
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -52,13 +56,32 @@ class BlspEmoConfig(PreTrainedConfig):
     real_frames: bool = True
 
     def __post_init__(self, **kwargs):
-        self.adapter = dict(self.adapter or PAPER_ADAPTER)
+        self.adapter = self.adapter or PAPER_ADAPTER
+        for name, good, wanted in (
+            ("adapter", isinstance(self.adapter, Mapping), "a mapping"),
+            ("emotions", _are_names(self.emotions), "a list of names, each once"),
+            ("lora_targets", not self.lora_rank or _are_names(self.lora_targets), "a list of names, each once"),
+            ("lora_rank", type(self.lora_rank) is int and self.lora_rank >= 0, "a whole number from 0"),
+            ("lora_alpha", _is_positive(self.lora_alpha), "a number above 0"),
+        ):
+            if not good:
+                raise StudyError(f"{name}: {getattr(self, name)!r}, wanted is {wanted}")
+        self.adapter = dict(self.adapter)
         super().__post_init__(**kwargs)
         importlib.import_module("blsp_core.model.modeling")  # which registers the model of this config with AutoModel
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
         """The LLM's config: `generate` sizes its cache by it."""
         return self.llm_config.get_text_config(decoder=decoder, encoder=encoder)
+
+
+def _are_names(value) -> bool:
+    listed = isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value)
+    return listed and len(set(value)) == len(value) > 0
+
+
+def _is_positive(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 AutoConfig.register(BlspEmoConfig.model_type, BlspEmoConfig, exist_ok=True)

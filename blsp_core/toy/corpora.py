@@ -14,7 +14,7 @@ from blsp_core.data.audio import SAMPLE_RATE, write_corpus
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.progress import progress
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence
 from blsp_core.toy.lexicon import LANGUAGES
 from blsp_core.toy.tts import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
@@ -131,7 +131,9 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
     """
     rng = random.Random(f"{role} {split} {seed}")
     if sentences:
-        texts = [re.sub(r"^\S*\d\S*\s+", "", text) for text in sentences.read_text(encoding="utf-8").split("\n")]
+        with refused(f"{sentences}: wanted is a text in UTF-8, a sentence a line (data.synthesise.{role}.sentences)"):
+            lines = sentences.read_text(encoding="utf-8").split("\n")
+        texts = [re.sub(r"^\S*\d\S*\s+", "", text) for text in lines]
         texts = [text.capitalize() if text.isupper() else text for text in dict.fromkeys(map(str.strip, texts))]
         found = [one for one in map(Sentence, filter(None, texts)) if one.split == split]
         if len(found) < size:

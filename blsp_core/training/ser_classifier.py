@@ -37,6 +37,7 @@ def begin(settings) -> tuple[PreTrainedModel, Wav2Vec2FeatureExtractor]:
         raise StudyError(f"classifier.architecture: {architecture!r} is none of {', '.join(ARCHITECTURES)}")
     if architecture in settings.hub:
         model, extractor = load_pretrained(architecture, settings.hub[architecture], settings.hub_revision)
+        settings.hub_revision = getattr(model.config, "_commit_hash", None) or settings.hub_revision  # for the record
     else:
         model, extractor = build(architecture, **settings.size), build_extractor()
     if not settings.train_front:
@@ -72,7 +73,7 @@ def load_pretrained(architecture: str, name: str, revision: str) -> tuple[PreTra
     repository. Raises StudyError when it is not there, or of another architecture."""
     where = f"params.yaml, classifier.hub.{architecture}"
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision, **NAMES)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False, **NAMES)
         if config.model_type != architecture:
             raise StudyError(f"{where}: {name} is a {config.model_type}; name a {architecture} there")
         model = AutoClassifier.from_pretrained(name, revision=revision, config=config)

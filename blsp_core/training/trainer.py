@@ -209,7 +209,8 @@ class _Trainer(Trainer):
     def _get_train_sampler(self, train_dataset=None):
         if self.lengths is None:
             return super()._get_train_sampler(train_dataset)
-        return BucketSampler(self.lengths, self.args.train_batch_size, self.args.data_seed)
+        numbered = getattr(self.train_dataset, "augment", None) is not None
+        return BucketSampler(self.lengths, self.args.train_batch_size, self.args.data_seed, numbered)
 
     def _save(self, output_dir=None, state_dict=None):
         Path(output_dir).mkdir(parents=True, exist_ok=True)

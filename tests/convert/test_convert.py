@@ -188,7 +188,7 @@ LAYER, ZERO = "qwen_model.model.transformer.h", torch.zeros(1)
         (lose(BIN), "no weights; wanted is"),
         (lose_a_shard, "names pytorch_model-00002-of-00003.bin, which is not there"),
         (damage, "pytorch_model.bin: .*damaged"),
-        (state(a=Path("x")), "pytorch_model.bin: holds more than weights"),
+        (state(a=Path("x")), "pytorch_model.bin: cannot be read"),
         (state(**{f"{LAYER}.1.mlp.w2.lora_B.default.weight": None}), "nothing gives .*layers.1.mlp.gate_proj.lora_B"),
         (state(**{"adapter.fc3.weight": ZERO}), "pytorch_model.bin: adapter.fc3.weight is not known"),
         (state(**{f"{LAYER}.7.ln_1.weight": ZERO}), "h.7.ln_1.weight has no place"),

@@ -59,9 +59,9 @@ def earlier(*changes: dict) -> str:
         (changed(emotion="bored"), "line 2: emotion 'bored' is outside the set neutral, happy"),
         (json.dumps({k: v for k, v in as_row(ROW).items() if k != "text"}), r"line 2: fields missing .*\['text'\]"),
         (changed(mood="sad"), r"line 2: fields missing or unknown: \['mood'\]"),
-        (changed(text=None), "line 2: text is None; wanted is a text that is not empty"),
+        (changed(text=None), "line 2: text is None; wanted is a text with words"),
         (changed(text=7), "line 2: text is 7; wanted is a text"),
-        (changed(text=" "), "line 2: text is ' '; wanted is a text that is not empty"),
+        (changed(text=" "), "line 2: text is ' '; wanted is a text with words"),
         (changed(text="say <|speech|>"), r"line 2: text has <\|speech\|>, a control token"),
         (changed(audio=["a.wav"]), r"line 2: audio is \['a.wav'\]; wanted is a text"),
         (changed(id=""), "line 2: id is ''; wanted is a text that is not empty"),
@@ -86,7 +86,7 @@ def test_a_mistake_is_named_by_its_line(tmp_path, line, sentence):
 
 def test_a_byte_order_mark_or_windows_line_ends_are_read_but_no_file_an_empty_or_a_latin_one_is_an_error(tmp_path):
     path = tmp_path / "a.jsonl"
-    with pytest.raises(StudyError, match="there is no such file; run the pipeline stage"):
+    with pytest.raises(StudyError, match="there is no such file; check its name"):
         read_manifest(path)
     for content, sentence in ((b"", "the manifest is empty"), ("é".encode("latin-1"), "a.jsonl, line 1: not UTF-8")):
         path.write_bytes(content)

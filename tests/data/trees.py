@@ -1,4 +1,4 @@
-"""Small folders in the true layouts of corpora: every file its own 50 ms of noise."""
+"""Small folders in the true layouts of corpora: every file its own tenth of a second of noise."""
 
 from itertools import product
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 
-def put(path: Path, seconds: float = 0.05, rate: int = 16_000, channels: int = 1) -> Path:
+def put(path: Path, seconds: float = 0.12, rate: int = 16_000, channels: int = 1) -> Path:
     """A sound file that differs from every other by its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = np.random.default_rng(list(str(path).encode()))
@@ -25,7 +25,7 @@ def ravdess(folder: Path) -> None:
     for actor, emotion, intensity, *said in product(range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2)):
         if (emotion, intensity) != (1, 2):
             fields = (3, 1, emotion, intensity, *said, actor)
-            put(folder / f"Actor_{actor:02}" / ("-".join(f"{field:02}" for field in fields) + ".wav"), 0.02)
+            put(folder / f"Actor_{actor:02}" / ("-".join(f"{field:02}" for field in fields) + ".wav"))
 
 
 def cremad(folder: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import sys
 from types import SimpleNamespace
 
@@ -7,6 +6,8 @@ import pytest
 from blsp_core.errors import StudyError
 from blsp_core.evaluation import judges, metrics
 from blsp_core.evaluation.judges import FLIPPED, LOSS, TIE, WIN, Asked, ChatJudge, LocalChat
+from blsp_core.inference import llm
+from blsp_core.inference.llm import Answer
 
 ASKED = Asked((("user", "how do i cook the soup"),), "sad")
 ROW = {"id": "d0", "task": "dialogue", "text": "text", "reference": "sad"}
@@ -83,14 +84,24 @@ def test_single_verdicts_that_cannot_be_read_are_counted():
     assert metrics.measure([[row | ROW for row in found]])["unjudged"] == 1
 
 
-def test_a_local_judge_answers_the_same_question_once(tmp_path, monkeypatch):
-    question = [[{"role": "system", "content": "judge"}, {"role": "user", "content": "the soup"}]]
-    monkeypatch.setattr(LocalChat, "_answer", lambda self, chats: ["[[3]]"] * len(chats))
-    assert LocalChat("a-model", tmp_path).chat(question) == ["[[3]]"]
-    (kept,) = tmp_path.glob("*.json")
-    assert json.loads(kept.read_text())["reply"] == "[[3]]"
-    monkeypatch.setattr(LocalChat, "_answer", lambda *_: pytest.fail("asked again"))
-    assert LocalChat("a-model", tmp_path).chat(question) == ["[[3]]"]
+def test_a_local_judge_answers_the_same_question_once_and_keeps_replies_as_they_come(tmp_path, monkeypatch):
+    questions = [[{"role": "user", "content": f"the soup {i}"}] for i in range(100)]
+    asked, batch = [], 8 * LocalChat.batch_size
+
+    def answer(model, tokenizer, chats, *_):
+        asked.extend(chats)
+        if len(asked) > batch:
+            raise KeyboardInterrupt
+        return [Answer("[[3]]")] * len(chats)
+
+    monkeypatch.setattr(llm, "load", lambda name: (name, None))
+    monkeypatch.setattr(llm, "answer", answer)
+    with pytest.raises(KeyboardInterrupt):
+        LocalChat("a-model", tmp_path).chat(questions)
+    assert len(list(tmp_path.glob("*.json"))) == batch
+    asked.clear()
+    assert LocalChat("a-model", tmp_path).chat(questions) == ["[[3]]"] * 100 and asked == questions[batch:]
+    assert LocalChat("a-model", tmp_path).chat(questions[:3]) == ["[[3]]"] * 3 and len(asked) == 36
 
 
 def test_the_settings_name_the_judge(tmp_path, monkeypatch):

@@ -42,11 +42,14 @@ def test_the_mix_is_trained_with_the_adapter_and_both_are_saved_and_loaded(tmp_p
     assert_saved_and_loaded(model, processor, tmp_path / "x")
 
 
-@pytest.mark.parametrize("adapter, tolerance", [(CONVOLUTION, 0.02), (QFORMER, 0.5)])
-def test_speech_embeddings_start_at_the_size_of_word_embeddings(adapter, tolerance):
+@pytest.mark.parametrize(
+    "adapter, size, tolerance",
+    [(CONVOLUTION, None, 0.02), (QFORMER, None, 0.5), ({**CONVOLUTION, "initial_scale": 1.0}, 1.0, 0.02)],
+)
+def test_speech_embeddings_start_at_the_size_of_word_embeddings_or_at_that_of_the_settings(adapter, size, tolerance):
     model, processor = make_both(adapter)
     speech, mask = model.get_speech_embeddings(**processor.features([sound(3.0)]))
-    ratio = speech[mask].std() / model.get_input_embeddings().weight.std()
+    ratio = speech[mask].std() / (size or model.get_input_embeddings().weight.std())
     assert ratio.item() == pytest.approx(1, abs=tolerance)
 
 

@@ -242,7 +242,7 @@ def test_what_is_wrong_with_a_backbone_is_named(folders, tmp_path):
     save_file({name: value for name, value in whole.items() if ".layers.1." not in name}, weights)
     refused(r"of the 37 weights .* 15 are missing .* first layers.1.fc1.bias")
     weights.write_bytes(weights.read_bytes()[:-100])
-    refused("the weights cannot be read .* fetch them again")
+    refused("the weights of the speech encoder cannot be read; fetch them again")
     shutil.copy(llm / "config.json", whisper)
     refused("model_type in config.json is qwen2, wanted is whisper")
     change(llm / "config.json", model_type="qwen")

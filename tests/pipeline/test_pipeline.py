@@ -1,8 +1,7 @@
 """Params, paths, clean copies and the execution of one notebook, in a study made of a few strings."""
 
-import functools
+import io
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -12,29 +11,35 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
 from blsp_core import pipeline
 from blsp_core.errors import StudyError
-from blsp_core.params import set_scale
 
-PARAMS = """
-scale: tiny
-seed: 7
-folds: 3
-runs:
+REAL = Path(__file__).resolve().parents[2]
+RUNS = """
   core:
     blsp: {stage: stage1, from: llm, seed: 7}
-    emo-f2: {stage: stage1, from: models/blsp, seed: 2, fold: 2, system: emo, rate: 0.5, size: {width: 9}}
+    emo-f2: {stage: stage2, from: models/blsp, seed: 2, fold: 2, system: emo, learning_rate: 0.5, head: {norm: 9}}
   full:
-    other: {stage: stage1, from: models/blsp, seed: 7, adapter: {type: qformer}}
+    other: {stage: stage1, from: llm, seed: 7, adapter: {type: qformer}}
   extra: {}
-systems:
-  text+llm: {class: TextLLM, reads: manifests}
-stage1: {steps: 3, rate: 1e-4, size: {width: 4, layers: 2}, adapter: {type: convolution, inner: 2},
-  corpora: [acted, "ravdess.fold{fold}"]}
 """
+
+
+def make_params() -> str:
+    """params.yaml at scale `tiny`, with three runs."""
+    params = YAML(typ="safe", pure=True).load((REAL / "params.yaml").read_text(encoding="utf-8"))
+    params |= {"scale": "tiny", "seed": 7, "folds": 3, "runs": YAML(typ="safe", pure=True).load(RUNS)}
+    params["stage2"]["corpora"] = ["acted", "ravdess.fold{fold}"]
+    text = io.StringIO()
+    YAML().dump(params, text)
+    return text.getvalue()
+
+
+PARAMS = make_params()
 CELLS = [
     'run = "blsp"  # default: "blsp"   one of runs\nchanges = {}  # default: {}   settings to try',
     "from blsp_core import pipeline\nstudy = pipeline.start('stage1', run, changes)",
@@ -61,17 +66,20 @@ def study(tmp_path, monkeypatch):
 
 def test_a_run_lays_its_settings_over_its_section(study):
     params = pipeline.read_params(study)
-    settings = pipeline.resolve(params, "stage1", "emo-f2")
-    assert settings["rate"] == 0.5 and settings["size"] == {"width": 9, "layers": 2}
+    settings, head = pipeline.resolve(params, "stage2", "emo-f2"), params["stage2"]["head"]
+    assert settings["learning_rate"] == 0.5 and settings["head"] == {**head, "norm": 9}
     assert pipeline.resolve(params, "stage1", "other")["adapter"] == {"type": "qformer"}
-    assert pipeline.resolve(params, "stage1", "blsp")["rate"] == 1e-4
+    assert pipeline.resolve(params, "stage1", "blsp") == params["stage1"]
+    with pytest.raises(StudyError, match="'emo-f2' is no run of stage1; there are blsp, other"):
+        pipeline.start("stage1", "emo-f2")
 
 
 def test_a_run_has_its_own_fold_and_an_untrained_system_has_all(study):
     params = pipeline.read_params(study)
-    assert pipeline.resolve(params, "stage1", "emo-f2")["corpora"] == ["acted", "ravdess.fold2"]
+    assert pipeline.resolve(params, "stage2", "emo-f2")["corpora"] == ["acted", "ravdess.fold2"]
+    params["evaluation"]["ser"] = params["stage2"]["corpora"]
     every = ["acted", "ravdess.fold1", "ravdess.fold2", "ravdess.fold3"]
-    assert pipeline.resolve(params, "stage1", "text+llm")["corpora"] == every
+    assert pipeline.resolve(params, "evaluation", "text+llm")["ser"] == every
 
 
 def test_levels_add_runs(study):
@@ -81,73 +89,11 @@ def test_levels_add_runs(study):
     assert pipeline.level_of(params, "other") == "full" and pipeline.level_of(params, "text+llm") == "core"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "sentence"),
-    [
-        ("    blsp:", "    bl.sp:", "the run 'bl.sp' needs another name"),
-        ("    blsp: {stage: stage1, from: llm, seed: 7}", "    blsp: 3", "runs.blsp is 3; wanted is {stage"),
-        ("rate: 0.5", "rat: 0.5", "runs.emo-f2: 'rat' is not a setting of stage1, which has steps, rate"),
-        ("scale: tiny", "scale: [tiny]", "`scale` is \\['tiny'\\]; wanted is the name of a scale"),
-        ("seed: 7\n", "seed: {7\n", "params.yaml, line"),
-    ],
-)
-def test_a_mistake_in_params_is_one_sentence(study, old, new, sentence):
-    (study / "params.yaml").write_text(PARAMS.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(StudyError, match=sentence):
-        pipeline.start("stage1", "emo-f2")
-
-
-BAD = [
-    ("seed", "one", "a whole number from 0"), ("folds", -1, "a whole number from 0"),
-    ("stage1.steps", -20, "a whole number from 1"), ("stage1.steps", 0, "a whole number from 1"),
-    ("stage2.steps", "many", "a whole number from 1"), ("stage2.batch_size", 0, "a whole number from 1"),
-    ("stage1.batch_size", 2.5, "a whole number from 1"), ("stage1.steps", True, "a whole number from 1"),
-    ("stage1.learning_rate", "fast", "a number above 0"), ("stage2.learning_rate", 1e9, "at most 1"),
-    ("stage2.learning_rates.lora", -1e-3, "a number above 0"), ("stage1.learning_rate", math.nan, "a number above 0"),
-    ("stage1.encoder_layers", "lats", "one of last, mix, last+mix"), ("stage1.temperature", 0, "a number above 0"),
-    ("stage1.optimizer", "false", "one of adamw, muon"), ("stage1.real_frames", "no", "true or false"),
-    ("stage1.warmup_share", 1.5, "a share from 0 to 1"), ("stage1.gradient_accumulation", 0, "from 1"),
-    ("stage1.validation.losses", -1, "a whole number from 0"), ("stage2.targets", "label", "a list of texts"),
-    ("stage2.data_share", 0, "a number above 0"), ("stage2.lora_rank", -4, "a whole number from 0"),
-    ("stage2.lora_scope", "all", "one of speech, everywhere"), ("stage2.head.train", 1, "true or false"),
-    ("stage2.emotion_weight", "big", "a number from 0"), ("stage2.save_steps", None, "a whole number from 0"),
-    ("classifier.architecture", "w2v", "one of wav2vec2, hubert, wavlm"), ("probe.penalties", [], "a list of numbers"),
-    ("continuations.repeat_share.stage1", 2, "a share from 0 to 1"), ("evaluation.max_new_tokens.ser", 0, "from 1"),
-    ("llm.source", 7, "a text or null"), ("llm.size.width", "wide", "a whole number from 1"),
-    ("transcripts.max_wer", -1, "a number from 0"), ("data.synthesise.asr.train", -5, "a whole number from 0"),
-    ("runs.core.blsp-emo.seed", "one", "a whole number from 0"), ("runs.core.blsp.stage", "stage3", "one of stage1"),
-    ("runs.full.no-emotion-loss.emotion_weight", -1, "a number from 0"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "value", "wanted"), BAD)
-def test_a_value_of_the_wrong_kind_is_refused_before_anything_runs(tmp_path, name, value, wanted):
-    yaml, root = YAML(), Path(__file__).parents[2]
-    params = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
-    *parents, last = name.split(".")
-    place = functools.reduce(lambda found, key: found[key], parents, params)
-    assert last in place
-    place[last] = value
-    yaml.dump(params, tmp_path / "params.yaml")
-    with pytest.raises(StudyError) as refused:
-        pipeline.read_params(tmp_path)
-    said = str(refused.value)
-    assert last in said and wanted in said and "params.yaml" in said and "\n" not in said
-
-
-@pytest.mark.parametrize("scale", ["mini", "smoke", "laptop", "gpu", "paper"])
-def test_every_scale_has_values_of_the_right_kind(tmp_path, scale):
-    root = Path(__file__).parents[2]
-    shutil.copy(root / "params.yaml", tmp_path)
-    shutil.copytree(root / "scales", tmp_path / "scales")
-    if scale != "mini":
-        set_scale(tmp_path, scale)
-    assert pipeline.read_params(tmp_path)["scale"] == scale
-
-
 def test_a_change_by_hand_is_checked_too(study):
-    with pytest.raises(StudyError, match="changes: steps is 'few'; wanted is a whole number from 1"):
+    with pytest.raises(StudyError, match="changes: steps is 'few'; wanted is a valid integer"):
         pipeline.start("stage1", "blsp", {"steps": "few"})
+    with pytest.raises(StudyError, match=r"changes: \['steps'\]; wanted is a mapping of settings of stage1"):
+        pipeline.start("stage1", "blsp", ["steps"])
 
 
 def test_an_interactive_notebook_writes_apart(study):
@@ -199,11 +145,11 @@ def test_a_stage_executes_its_notebook_and_shows_what_it_prints(tmp_path, monkey
     root = make_study(tmp_path / "study", "print('step 1')", "study.write('models/x').write_text(study.run)")
     monkeypatch.chdir(root)
     pipeline.clean(root)
-    assert pipeline.main(["run", "stage1", "--run", "emo-f2"]) == 0
-    assert (root / "data/tiny/models/x").read_text() == "emo-f2"
+    assert pipeline.main(["run", "stage1", "--run", "other"]) == 0
+    assert (root / "data/tiny/models/x").read_text() == "other"
     said = capfd.readouterr()
-    assert "step 1" in said.out + said.err and "stage1-emo-f2: " in said.out
-    executed = json.loads((root / "data/tiny/executed/stage1-emo-f2.ipynb").read_text())
+    assert "step 1" in said.out + said.err and "stage1-other: " in said.out
+    executed = json.loads((root / "data/tiny/executed/stage1-other.ipynb").read_text())
     assert "models/x" in str(executed["cells"][-1]["source"])
 
 
@@ -254,6 +200,7 @@ def test_a_stage_ends_with_the_dvc_that_was_killed_and_its_leavings_are_gone_at_
     wait_for(lambda: place.is_file() and place.read_text(), seconds=120)
     dvc.kill()
     wait_for(lambda: not Path(f"/proc/{place.read_text()}").exists(), seconds=30)
+    wait_for(lambda: not any(psutil.pid_exists(int(path.name.split("-")[1])) for path in places.glob("blsp-*")), 30)
     (places / "blsp-4194999-x").mkdir()  # of a process that was killed; numbers end at 4194304
     monkeypatch.setattr(tempfile, "tempdir", None)
     with pipeline._temporary_folder() as folder:

@@ -1,6 +1,7 @@
 """Several stages at a time: each when what it needs is done, and none after a failure."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ def dvc_repo(folder: Path, code: str) -> Path:
     stages = {name: {"cmd": write(name), "outs": [name]} for name in "abcd"}
     stages["c"] |= {"cmd": code, "deps": ["a", "b"]}
     stages["d"]["deps"] = ["c"]
+    shutil.copy(ROOT / "params.yaml", folder)
     (folder / "full").mkdir()
     (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}), encoding="utf-8")
     full = {"e": {"wdir": "..", "cmd": write("e"), "deps": ["d"], "outs": ["e"]}}

@@ -43,7 +43,22 @@ def squares(model, batch):
 def fit(model, folder, objective=squares, **settings):
     settings = {"steps": 40, "batch_size": 8, "learning_rate": 0.02, "seed": 1, "log_steps": 10} | settings
     places = {"checkpoints": folder / "unfinished", "log": folder / "log.csv"}
-    return train(model, POINTS, default_collate, objective, **places, **settings)
+    return train(model, settings.pop("dataset", POINTS), default_collate, objective, **places, **settings)
+
+
+class Augmented(list):
+    """Points with noise that depends on the point and the epoch."""
+
+    augment = 1
+
+    def __getitem__(self, index):
+        epoch, index = divmod(index, len(self))
+        noise = np.random.default_rng([self.augment, epoch, index]).normal(size=4)
+        return POINTS[index] | {"x": X[index] + torch.tensor(noise, dtype=torch.float32)}
+
+
+def with_dropout(model, batch):
+    return squares(model, batch | {"x": nn.functional.dropout(batch["x"], 0.3, model.training)})
 
 
 def read(folder):
@@ -68,7 +83,10 @@ def test_the_log_of_accumulated_batches_is_that_of_one_large_batch(tmp_path):
     pd.testing.assert_frame_equal(whole, halves, rtol=1e-4)
 
 
-@pytest.mark.parametrize("how", [{}, {"optimizer": "muon"}, {"lengths": LENGTHS}])
+AUGMENTED = {"dataset": Augmented(POINTS), "objective": with_dropout, "lengths": LENGTHS}
+
+
+@pytest.mark.parametrize("how", [{}, {"optimizer": "muon"}, {"lengths": LENGTHS}, AUGMENTED])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, how):
     whole, resumed = Regression(), Regression()
     fit(whole, tmp_path / "whole", **how)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import soundfile
 
+from blsp_core.data.audio import SHORTEST
 from blsp_core.data.corpora.base import Clip, Corpus, Fault
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 
 CUT_SHORT, UNREADABLE = "cut short", "no sound that can be read"
 SILENT = "silent, or with channels that cancel each other out"
+TOO_SHORT, WORDLESS = f"shorter than {SHORTEST} s", "without words, or with a control token of LLMs, in its transcript"
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,19 @@ def check_folder(corpus: Corpus, folder: Path, parts: Sequence[str] | None = Non
             f"unpack it there (a symbolic link is enough), or name its folder in {where}.folder"
         )
     folder = folder / corpus.inside if corpus.inside and (folder / corpus.inside).is_dir() else folder
-    clips, seconds, faults = [], [], []
-    for item in corpus.read(folder):
+    clips, seconds, faults, ids = [], [], [], set()
+    with refused(f"{folder}: the tables of {corpus.name} cannot be read as their makers publish them; get it again"):
+        items = list(corpus.read(folder))
+    for item in items:
         if isinstance(item, Fault):
             faults.append(item)
         elif item.part in parts:
             length, what = _length(item.path)
             if not what and item.text is None:
                 what = "without a transcript"
+            if not what and item.id in ids:
+                what = "listed or stored twice"
+            ids.add(item.id)
             if not what and item.label not in {*corpus.labels, *corpus.left_out}:
                 what = f"labelled {item.label!r}, which is no label of the corpus"
             if what:

@@ -2,56 +2,39 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE, is_silent, load_audio, resample, split_slice, write_corpus
+from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio, resample, split_slice, write_corpus
 from blsp_core.data.corpora import find
 from blsp_core.data.corpora.base import SPLITS, speakers
-from blsp_core.data.corpora.checks import CUT_SHORT, SILENT, UNREADABLE, check_folder
-from blsp_core.data.manifest import Utterance, plain_words, write_manifest
+from blsp_core.data.corpora.checks import CUT_SHORT, SILENT, TOO_SHORT, UNREADABLE, WORDLESS, check_folder
+from blsp_core.data.manifest import CONTROL, Utterance, has_words, plain_words, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
+from blsp_core.params import check
+from blsp_core.schema import ImportOptions
 
 LONGEST = 30.0  # seconds, the window of Whisper; longer clips are cut
+TOGETHER = 64  # clips that are decoded at a time
 VALIDATION_SPEAKERS = 2  # in each fold
 
 
-@dataclass(frozen=True)
-class ImportOptions:
-    """An entry of params.yaml, data.corpora, and the defaults."""
-
-    folder: str = ""  # of the corpus, relative to the study; "" for data/corpora/<name>
-    parts: Sequence[str] | None = None  # of the corpus, by its own names; None for all
-    split: str = ""  # everything is in this split; "" for the corpus's own
-    splits: Sequence[str] = SPLITS  # those that are wanted
-    folds: int | None = None  # by speaker, 0 for none; None for the corpus's own
-    plain: bool = False  # small letters, without punctuation
-    trim_below: float | None = None  # dB below a clip's loud parts; quieter starts and ends are cut off; None: kept
-    speeds: Sequence[float] = ()  # speed perturbation of training clips, pitch included (Ko et al. 2015)
-    copy: bool = True  # False: the sound stays where it is, and manifests hold paths of this machine
-    incomplete: bool = False  # True: a faulty folder is used as far as possible
-
-
 def read_options(name: str, settings: Mapping | None) -> ImportOptions:
-    """The options of a corpus. Raises StudyError for an unknown key or split, or options that exclude each other."""
-    settings, where, known = settings or {}, f"params.yaml, data.corpora.{name}", ImportOptions.__dataclass_fields__
-    for key in settings:
-        if key not in known:
-            raise StudyError(f"{where}: {key!r} is no import option; there are {', '.join(known)}")
-    options = ImportOptions(**settings)
-    for split in (*options.splits, options.split or "test"):
-        if split not in SPLITS:
-            raise StudyError(f"{where}: {split!r} is no split; there are {', '.join(SPLITS)}")
-    if (options.speeds or options.trim_below is not None) and not options.copy:
+    """The options of a corpus. Raises StudyError for an unknown key or value, or options that exclude each other."""
+    where = f"params.yaml, data.corpora.{name}"
+    check(ImportOptions, settings or {}, where)
+    options = ImportOptions.model_validate(settings or {})
+    if (options.speeds or options.trim_below is not None) and not options.copy_sound:
         raise StudyError(f"{where}: speeds and trim_below need a copy of the sound; set `copy` to true, or drop them")
     if options.folds and options.split:
         raise StudyError(f"{where}: has both folds and a split for everything; leave one of them out")
     own_folds = options.folds is None and not options.split
-    return replace(options, folds=find(name).folds) if own_folds else options
+    return options.model_copy(update={"folds": find(name).folds}) if own_folds else options
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
             f"{contents.folder}: the corpus {name} is not complete: {complaint}; {corpus.where_to_get_it}; get it "
             f"again, or set data.corpora.{name}.incomplete to true in params.yaml to go on with what can be used"
         )
-    planned = []
+    planned, faults = [], Counter(fault.what for fault in contents.faults)
     for clip, seconds in zip(contents.clips, contents.seconds, strict=True):
         if clip.label in corpus.labels:
             row = Utterance(
@@ -92,19 +75,26 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
                 corpus=name,
                 split=options.split or corpus.split(clip),
             )
-            if options.folds or row.split in options.splits:
+            if not has_words(row.text) or CONTROL.search(row.text):
+                faults[WORDLESS] += 1
+            elif options.folds or row.split in options.splits:
                 planned.append((row, clip.path))
-    faults = Counter(fault.what for fault in contents.faults)
-    if options.copy:
+    if options.folds:
+        folds_by_speaker([row for row, _ in planned], options.folds)  # before hours are spent on the sound
+    if options.copy_sound:
         groups = _copy_sounds(planned, root / "corpora" / f"{name}.flac", options, faults)
     else:
-        groups = [[replace(row, audio=_in_place(path))] for row, path in progress(planned, f"sound of {name}")]
+        groups = [[replace(row, audio=_in_place(path))] for row, path, _ in _sounds(planned, options, faults)]
     rows, perturbed = [row for row, *_ in groups], {row.id: copies for row, *copies in groups}
     identical = [[f"{name}-{clip.id}" for clip in group] for group in contents.identical]
     manifests, left_out = _manifests(name, rows, options, identical, perturbed)
+    empty = [stem for stem, held in manifests.items() if not held]
+    if empty or not rows:
+        raise StudyError(
+            f"{contents.folder}: no utterance of {name} is in {empty[0] if empty else 'any split'}; ask for other splits "
+            f"or parts (left out: {', '.join(f'{n} {what}' for what, n in faults.items()) or 'none'})"
+        )
     for stem, held in manifests.items():
-        if not held:
-            raise StudyError(f"{contents.folder}: no utterance of {name} is in {stem}; ask for other splits or parts")
         write_manifest(root / "manifests" / f"{stem}.jsonl", held)
     labels, pairs = Counter(clip.label for clip in contents.clips), {(row.speaker, row.split) for row in rows}
     report = {
@@ -133,25 +123,11 @@ def _copy_sounds(
     planned: list[tuple[Utterance, Path]], path: Path, options: ImportOptions, faults: Counter
 ) -> list[list[Utterance]]:
     """Write all sound to `path`, clip by clip; the rows with their place and length, each with its copies at other
-    speeds. Unreadable and silent files are counted in `faults` and left out; a silent one does not stop the import, for
-    published corpora have some (CREMA-D's 1076_MTI_SAD_XX)."""
+    speeds."""
     groups = []
 
     def sounds() -> Iterator[np.ndarray]:
-        for row, source in progress(planned, f"sound of {path.stem}"):
-            try:
-                sound = load_audio(source)[: round(LONGEST * SAMPLE_RATE)]
-                fault = CUT_SHORT if len(sound) / SAMPLE_RATE < row.duration - 0.01 else ""
-            except StudyError:
-                fault = UNREADABLE
-            if fault and not options.incomplete:
-                raise StudyError(
-                    f"{source}: {fault}; get it again, or set data.corpora.{path.stem}.incomplete to true in "
-                    "params.yaml to go on without such files"
-                )
-            if fault or is_silent(sound):
-                faults[fault or SILENT] += 1
-                continue
+        for row, _, sound in _sounds(planned, options, faults):
             if options.trim_below is not None:
                 sound = sound[slice(*voiced_part(sound, options.trim_below))]
             speeds = options.speeds if options.folds or row.split == "train" else ()
@@ -161,6 +137,38 @@ def _copy_sounds(
 
     places = iter(write_corpus(path, sounds()))
     return [[_placed(row, next(places)) for row in group] for group in groups]
+
+
+def _sounds(
+    planned: list[tuple[Utterance, Path]], options: ImportOptions, faults: Counter
+) -> Iterator[tuple[Utterance, Path, np.ndarray]]:
+    """Each row, its file and its sound. Faulty files are counted in `faults` and left out; a silent or very short one
+    does not stop the import, for published corpora have some (CREMA-D's 1076_MTI_SAD_XX)."""
+
+    def read(place: tuple[Utterance, Path]) -> np.ndarray | StudyError:
+        try:
+            return load_audio(place[1])[: round(LONGEST * SAMPLE_RATE)]
+        except StudyError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:  # decoding leaves the interpreter
+        for start in progress(range(0, len(planned), TOGETHER), f"sound, {TOGETHER} clips a step"):
+            group = planned[start : start + TOGETHER]
+            for (row, source), sound in zip(group, pool.map(read, group), strict=True):
+                if isinstance(sound, StudyError):
+                    fault = UNREADABLE
+                else:
+                    fault = CUT_SHORT if len(sound) / SAMPLE_RATE < row.duration - 0.01 else ""
+                if fault and not options.incomplete:
+                    raise StudyError(
+                        f"{source}: {fault}; get it again, or set data.corpora.{row.corpus}.incomplete to true in "
+                        "params.yaml to go on without such files"
+                    )
+                fault = fault or (TOO_SHORT if len(sound) < SHORTEST * SAMPLE_RATE else SILENT if is_silent(sound) else "")
+                if fault:
+                    faults[fault] += 1
+                else:
+                    yield row, source, sound
 
 
 def _placed(row: Utterance, place: str) -> Utterance:

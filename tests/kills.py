@@ -1,0 +1,162 @@
+"""Kills the study at random moments and compares what it makes in the end with what a run without kills makes.
+
+    python tests/kills.py --kills 40 --aimed 10
+
+Every kill is SIGKILL, without notice: of `blsp-repro` alone, of one process below it, or of all at once; the aimed ones
+hit all while a checkpoint is being written. Then `blsp-repro` is started again.
+"""
+
+import argparse
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from study_copy import Copy
+
+START = [sys.executable, "-c", "from blsp_core.repro import app; app()", "core", "-j", "2"]
+TIMES = re.compile(r"second|minute|hardware|memory|share_waiting", re.I)  # names of values that hold times
+UNCOMPARED = ("executed/", "report.html", "cost")  # their outputs are times and progress, or are made of such
+
+
+def study(folder: Path) -> Copy:
+    """A study at scale smoke whose checkpoints are large, and as many as there are updates."""
+    copy = Copy(folder)
+    copy.change("llm", "size", to={"width": 256, "layers": 4, "heads": 4, "ffn": 1024})
+    for section in ("llm", "whisper"):
+        copy.change(section, "training", "steps", to=8)
+    for section in ("stage1", "stage2"):
+        copy.change(section, "steps", to=8)
+    for section in ("llm", "whisper", "stage1", "stage2"):
+        copy.change(section, "save_steps", to=1)
+    copy.commit()
+    return copy
+
+
+def products(root: Path) -> dict[str, bytes]:
+    """The products at scale smoke by path, without values that hold times."""
+    found = {}
+    for folder in ("data/smoke", "figures/smoke"):
+        for path in sorted(path for path in (root / folder).rglob("*") if path.is_file()):
+            name = str(path.relative_to(root))
+            if not any(part in name for part in UNCOMPARED):
+                found[name] = _without_times(path)
+    return found
+
+
+def _without_times(path: Path) -> bytes:
+    if path.suffix == ".json":
+        return json.dumps(_kept(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True).encode()
+    if path.name == "log.csv":
+        rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+        kept = [i for i, name in enumerate(rows[0]) if not TIMES.search(name)]
+        return "\n".join(",".join(row[i] for i in kept if i < len(row)) for row in rows).encode()
+    return path.read_bytes()
+
+
+def _kept(value):
+    if isinstance(value, dict):
+        return {name: _kept(item) for name, item in value.items() if not TIMES.search(name)}
+    return [_kept(item) for item in value] if isinstance(value, list) else value
+
+
+def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def kill(copy: Copy, draw: random.Random, aimed: bool) -> str | None:
+    """Start `blsp-repro`, kill it, and wait until nothing of it runs. What was killed; None when it ended before.
+
+    Raises AssertionError when it failed by itself, or when a process outlives it.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(START, cwd=copy.root, env=copy.environment, stdout=output, stderr=output)
+        seen, end = (
+            {path: path.stat().st_mtime_ns for path in _checkpoints(copy.root)},
+            time.monotonic() + draw.uniform(4, 40),
+        )
+        while (
+            process.poll() is None and (aimed or time.monotonic() < end) and not (aimed and _writing(copy.root, seen))
+        ):
+            time.sleep(0.002 if aimed else 0.1)
+        if process.poll() is not None:
+            output.seek(0)
+            assert process.returncode == 0, output.read().decode()
+            return None
+        below = psutil.Process(process.pid).children(recursive=True)
+        how = "all" if aimed else draw.choice(["blsp-repro alone", "one process below it", "all"])
+        chosen = [draw.choice(below)] if how == "one process below it" and below else [psutil.Process(process.pid)]
+        for victim in chosen + (below if how == "all" else []):
+            try:
+                victim.kill()
+            except psutil.NoSuchProcess:
+                pass
+        process.wait(timeout=120)
+        alive = psutil.wait_procs(below, timeout=30)[1]
+        assert not alive, f"{how} was killed, and {alive} lives on"
+        cut = [path for path in _checkpoints(copy.root) if _is_cut(path, seen)]
+        return how + (f", while {cut[0].parent.parent.name} wrote {cut[0].name}" if cut else "")
+
+
+def _checkpoints(root: Path) -> list[Path]:
+    return list((root / ".scratch").glob("*/checkpoints/*/*/checkpoint-*"))
+
+
+def _whole(checkpoint: Path) -> bool:
+    state = checkpoint / "trainer_state.json"
+    return not checkpoint.exists() or state.is_file() and state.read_bytes().endswith(b"}\n")
+
+
+def _is_cut(checkpoint: Path, seen: dict[Path, int]) -> bool:
+    """Whether a checkpoint is not whole, and was begun since `seen`."""
+    return not _whole(checkpoint) and checkpoint.stat().st_mtime_ns != seen.get(checkpoint)
+
+
+def _writing(root: Path, seen: dict[Path, int]) -> bool:
+    return any(_is_cut(path, seen) for path in _checkpoints(root))
+
+
+def survive(folder: Path, kills: int, aimed: int, seed: int) -> list[str]:
+    """One line a kill. Raises AssertionError when a run fails, or when products differ in the end."""
+    draw, killed = random.Random(seed), []
+    left = [True] * aimed + [False] * (kills - aimed)
+    draw.shuffle(left)
+    whole = study(folder / "whole")
+    whole.repro("core")
+    wanted, number = products(whole.root), 0
+    while left:
+        number += 1
+        copy, ended = study(folder / f"killed-{number}"), False
+        while left and not ended:
+            done = kill(copy, draw, left[-1])
+            ended = done is None
+            if not ended:
+                left.pop()
+                killed.append(done)
+                print(f"kill {len(killed)} of {kills}: {done}", flush=True)
+        copy.repro("core")
+        found = differences(wanted, products(copy.root))
+        assert not found, f"other than without kills: {', '.join(found)}"
+        print(f"study {number}: {len(wanted)} products as without kills", flush=True)
+        shutil.rmtree(copy.root)
+    return killed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--aimed", type=int, default=10, help="how many of them hit the writing of a checkpoint")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        survive(Path(folder), given.kills, given.aimed, given.seed)
+
+
+if __name__ == "__main__":
+    main()
