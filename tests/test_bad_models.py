@@ -130,6 +130,8 @@ BAD = {
     "8 kHz": (set_json(PROCESSOR, "feature_extractor.sampling_rate", 8000), "sampling_rate of the processor is 8000"),
     "128 mels": (set_json(PROCESSOR, "feature_extractor.feature_size", 128), "feature_size of the processor is 128"),
     "another hop": (set_json(PROCESSOR, "feature_extractor.hop_length", 160), "number of frames of the processor"),
+    "another window": (set_json(PROCESSOR, "feature_extractor.n_fft", 400), "n_fft of the processor is 400"),
+    "frames a text": (set_json(CONFIG, "real_frames", "no"), "real_frames"),
     "no hop": (set_json(PROCESSOR, "feature_extractor.hop_length", 0), "processor_config.json"),
     "another adapter": (set_json(PROCESSOR, "adapter.kernel_sizes", [5, 5]), "adapter of the processor"),
     "another speech token": (set_json(PROCESSOR, "speech_token", "<|im_end|>"), "speech_token_id of the processor"),

@@ -12,8 +12,7 @@ from blsp_core.data.manifest import append_jsonl, read_jsonl, write_jsonl
 from blsp_core.data.progress import progress
 
 GREEDY = {  # for `generate`, whatever the generation settings of a model say
-    "do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0,
-    "min_new_tokens": 0,
+    "do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_new_tokens": 0,
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class BlspEmoConfig(PreTrainedConfig):
     speech_token_id: the placeholder that stands in `input_ids` once for every speech embedding. It may lie outside the
         LLM's vocabulary.
     real_frames: the encoder reads the real frames only (True), or the clip padded to its full window (False).
+    n_fft: samples of a log-mel frame's window; None in a checkpoint that does not know it.
     """
 
     model_type = "blsp_emo"
@@ -54,6 +55,7 @@ class BlspEmoConfig(PreTrainedConfig):
     emotions: list[str] | tuple[str, ...] = EMOTIONS
     speech_token_id: int | None = None
     real_frames: bool = True
+    n_fft: int | None = None
 
     def __post_init__(self, **kwargs):
         self.adapter = self.adapter or PAPER_ADAPTER
@@ -62,6 +64,7 @@ class BlspEmoConfig(PreTrainedConfig):
             ("emotions", _are_names(self.emotions), "a list of names, each once"),
             ("lora_targets", not self.lora_rank or _are_names(self.lora_targets), "a list of names, each once"),
             ("lora_rank", type(self.lora_rank) is int and self.lora_rank >= 0, "a whole number from 0"),
+            ("real_frames", isinstance(self.real_frames, bool), "true or false"),
             ("lora_alpha", _is_positive(self.lora_alpha), "a number above 0"),
         ):
             if not good:

@@ -78,7 +78,8 @@ class BlspEmoProcessor(ProcessorMixin):
     @property
     def model_settings(self) -> dict:
         """The settings of BlspEmoConfig that the processor decides."""
-        return {name: getattr(self, name) for name in ("speech_token_id", "adapter", "real_frames")}
+        own = {name: getattr(self, name) for name in ("speech_token_id", "adapter", "real_frames")}
+        return own | {"n_fft": self.feature_extractor.n_fft}
 
     def speech_length(self, samples: int) -> int:
         """How many placeholder tokens stand for a clip of so many samples."""

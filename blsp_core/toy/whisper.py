@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import Dataset
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -79,12 +80,28 @@ def _at(times: np.ndarray, events: list[tuple[float, object]], labels: list[int]
     return torch.tensor(labels)[np.maximum(which, 0)]
 
 
+class Recordings(Dataset):
+    """Rows whose log-mels have SpecAugment, anew in every epoch; indices as in `SpeechTextDataset`. augment: a seed."""
+
+    def __init__(self, rows: list[dict], augment: int):
+        self.rows, self.augment = rows, augment
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        epoch, index = divmod(index, len(self.rows))
+        row, draw = self.rows[index], np.random.default_rng([self.augment, epoch, index])
+        return {**row, "features": spec_augment(torch.from_numpy(row["features"]), draw)}
+
+
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """A padded batch, its log-mels with SpecAugment."""
-    features = [spec_augment(torch.from_numpy(row["features"])) for row in rows]
+    """A padded batch."""
     names = ("labels", "words", "phonemes")
     batch = {name: pad([torch.as_tensor(row[name]) for row in rows], -100)[0] for name in names}
-    batch["input_features"], batch["feature_attention_mask"] = pad_features(features)
+    batch["input_features"], batch["feature_attention_mask"] = pad_features(
+        [torch.as_tensor(row["features"]) for row in rows]
+    )
     return batch
 
 
@@ -118,4 +135,5 @@ def train_whisper(whisper, extractor, tokenizer, lines: list[Line], spoken: list
     """Train the Whisper; `options` are those of `training.trainer.train`. Returns the cost."""
     rows, inventory = encode_recordings(lines, spoken, extractor, tokenizer)
     options |= {"weight_decay": 0.01, "optimizer": "muon", "lengths": [row["features"].shape[1] for row in rows]}
-    return train(with_heads(whisper, len(inventory)), rows, collate, recognition_loss, **options)
+    data = Recordings(rows, options["seed"])
+    return train(with_heads(whisper, len(inventory)), data, collate, recognition_loss, **options)
