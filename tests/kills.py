@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 from study_copy import Copy
 
-START = [sys.executable, "-c", "from blsp_core.repro import app; app()", "core", "-j", "2"]
+ALL = [sys.executable, "-c", "from blsp_core.repro import app; app()", "core", "-j", "2"]
 TIMES = re.compile(r"second|minute|hardware|memory|share_waiting", re.I)  # names of values that hold times
 UNCOMPARED = ("executed/", "report.html", "cost")  # their outputs are times and progress, or are made of such
 
@@ -70,27 +70,24 @@ def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-def kill(copy: Copy, draw: random.Random, aimed: bool) -> str | None:
-    """Start `blsp-repro`, kill it, and wait until nothing of it runs. What was killed; None when it ended before.
+def kill(copy: Copy, command: list[str], draw: random.Random, aimed: bool) -> str | None:
+    """Start the command, kill it, and wait until nothing of it runs. What was killed; None when it ended before.
 
     Raises AssertionError when it failed by itself, or when a process outlives it.
     """
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(START, cwd=copy.root, env=copy.environment, stdout=output, stderr=output)
-        seen, end = (
-            {path: path.stat().st_mtime_ns for path in _checkpoints(copy.root)},
-            time.monotonic() + draw.uniform(4, 40),
-        )
-        while (
-            process.poll() is None and (aimed or time.monotonic() < end) and not (aimed and _writing(copy.root, seen))
-        ):
+        process = subprocess.Popen(command, cwd=copy.root, env=copy.environment, stdout=output, stderr=output)
+        seen, end = _unfinished(copy.root), time.monotonic() + draw.uniform(4, 40)
+        while process.poll() is None:
+            if _unfinished(copy.root).items() - seen.items() if aimed else time.monotonic() > end:
+                break
             time.sleep(0.002 if aimed else 0.1)
         if process.poll() is not None:
             output.seek(0)
             assert process.returncode == 0, output.read().decode()
             return None
         below = psutil.Process(process.pid).children(recursive=True)
-        how = "all" if aimed else draw.choice(["blsp-repro alone", "one process below it", "all"])
+        how = "all" if aimed else draw.choice(["the command alone", "one process below it", "all"])
         chosen = [draw.choice(below)] if how == "one process below it" and below else [psutil.Process(process.pid)]
         for victim in chosen + (below if how == "all" else []):
             try:
@@ -100,47 +97,42 @@ def kill(copy: Copy, draw: random.Random, aimed: bool) -> str | None:
         process.wait(timeout=120)
         alive = psutil.wait_procs(below, timeout=30)[1]
         assert not alive, f"{how} was killed, and {alive} lives on"
-        cut = [path for path in _checkpoints(copy.root) if _is_cut(path, seen)]
+        cut = [path for path, _ in _unfinished(copy.root).items() - seen.items()]
         return how + (f", while {cut[0].parent.parent.name} wrote {cut[0].name}" if cut else "")
 
 
-def _checkpoints(root: Path) -> list[Path]:
-    return list((root / ".scratch").glob("*/checkpoints/*/*/checkpoint-*"))
+def _unfinished(root: Path) -> dict[Path, int]:
+    """The checkpoints that are not whole, and when their folders were last changed."""
+    found = {}
+    for path in (root / ".scratch").glob("*/checkpoints/*/*/checkpoint-*"):
+        state = path / "trainer_state.json"
+        try:
+            if not state.is_file() or not state.read_bytes().endswith(b"}\n"):
+                found[path] = path.stat().st_mtime_ns
+        except FileNotFoundError:  # removed meanwhile
+            pass
+    return found
 
 
-def _whole(checkpoint: Path) -> bool:
-    state = checkpoint / "trainer_state.json"
-    return not checkpoint.exists() or state.is_file() and state.read_bytes().endswith(b"}\n")
-
-
-def _is_cut(checkpoint: Path, seen: dict[Path, int]) -> bool:
-    """Whether a checkpoint is not whole, and was begun since `seen`."""
-    return not _whole(checkpoint) and checkpoint.stat().st_mtime_ns != seen.get(checkpoint)
-
-
-def _writing(root: Path, seen: dict[Path, int]) -> bool:
-    return any(_is_cut(path, seen) for path in _checkpoints(root))
-
-
-def survive(folder: Path, kills: int, aimed: int, seed: int) -> list[str]:
-    """One line a kill. Raises AssertionError when a run fails, or when products differ in the end."""
+def survive(folder: Path, kills: int, aimed: int, seed: int, command: list[str] = ALL) -> list[str]:
+    """One line a kill of the command. Raises AssertionError when a run fails, or when products differ in the end."""
     draw, killed = random.Random(seed), []
     left = [True] * aimed + [False] * (kills - aimed)
     draw.shuffle(left)
     whole = study(folder / "whole")
-    whole.repro("core")
+    whole.run(*command)
     wanted, number = products(whole.root), 0
     while left:
         number += 1
         copy, ended = study(folder / f"killed-{number}"), False
         while left and not ended:
-            done = kill(copy, draw, left[-1])
+            done = kill(copy, command, draw, left[-1])
             ended = done is None
             if not ended:
                 left.pop()
                 killed.append(done)
                 print(f"kill {len(killed)} of {kills}: {done}", flush=True)
-        copy.repro("core")
+        copy.run(*command)
         found = differences(wanted, products(copy.root))
         assert not found, f"other than without kills: {', '.join(found)}"
         print(f"study {number}: {len(wanted)} products as without kills", flush=True)

@@ -80,7 +80,7 @@ class Endpoint:
             choice = client.chat.completions.create(**request).choices[0]
             declined = getattr(choice.message, "refusal", None)
             refused_it = bool(declined) or choice.finish_reason == "content_filter"
-            text = (choice.message.content or declined or "").strip()
+            text = (choice.message.content or declined or "").strip().encode(errors="replace").decode()
         except (openai.AuthenticationError, openai.PermissionDeniedError):
             trouble = f"refused; set the environment variable {KEY} to a key that it takes"
         except openai.APIConnectionError:

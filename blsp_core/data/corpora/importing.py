@@ -90,6 +90,7 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
     manifests, left_out = _manifests(name, rows, options, identical, perturbed)
     empty = [stem for stem, held in manifests.items() if not held]
     if empty or not rows:
+        (root / "corpora" / f"{name}.flac").unlink(missing_ok=True)
         raise StudyError(
             f"{contents.folder}: no utterance of {name} is in {empty[0] if empty else 'any split'}; ask for other splits "
             f"or parts (left out: {', '.join(f'{n} {what}' for what, n in faults.items()) or 'none'})"

@@ -1,0 +1,14 @@
+"""A share of tests/kills.py: training is killed, twice while it writes a checkpoint, and ends in the same bytes."""
+
+import sys
+
+import kills
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_training_that_is_killed_ends_in_the_same_bytes(tmp_path):
+    training = [sys.executable, "-m", "dvc", "repro", "train@blsp-emo"]
+    killed = kills.survive(tmp_path, kills=4, aimed=2, seed=5, command=training)
+    assert len(killed) == 4
