@@ -1,6 +1,7 @@
 """params.yaml: the settings of every stage, the runs at three levels, and the scales that change both."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ PARAMS = "params.yaml"
 LEVELS = ("core", "full", "extra")  # groups of runs, each with a dvc.yaml: ./, full/ and extra/
 RESERVED = ("stage", "from", "seed", "system", "fold")  # keys of a run that are not settings of its section
 TRAINED = ("stage1", "stage2", "classifier")
+STARTS = {"stage1": "llm", "classifier": "manifests"}  # what their runs start from
 
 
 def check(model: type[BaseModel], value, where: str) -> None:
@@ -32,10 +34,8 @@ def check(model: type[BaseModel], value, where: str) -> None:
         elif faults[0]["type"] == "missing":
             what = f"{place} is missing; add it"
         else:
-            wanted = "of letters, digits, + - _ only" if "pattern" in wanted else wanted
-            what = (
-                f"{place} is {found}; wanted is {wanted.removeprefix('Input should be ').removeprefix('Value error, ')}"
-            )
+            wanted = "letters, digits, + - _ only" if "pattern" in wanted else wanted.removeprefix("Input should be ")
+            what = f"{place} is {found}; wanted is {wanted.removeprefix('Value error, ')}"
         raise StudyError(what) from None
 
 
@@ -48,15 +48,16 @@ def find_root() -> Path:
 
 
 def read_params(root: Path) -> dict:
-    """params.yaml as DVC reads it (YAML 1.2). Raises StudyError when it cannot be read, when a setting is missing,
-    unknown or not of its kind, and when a run cannot be trained from what it names."""
+    """params.yaml as DVC reads it (YAML 1.2). Raises StudyError when it cannot be read or used, see `check_params`."""
     path = Path(root) / PARAMS
     params = _read_yaml(path)
-    _check(params, path)
+    check_params(params, path)
     return params
 
 
-def _check(params, path: Path) -> None:
+def check_params(params, path: Path) -> None:
+    """Raise StudyError when a setting is missing, unknown or not of its kind, when a run cannot be trained from what it
+    names, and when a corpus has no reader or two meanings. path: of the file that the sentence names."""
     check(schema.PARAMS, params, str(path))
     _check_runs(params, path)
     data = params["data"]
@@ -82,25 +83,24 @@ def _read_yaml(path: Path, safe: bool = True):
 
 def _check_runs(params: dict, path: Path) -> None:
     runs, listed = all_runs(params), [name for level in LEVELS for name in params["runs"].get(level) or ()]
-    for name in [*listed, *(params.get("systems") or {})]:
-        if name == "probe" or listed.count(name) + (name in (params.get("systems") or {})) > 1:
-            raise StudyError(f"{path}: {name!r} names two systems, the probe among them; rename the run or system")
+    names = Counter([*listed, *(params.get("systems") or {}), "probe"])
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise StudyError(f"{path}: {twice[0]!r} names two systems, the probe among them; rename the run or system")
     for name, run in runs.items():
-        where, start, seen = f"{path}: runs.{level_of(params, name)}.{name}", run["from"], {name}
-        if run["stage"] != "stage2":
-            wanted = {"stage1": "llm", "classifier": "manifests"}[run["stage"]]
-            if start != wanted:
-                raise StudyError(f"{where}: from is {start!r}; wanted is {wanted}, which {run['stage']} starts from")
-        while run["stage"] == "stage2":
-            start = run["from"].removeprefix("models/")
-            if run["from"] != f"models/{start}" or runs.get(start, {}).get("stage") not in ("stage1", "stage2"):
-                raise StudyError(f"{where}: from is {run['from']!r}; wanted is models/<a run of stage1>")
-            if start in seen:
-                raise StudyError(f"{where}: starts, by way of others, from itself; wanted is models/<a run of stage1>")
-            seen, run = seen | {start}, runs[start]
-        if runs[name].get("fold", 1) > params["folds"] and "fold" in runs[name]:
-            raise StudyError(f"{where}: fold is {runs[name]['fold']}, but folds is {params['folds']}")
-        stage = runs[name]["stage"]
+        where, stage, chain = f"{path}: runs.{level_of(params, name)}.{name}", run["stage"], [name]
+        if stage in STARTS and run["from"] != STARTS[stage]:
+            raise StudyError(f"{where}: from is {run['from']!r}; wanted is {STARTS[stage]}, which {stage} starts from")
+        while runs[chain[-1]]["stage"] == "stage2":
+            start = runs[chain[-1]]["from"]
+            before = start.removeprefix("models/")
+            known = before in runs and before not in chain and runs[before]["stage"] != "classifier"
+            if not known or start == before:
+                raise StudyError(
+                    f"{where}: from is {start!r}; wanted is models/<a run of stage1>, and not by way of itself"
+                )
+            chain.append(before)
+        if run.get("fold", 0) > params["folds"]:
+            raise StudyError(f"{where}: fold is {run['fold']}, but folds is {params['folds']}")
         check(schema.SECTIONS[stage], resolve(params, stage, name, str(path)), where)
 
 
@@ -180,7 +180,7 @@ def set_scale(root: Path, scale: str) -> None:
     with open(new, "w", encoding="utf-8") as file:
         yaml.dump(params, file)
     try:
-        _check(_read_yaml(new), path)
+        check_params(_read_yaml(new), path)
     except StudyError:
         new.unlink()
         raise

@@ -1,5 +1,6 @@
 """Values of params.yaml and of the scales: every mistake is one sentence, before anything runs."""
 
+import copy
 import functools
 import math
 import shutil
@@ -20,17 +21,21 @@ def one_sentence(refused, *parts: str) -> None:
     assert all(part in said for part in parts) and "\n" not in said and len(said) < 600, said
 
 
-def write_params(folder: Path, name: str, value) -> None:
+@functools.cache
+def committed() -> dict:
+    return YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def changed(name: str, value) -> dict:
     """The study's params.yaml with one value, by its dotted name, changed, added, or taken out."""
-    yaml = YAML()
-    content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = copy.deepcopy(committed())
     *parents, last = name.split("/")[0].split(".") + name.split("/")[1:]
     place = functools.reduce(lambda found, key: found[key], parents, content)
     if value is GONE:
         del place[last]
     else:
         place[last] = value
-    yaml.dump(content, folder / "params.yaml")
+    return content
 
 
 RUN = {"stage": "stage2", "from": "models/blsp", "seed": 1}
@@ -84,11 +89,12 @@ BAD = [
     ("runs", None, "a valid dictionary"), ("runs.core", ["blsp"], "a valid dictionary"), ("runs.cor", {}, "no setting"),
     ("runs.core.blsp", 3, "a valid dictionary"), ("runs.core.blsp-emo.seed", "one", "a valid integer"),
     ("runs.core.blsp.stage", "stage3", "'stage1', 'stage2' or 'classifier'"), ("runs.core/bl.sp", RUN, "another name"),
-    ("runs.core/2024", RUN | {"from": "models/2024"}, "starts, by way of others, from itself"),
+    ("runs.core/2024", RUN | {"from": "models/2024"}, "by way of itself"),
     ("runs.core/a b", RUN, "another name"), ("runs.core.blsp.stage", GONE, "is missing; add it"),
     ("runs.core.blsp-emo.from", GONE, "is missing; add it"), ("runs.core.blsp-emo.from", ["llm"], "a valid string"),
     ("runs.core.blsp-emo.from", "models/nope", "models/<a run of stage1>"),
-    ("runs.core.blsp-emo.from", "models/blsp-emo", "from itself"), ("runs.core.blsp.from", "models/x", "wanted is llm"),
+    ("runs.core.blsp-emo.from", "models/blsp-emo", "by way of itself"),
+    ("runs.core.blsp.from", "models/x", "wanted is llm"),
     ("runs.core.blsp-emo.from", "models/wavlm+llm", "models/<a run of stage1>"),
     ("runs.core.blsp-emo.fold", "two", "a valid integer"), ("runs.core.blsp-emo.fold", 9, "but folds is 0"),
     ("runs.core.blsp-emo.system", 3, "a valid string"), ("runs.core.probe", RUN, "two systems"),
@@ -101,11 +107,10 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value", "wanted"), BAD)
-def test_a_bad_value_is_refused_before_anything_runs(tmp_path, name, value, wanted):
-    write_params(tmp_path, name, value)
+def test_a_bad_value_is_refused_before_anything_runs(name, value, wanted):
     with pytest.raises(StudyError) as refused:
-        params.read_params(tmp_path)
-    one_sentence(refused, wanted, str(tmp_path / "params.yaml"))
+        params.check_params(changed(name, value), Path("study/params.yaml"))
+    one_sentence(refused, wanted, "study/params.yaml")
 
 
 BROKEN = {
@@ -163,6 +168,5 @@ def test_every_scale_is_valid(tmp_path, scale):
         params.set_scale(tmp_path, scale)
 
 
-def test_the_weight_of_a_loss_of_ones_own_is_a_setting(tmp_path):
-    write_params(tmp_path, "stage2.norm_weight", 0.1)
-    assert params.read_params(tmp_path)["stage2"]["norm_weight"] == 0.1
+def test_the_weight_of_a_loss_of_ones_own_is_a_setting():
+    params.check_params(changed("stage2.norm_weight", 0.1), Path("params.yaml"))
