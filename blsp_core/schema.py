@@ -68,6 +68,16 @@ class Synthesised(Section):
     sentences: Text | None = None
 
 
+class Custom(Section):
+    """An entry of data.custom, or its splits alone."""
+
+    splits: Splits
+    incomplete: bool = False  # True: faulty rows are left out
+
+
+Brought = Annotated[Custom, BeforeValidator(lambda entry: entry if isinstance(entry, dict) else {"splits": entry})]
+
+
 class Open(Section):
     """Settings of which others are checked where they are used."""
 
@@ -124,7 +134,11 @@ Whisper = settings(
     training=settings(utterances=Count, **Training), save_steps=From0,
 )  # fmt: skip
 Data = settings(
-    synthesise=dict[Name, Synthesised], corpora=dict[Name, _or_empty(ImportOptions)], custom=dict[Name, Splits]
+    synthesise=dict[Name, Synthesised],
+    corpora=dict[Name, _or_empty(ImportOptions)],
+    custom=dict[
+        Name, Annotated[Custom, BeforeValidator(lambda one: one if isinstance(one, dict) else {"splits": one})]
+    ],
 )
 Continuations = settings(
     stage1_corpora=Texts, stage2_corpora=Texts, repeat_share=settings(stage1=Share, stage2=Share),

@@ -80,30 +80,41 @@ def of_row(row: dict) -> Utterance:
     return Utterance(**{name: row[name] for name in FIELDS}, history=history)
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
+def read_manifest(path: str | Path, faults: list[str] | None = None, places: dict | None = None) -> list[Utterance]:
     """The utterances of a JSONL manifest.
 
     Raises StudyError, with file and line, when the file is missing or empty, a line is not JSON, a field is missing or
     unknown or not of its kind, an emotion is outside `EMOTIONS`, a text has a control token, an id occurs twice, or
-    earlier turns do not alternate.
+    earlier turns do not alternate. faults: a list that gets these sentences; their lines are then left out. places: gets the line of every
+    id.
     """
-    rows, ids = [], {}
-    for where, row in _lines(path):
-        _check({name: row[name] for name in row if name != "history"}, FIELDS, where)
-        history = row.get("history", [])
-        turns = history if isinstance(history, list) else [history]
-        roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns]
-        if roles != ["user", "assistant"] * (len(roles) // 2):
-            raise StudyError(f"{where}: history has the roles {roles}; wanted are user and assistant in alternation")
-        for place, turn in enumerate(turns):
-            _check(turn, TURN_FIELDS[turn["role"]], f"{where}, history, turn {place}")
-        first = ids.setdefault(row["id"], where)
-        if first != where:
-            raise StudyError(f"{where}: the id {row['id']!r} is that of {first} too; wanted is one of its own")
-        rows.append(of_row(row))
+    rows, ids = [], {} if places is None else places
+    for where, line in _lines(path):
+        try:
+            rows.append(_utterance(_parse(line, where), where, ids))
+        except StudyError as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
     if not rows:
-        raise StudyError(f"{path}: the manifest is empty; at least one utterance is wanted")
+        raise StudyError(f"{path}: the manifest is empty; at least one utterance that can be used is wanted")
     return rows
+
+
+def _utterance(row: dict, where: str, ids: dict[str, str]) -> Utterance:
+    """The utterance of a line; ids: of the lines before it, and where they are."""
+    _check({name: row[name] for name in row if name != "history"}, FIELDS, where)
+    history = row.get("history", [])
+    turns = history if isinstance(history, list) else [history]
+    roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns]
+    if roles != ["user", "assistant"] * (len(roles) // 2):
+        raise StudyError(f"{where}: history has the roles {roles}; wanted are user and assistant in alternation")
+    for place, turn in enumerate(turns):
+        _check(turn, TURN_FIELDS[turn["role"]], f"{where}, history, turn {place}")
+    first = ids.setdefault(row["id"], where)
+    if first != where:
+        raise StudyError(f"{where}: the id {row['id']!r} is that of {first} too; wanted is one of its own")
+    return of_row(row)
 
 
 def _check(row: dict, wanted: set[str], where: str) -> None:
@@ -165,7 +176,7 @@ def read_jsonl(path: str | Path, unfinished: bool = False) -> list[dict]:
 
     unfinished: a last line without a line feed, of a process that was killed, is ignored.
     """
-    return [row for _, row in _lines(path, unfinished)]
+    return [_parse(line, where) for where, line in _lines(path, unfinished)]
 
 
 class JsonlRows(Sequence):
@@ -201,19 +212,18 @@ class JsonlRows(Sequence):
         return _parse(self.handle.read(end - start), f"{self.path}, line {index + 1}")
 
     def __iter__(self) -> Iterator[dict]:
-        return (row for _, row in _lines(self.path))
+        return (_parse(line, where) for where, line in _lines(self.path))
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "handle": None, "process": None}
 
 
-def _lines(path: str | Path, unfinished: bool = False) -> Iterator[tuple[str, dict]]:
+def _lines(path: str | Path, unfinished: bool = False) -> Iterator[tuple[str, bytes]]:
     """Place and content of every line. Only a line feed ends one: texts may hold U+2028 and other separators."""
     with _open(path) as file:
         for number, line in enumerate(file, start=1):
             if line.endswith(b"\n") or not unfinished:
-                where = f"{path}, line {number}"
-                yield where, _parse(line, where)
+                yield f"{path}, line {number}", line
 
 
 def _open(path: str | Path) -> BinaryIO:

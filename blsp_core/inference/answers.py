@@ -22,6 +22,7 @@ def load_model(source: str | Path, as_saved: bool = False):
     """A model, on the GPU where there is one, and its processor. Precision: as this machine computes best, or
     `as_saved`, to copy it."""
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what matters of a report about the weights is in a StudyError
     dtypes = {"dtype": precision()}
     with refused(f"{source}: no BLSP-Emo model can be read there; fetch it again"):
         if as_saved and (Path(source) / "config.json").is_file():
@@ -105,7 +106,7 @@ def _is_cut(text: bytes) -> bool:
     """Whether this is the start of a row of this command, but not all of it."""
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return b'{"line": '.startswith(text[:9])
     return False
 

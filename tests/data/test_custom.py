@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
 
 from blsp_core.data.audio import load_audio
-from blsp_core.data.corpora.custom import bring_corpus
-from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
+from blsp_core.data.corpora.custom import bring_corpus, requested
+from blsp_core.data.manifest import Utterance, as_row, read_manifest, write_manifest
 from blsp_core.errors import StudyError
 
 ROW = Utterance("wav/a.wav", "kids are talking", "angry", "r-1", "actor 1", "en", 0.5, "ravdess", "test")
@@ -20,7 +22,7 @@ def test_its_manifest_is_taken_over_and_its_sound_found_or_what_is_wrong_is_name
     (own / "wav").mkdir(parents=True)
     soundfile.write(own / ROW.audio, NOISE, 16_000)
     write_manifest(manifest, [ROW, replace(ROW, id="r-2", audio="wav/a.wav:100:4000", duration=0.25)])
-    rows = bring_corpus("ravdess", "test", own, tmp_path / "data")
+    rows, _ = bring_corpus("ravdess", "test", own, tmp_path / "data")
     assert read_manifest(tmp_path / "data/manifests/ravdess.test.jsonl") == rows
     assert [len(load_audio(row.audio, tmp_path / "data")) for row in rows] == [8000, 4000]
     write_manifest(manifest, [ROW, replace(ROW, id="r-2", split="train")])
@@ -67,3 +69,20 @@ def test_a_corpus_that_is_not_there_is_named_with_source_and_licence(tmp_path):
     for name, words in (("iemocap", where), ("mine", "get it from its makers")):
         with pytest.raises(StudyError, match=words):
             bring_corpus(name, "train", tmp_path, tmp_path)
+
+
+def test_good_rows_beside_bad_ones_are_kept_and_the_bad_counted_where_that_is_asked(tmp_path):
+    (tmp_path / "own/wav").mkdir(parents=True)
+    soundfile.write(tmp_path / "own" / ROW.audio, NOISE, 16_000)
+    soundfile.write(tmp_path / "own/wav/silent.wav", NOISE * 0, 16_000)
+    good, silent = as_row(ROW), as_row(replace(ROW, id="r-2", audio="wav/silent.wav"))
+    lines = [good, {**good, "id": "r-3", "duration": "1.0"}, silent, {**good, "id": "r-4", "split": "train"}, good]
+    manifest = tmp_path / "own/manifests/ravdess.test.jsonl"
+    manifest.parent.mkdir()
+    manifest.write_text("\n".join(["not json", *map(json.dumps, lines)]))
+    (wanted,) = requested({"ravdess": {"splits": ["test"], "incomplete": True}})
+    rows, faults = bring_corpus(*wanted[:2], tmp_path / "own", tmp_path / "data", wanted[2])
+    assert [row.id for row in rows] == [ROW.id] == [row.id for row in read_manifest(tmp_path / "data/manifests" / manifest.name)]
+    assert [fault.partition(": ")[0].rpartition(" ")[2] for fault in faults] == ["1", "3", "6", "4", "5"]
+    assert not any(str(tmp_path) in fault for fault in faults)
+    assert list(requested({"a": ["train", "test"]})) == [("a", "train", False), ("a", "test", False)]

@@ -1,5 +1,6 @@
 """Corpora of your own with ready manifests: checked, and listed where the study expects them."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,24 @@ OTHERS = {
 }
 
 
-def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utterance]:
-    """List `folder`/manifests/<corpus>.<split>.jsonl in `root`/manifests; the sound stays where it is.
+def requested(custom: Mapping) -> Iterator[tuple[str, str, bool]]:
+    """Corpus, split, and whether faulty rows are left out, of every manifest that data.custom names: as a list of
+    splits, or as {splits, incomplete}."""
+    for name, entry in custom.items():
+        entry = entry if isinstance(entry, Mapping) else {"splits": entry}
+        for split in entry["splits"]:
+            yield name, split, entry.get("incomplete", False)
+
+
+def bring_corpus(
+    corpus: str, split: str, folder: Path, root: Path, incomplete: bool = False
+) -> tuple[list[Utterance], list[str]]:
+    """List `folder`/manifests/<corpus>.<split>.jsonl in `root`/manifests; the sound stays where it is. The rows, and
+    what is wrong with those that are left out, which only happens with `incomplete`.
 
     `audio` in it is relative to `folder`, or absolute. Every clip is read once. Raises StudyError when the manifest is
-    missing or invalid, a row belongs to another corpus or split, or clips cannot be used: with their number, and the
-    line and the reason of the first.
+    missing, and when it is invalid, a row belongs to another corpus or split, or clips cannot be used: with their
+    number, and the line and the reason of the first.
     """
     folder = Path(folder).resolve()
     source = folder / "manifests" / f"{corpus}.{split}.jsonl"
@@ -41,24 +54,29 @@ def bring_corpus(corpus: str, split: str, folder: Path, root: Path) -> list[Utte
             f"{source} is not there: the corpus {corpus} is not part of this study; get it from {where} "
             f"(licence: {licence}) and write that manifest, one utterance a line, `audio` relative to {folder}{read}"
         )
-    rows = read_manifest(source)
-    for number, row in enumerate(rows, start=1):
+    faults, places = [], {}
+    rows = read_manifest(source, faults if incomplete else None, places)
+    good = []
+    for row in progress(rows, f"sound of {corpus}, {split}"):
+        reason = next(filter(None, (fault(folder, turn) for turn in row.spoken)), "")
         if (row.corpus, row.split) != (corpus, split):
-            raise StudyError(f"{source}, line {number}: of {row.corpus}, {row.split}; wanted is {corpus}, {split}")
-    faults = []
-    for number, row in enumerate(progress(rows, f"sound of {corpus}, {split}"), start=1):
-        for turn in row.spoken:
-            if reason := fault(folder, turn):
-                faults.append(f"{source}, line {number}: {reason}")
-    if faults:
-        raise StudyError(f"{faults[0]}; mend or remove the row ({len(faults)} of {len(rows)} rows have such faults)")
+            reason = f"of {row.corpus}, {row.split}; wanted is {corpus}, {split}"
+        if reason:
+            faults.append(f"{places[row.id]}: {reason}")
+        else:
+            good.append(row)
+    if faults and not (incomplete and good):
+        raise StudyError(
+            f"{faults[0]}; mend or remove the row ({len(faults)} of {len(rows)} rows have such faults), or set "
+            f"data.custom.{corpus} to {{splits: [{split}], incomplete: true}}"
+        )
 
     def placed(turn):
         return replace(turn, audio=str(folder / turn.audio)) if turn.audio else turn
 
-    rows = [replace(placed(row), history=tuple(map(placed, row.history))) for row in rows]
-    write_manifest(Path(root) / "manifests" / source.name, rows)
-    return rows
+    good = [replace(placed(row), history=tuple(map(placed, row.history))) for row in good]
+    write_manifest(Path(root) / "manifests" / source.name, good)
+    return good, [one.replace(f"{folder}/", "") for one in faults]  # no product holds a path of this machine
 
 
 def fault(folder: Path, row: Utterance) -> str:
