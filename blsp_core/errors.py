@@ -19,7 +19,9 @@ def refused(what: str) -> Iterator[None]:
     """Whatever a library raises about files that it cannot use becomes `what`, one sentence, with its reason."""
     try:
         yield
-    except StudyError:
+    except (StudyError, MemoryError):
         raise
     except Exception as error:  # libraries raise errors of every kind about a broken file
+        if "OutOfMemory" in type(error).__name__:  # torch's
+            raise
         raise StudyError(f"{what} ({type(error).__name__}: {first_line(error)})") from None
