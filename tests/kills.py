@@ -7,6 +7,7 @@ hit all while a checkpoint is being written. Then `blsp-repro` is started again.
 """
 
 import argparse
+import glob
 import json
 import random
 import re
@@ -104,7 +105,7 @@ def kill(copy: Copy, command: list[str], draw: random.Random, aimed: bool) -> st
 def _unfinished(root: Path) -> dict[Path, int]:
     """The checkpoints that are not whole, and when their folders were last changed."""
     found = {}
-    for path in (root / ".scratch").glob("*/checkpoints/*/*/checkpoint-*"):
+    for path in map(Path, glob.glob(f"{root}/.scratch/*/checkpoints/*/*/checkpoint-*")):  # Path.glob fails in a race
         state = path / "trainer_state.json"
         try:
             if not state.is_file() or not state.read_bytes().endswith(b"}\n"):
