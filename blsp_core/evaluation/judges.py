@@ -164,7 +164,8 @@ def read_choice(verdict: str) -> str | None:
 class LocalChat:
     """A chat LLM on this machine, greedy. Replies are kept in `cache`, one file each, named by model and chat.
 
-    model: a hub name or a folder. It is loaded when the first reply is wanted that is not in the cache.
+    model: a hub name, with @revision or not, or a folder. It is loaded when the first reply is wanted that is not in
+    the cache.
     """
 
     max_new_tokens, batch_size = 256, 8
@@ -203,4 +204,8 @@ def load(model: str, base_url: str, cache: Path):
         from blsp_core.inference.endpoint import Endpoint
 
         return ChatJudge(model, Endpoint(base_url, model, cache).chat)
-    return ChatJudge(model, LocalChat(model, cache).chat)
+    from blsp_core.inference.llm import pinned
+
+    source = pinned(model)
+    name = Path(source).name if Path(source).is_dir() else source  # no product holds a path of this machine
+    return ChatJudge(name, LocalChat(source, cache).chat)

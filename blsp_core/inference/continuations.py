@@ -10,7 +10,7 @@ from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import ready
-from blsp_core.inference.llm import answer, load
+from blsp_core.inference.llm import answer, load, pinned
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM restates
@@ -41,8 +41,8 @@ def write_elsewhere(
     other: Mapping[str, str], utterances: list[Utterance], *, root: Path, cache: Path, max_new_tokens: int, **settings
 ) -> list[dict]:
     """Emotional rows as of `write_continuations` by another LLM: `model`, a folder below `root` or anywhere, or a hub
-    name; or its name at `base_url`, an OpenAI-compatible address, whose replies are kept in `cache`. `refused`: it
-    declined. Raises StudyError when the folder is empty."""
+    name, with @revision or not; or its name at `base_url`, an OpenAI-compatible address, whose replies are kept in
+    `cache`. `refused`: it declined. Raises StudyError when the folder is empty."""
     if other.get("base_url"):
         from blsp_core.inference.endpoint import Endpoint  # slow to import
 
@@ -55,9 +55,10 @@ def write_elsewhere(
             f"continuations.other_writer: {folder} holds no LLM; set llm.second in params.yaml, which trains one, or "
             "set other_writer to null"
         )
-    llm = load(folder if folder.is_dir() else other["model"])
-    settings |= {"max_new_tokens": max_new_tokens, "emotional": True, "writer": "other"}
-    return write_continuations(*llm, utterances, **settings)
+    source = str(folder) if folder.is_dir() else pinned(other["model"])
+    writer = "other" if Path(source).is_dir() else source
+    settings |= {"max_new_tokens": max_new_tokens, "emotional": True, "writer": writer}
+    return write_continuations(*load(source), utterances, **settings)
 
 
 def _instruction(utterance: Utterance, emotional: bool) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from blsp_core.errors import refused
@@ -21,11 +22,21 @@ class Answer:
     refused: bool = False
 
 
+def pinned(name: str) -> str:
+    """`name@commit` for `name` or `name@revision` on the hub, a folder as it is: what results record."""
+    if Path(name).is_dir():
+        return name
+    name, _, revision = name.partition("@")
+    with refused(f"{name}: neither a folder nor a chat LLM on the hub; name one of them"):
+        return f"{name}@{Path(snapshot_download(name, revision=revision or None, allow_patterns='config.json')).name}"
+
+
 def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
-    """A causal LLM from a folder or the hub, ready for inference, and its tokenizer."""
+    """A causal LLM from a folder, or `name` or `name@revision` on the hub, ready for inference, and its tokenizer."""
+    name, _, revision = (str(source), "", "") if Path(source).is_dir() else str(source).partition("@")
     with refused(f"{source}: no chat LLM can be read there; name a folder or a hub name of one"):
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        return ready(load_llm(str(source), dtype=precision())), tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
+        return ready(load_llm(name, revision or None, precision())), tokenizer
 
 
 def answer(

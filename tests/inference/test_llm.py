@@ -8,6 +8,7 @@ from blsp_core.data import progress as showing
 from blsp_core.data.progress import progress
 from blsp_core.data.prompts import chat
 from blsp_core.errors import StudyError
+from blsp_core.inference import llm as inference
 from blsp_core.inference.llm import answer
 from blsp_core.model import BlspEmoProcessor
 from blsp_core.model.templates import render
@@ -107,3 +108,20 @@ def test_in_the_pipeline_progress_is_a_line_of_text_every_few_seconds(monkeypatc
     monkeypatch.setattr(showing.time, "monotonic", lambda: next(times))
     assert list(progress([1, 2, 3, 4], "replies")) == [1, 2, 3, 4]
     assert capsys.readouterr().out.splitlines() == ["replies: step 2 of 4, 11 s left", "replies: step 4 of 4, 0 s left"]
+
+
+def test_a_name_on_the_hub_is_recorded_with_its_commit_and_a_folder_is_not(tmp_path, monkeypatch):
+    asked = []
+
+    def snapshot(name, revision, allow_patterns):
+        asked.append((name, revision))
+        return f"/cache/{name}/snapshots/abc123"
+
+    monkeypatch.setattr(inference, "snapshot_download", snapshot)
+    assert inference.pinned("a/b") == inference.pinned("a/b@v1") == "a/b@abc123" and asked == [
+        ("a/b", None),
+        ("a/b", "v1"),
+    ]
+    assert inference.pinned(str(tmp_path)) == str(tmp_path)
+    with pytest.raises(StudyError, match="nothing: no chat LLM can be read there"):
+        inference.load(tmp_path / "nothing")
