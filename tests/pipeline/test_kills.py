@@ -1,4 +1,4 @@
-"""A share of tests/kills.py: training is killed, twice while it writes a checkpoint, and ends in the same bytes."""
+"""A share of tests/kills.py: training is killed, once while it writes a checkpoint, and ends in the same bytes."""
 
 import sys
 
@@ -10,5 +10,5 @@ import pytest
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_training_that_is_killed_ends_in_the_same_bytes(tmp_path):
     training = [sys.executable, "-m", "dvc", "repro", "train@blsp-emo"]
-    killed = kills.survive(tmp_path, kills=4, aimed=2, seed=5, command=training)
-    assert len(killed) == 4
+    killed = kills.survive(tmp_path, kills=2, aimed=1, seed=5, command=training)
+    assert len(killed) == 2
