@@ -13,8 +13,6 @@ from tiny import make_model, make_processor
 from blsp_core.errors import StudyError
 from blsp_core.inference.answers import load_model
 
-GONE = object()
-
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
@@ -31,10 +29,7 @@ def set_json(name: str, place: str, value):
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         *parents, last = place.split(".")
         inside = functools.reduce(lambda found, key: found[key], parents, content)
-        if value is GONE:
-            del inside[last]
-        else:
-            inside[last] = value
+        inside[last] = value
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
     return change

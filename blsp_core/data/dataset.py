@@ -51,8 +51,9 @@ class SpeechTextDataset(Dataset):
     """
 
     def __init__(
-        self, rows: Sequence[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True, augment: int | None = None
-    ):
+        self, rows: Sequence[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True,
+        augment: int | None = None,
+    ):  # fmt: skip
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
@@ -169,7 +170,7 @@ def _encoder_digest(model: BlspEmoForConditionalGeneration, processor: BlspEmoPr
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:
-    """A batch of examples: `speech_*` and `text_*` as of `collate_tokens`, `emotion_labels`, the `ids` and the sound."""
+    """A batch: `speech_*` and `text_*` as of `collate_tokens`, `emotion_labels`, the `ids` and the sound."""
     batch = {"emotion_labels": torch.tensor([item["emotion"] for item in items])}
     batch["ids"] = [item["id"] for item in items]
     batch |= collate_tokens(items, "speech") | collate_tokens(items, "text")

@@ -85,8 +85,8 @@ def read_manifest(path: str | Path, faults: list[str] | None = None, places: dic
 
     Raises StudyError, with file and line, when the file is missing or empty, a line is not JSON, a field is missing or
     unknown or not of its kind, an emotion is outside `EMOTIONS`, a text has a control token, an id occurs twice, or
-    earlier turns do not alternate. faults: a list that gets these sentences; their lines are then left out. places: gets the line of every
-    id.
+    earlier turns do not alternate. faults: a list that gets these sentences; their lines are then left out. places: a
+    mapping that gets the line of every id.
     """
     rows, ids = [], {} if places is None else places
     for where, line in _lines(path):
@@ -122,21 +122,24 @@ def _check(row: dict, wanted: set[str], where: str) -> None:
     if wrong:
         raise StudyError(f"{where}: fields missing or unknown: {wrong}; wanted are {sorted(wanted)}")
     for name, value in row.items():
-        optional = name in ("emotion", "speaker", "language")
+        text = value if isinstance(value, str) else None
         if name == "duration":
             good, kind = type(value) in (int, float) and 0 < value <= 86_400, "seconds above 0, at most a day"
         elif name == "text":
-            good, kind = isinstance(value, str) and has_words(value) and "\0" not in value, "a text with words"
+            good, kind = text is not None and has_words(text) and "\0" not in text, "a text with words"
+        elif name == "language":
+            good = text is not None and LANGUAGE.fullmatch(text)
+            kind = "a code of two or three small letters, or an empty text"
+        elif name in ("emotion", "speaker"):
+            good, kind = text is not None, "a text"
         else:
-            good = isinstance(value, str) and (optional or bool(value.strip()))
-            kind = "a text" if optional else "a text that is not empty"
-        if name == "language" and good:
-            good, kind = bool(LANGUAGE.fullmatch(value)), "a code of two or three small letters, or an empty text"
+            good, kind = text is not None and text.strip(), "a text that is not empty"
         if not good:
-            raise StudyError(f"{where}: {name} is {str(repr(value))[:60]}; wanted is {kind}")
-    if len(row["text"]) > 100 * (1 + row.get("duration", len(row["text"]))):
+            raise StudyError(f"{where}: {name} is {repr(value)[:60]}; wanted is {kind}")
+    length = len(row["text"])
+    if length > 100 * (1 + row.get("duration", length)):
         raise StudyError(
-            f"{where}: text has {len(row['text']):,} letters for {row['duration']} s; wanted is what is said in the clip"
+            f"{where}: text has {length:,} characters for {row['duration']} s; wanted is what is said in the clip"
         )
     if row.get("emotion") and row["emotion"] not in EMOTIONS:
         raise StudyError(

@@ -79,7 +79,7 @@ class Endpoint:
         try:
             choice = client.chat.completions.create(**request).choices[0]
             declined = getattr(choice.message, "refusal", None)
-            refused_it = bool(declined) or choice.finish_reason == "content_filter"
+            withheld = bool(declined) or choice.finish_reason == "content_filter"
             text = (choice.message.content or declined or "").strip().encode(errors="replace").decode()
         except (openai.AuthenticationError, openai.PermissionDeniedError):
             trouble = f"refused; set the environment variable {KEY} to a key that it takes"
@@ -92,7 +92,7 @@ class Endpoint:
         except (openai.OpenAIError, ValueError, AttributeError, LookupError, TypeError):
             trouble = "the reply is no chat completion; is the address OpenAI-compatible?"
         else:
-            reply = asdict(Answer(text, choice.finish_reason == "length", refused_it))
+            reply = asdict(Answer(text, choice.finish_reason == "length", withheld))
             write_jsonl(place, [{"base_url": self.base_url, **request, "reply": reply}])
             return
         # not in the `except`: the library's message may quote the key, and a notebook would print it as the cause

@@ -257,7 +257,7 @@ class _Progress(TrainerCallback):
         self.begun = self.logged = (state.global_step, time.perf_counter())
         self.printed = time.perf_counter()
         if args.world_size > 1 and not state.global_step:
-            set_seed(args.seed, device_specific=True)  # augmentation and dropout differ between processes
+            set_seed(args.seed, device_specific=True)  # dropout differs between processes
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or "loss" not in logs:

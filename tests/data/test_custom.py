@@ -1,8 +1,7 @@
 """Corpora with manifests of your own: what is missing is named, with its source and licence."""
 
-from dataclasses import replace
-
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +81,7 @@ def test_good_rows_beside_bad_ones_are_kept_and_the_bad_counted_where_that_is_as
     manifest.write_text("\n".join(["not json", *map(json.dumps, lines)]))
     (wanted,) = requested({"ravdess": {"splits": ["test"], "incomplete": True}})
     rows, faults = bring_corpus(*wanted[:2], tmp_path / "own", tmp_path / "data", wanted[2])
-    assert [row.id for row in rows] == [ROW.id] == [row.id for row in read_manifest(tmp_path / "data/manifests" / manifest.name)]
+    assert [row.id for row in rows] == [ROW.id] and read_manifest(tmp_path / "data/manifests" / manifest.name) == rows
     assert [fault.partition(": ")[0].rpartition(" ")[2] for fault in faults] == ["1", "3", "6", "4", "5"]
     assert not any(str(tmp_path) in fault for fault in faults)
     assert list(requested({"a": ["train", "test"]})) == [("a", "train", False), ("a", "test", False)]

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -120,3 +122,16 @@ def test_the_readme_shows_the_measured_numbers():
         return {tuple(cell.strip() for cell in line.split("|")) for line in lines if re.search(r"\d+\.\d \[", line)}
 
     assert cells("figures/mini/full/summary.md") and cells("figures/mini/full/summary.md") == cells("README.md")
+
+
+def test_ruff_reads_every_folder_of_the_package_and_no_product():
+    listed = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = set(listed.stdout.split())
+    assert {str(path) for path in (ROOT / "blsp_core").rglob("*.py")} <= files
+    assert not any(name.startswith(f"{ROOT / 'data'}/") for name in files)

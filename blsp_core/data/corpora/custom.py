@@ -66,9 +66,9 @@ def bring_corpus(
         else:
             good.append(row)
     if faults and not (incomplete and good):
+        more = "" if incomplete else f", or set data.custom.{corpus} to {{splits: [{split}], incomplete: true}}"
         raise StudyError(
-            f"{faults[0]}; mend or remove the row ({len(faults)} of {len(rows)} rows have such faults), or set "
-            f"data.custom.{corpus} to {{splits: [{split}], incomplete: true}}"
+            f"{faults[0]}; mend or remove the row ({len(faults)} of {len(rows)} rows have such faults){more}"
         )
 
     def placed(turn):

@@ -91,9 +91,10 @@ def import_corpus(name: str, settings: Mapping | None, study: Path, root: Path) 
     empty = [stem for stem, held in manifests.items() if not held]
     if empty or not rows:
         (root / "corpora" / f"{name}.flac").unlink(missing_ok=True)
+        counts = ", ".join(f"{count} {what}" for what, count in faults.items()) or "none"
         raise StudyError(
-            f"{contents.folder}: no utterance of {name} is in {empty[0] if empty else 'any split'}; ask for other splits "
-            f"or parts (left out: {', '.join(f'{n} {what}' for what, n in faults.items()) or 'none'})"
+            f"{contents.folder}: no utterance of {name} is in {empty[0] if empty else 'any split'}; ask for other "
+            f"splits or parts (left out: {counts})"
         )
     for stem, held in manifests.items():
         write_manifest(root / "manifests" / f"{stem}.jsonl", held)
@@ -165,7 +166,10 @@ def _sounds(
                         f"{source}: {fault}; get it again, or set data.corpora.{row.corpus}.incomplete to true in "
                         "params.yaml to go on without such files"
                     )
-                fault = fault or (TOO_SHORT if len(sound) < SHORTEST * SAMPLE_RATE else SILENT if is_silent(sound) else "")
+                if not fault and len(sound) < SHORTEST * SAMPLE_RATE:
+                    fault = TOO_SHORT
+                elif not fault and is_silent(sound):
+                    fault = SILENT
                 if fault:
                     faults[fault] += 1
                 else:
