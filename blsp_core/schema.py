@@ -31,6 +31,7 @@ Split = Literal["train", "validation", "test"]
 Splits = Annotated[list[Split], Field(min_length=1), AfterValidator(_unique)]
 Target = Literal["continuation", "other", "label", "repeat"]
 Counts = Annotated[list[Count], Field(min_length=1)]
+Frozen = Annotated[list[Literal["encoder", "teacher"]], AfterValidator(_unique)]
 
 
 class Section(BaseModel):
@@ -148,7 +149,7 @@ Continuations = settings(
 Transcripts = settings(corpora=Texts, batch_size=Count, max_wer=NotNegative)
 Stage1 = settings(
     **Schedule, adapter=Adapter, encoder_layers=Literal["last", "mix", "last+mix"], real_frames=bool,
-    temperature=Positive, released_kl=bool, cache_states=bool, validation=settings(**Validation),
+    temperature=Positive, released_kl=bool, cache_states=Frozen, validation=settings(**Validation),
 )  # fmt: skip
 Stage2 = settings(
     WithWeights, **Schedule, targets=Annotated[list[Target], Field(min_length=1), AfterValidator(_unique)],

@@ -86,24 +86,33 @@ class SpeechTextDataset(Dataset):
         return sound
 
     def _tokenise(self, row: dict, sound: Sound | torch.Tensor) -> dict:
-        tokenizer, system = self.processor.tokenizer, row.get("system", prompts.SYSTEM)
-        response = tokenizer(row["output"], add_special_tokens=False).input_ids
-        if not row["early_stop"]:
-            response.append(tokenizer.eos_token_id)
         frames = encoder_length(sound.frames) if isinstance(sound, Sound) else len(sound)
         places = [self.processor.embedding_count(frames)]
-        speech = self.processor.prompt_ids(spoken_chat(system, row["instruction"]), places)
-        text = self.processor.prompt_ids(chat(system, row["instruction"] + row["text"]))
+        speech = self.processor.prompt_ids(spoken_chat(row.get("system", prompts.SYSTEM), row["instruction"]), places)
+        response = self._response(row)
         return {
             "id": row.get("id", ""),
             "speech_prefix": speech.index(self.processor.speech_token_id),
-            "text_prefix": len(text) - 1,
             "speech_ids": speech + response,
             "speech_labels": [IGNORED] * len(speech) + response,
-            "text_ids": text + response,
-            "text_labels": [IGNORED] * len(text) + response,
             "emotion": EMOTIONS.index(row["emotion"]) if row["emotion"] else IGNORED,
+            **self._text_side(row),
         }
+
+    def _text_side(self, row: dict) -> dict:
+        text = self.processor.prompt_ids(chat(row.get("system", prompts.SYSTEM), row["instruction"] + row["text"]))
+        response = self._response(row)
+        labels = [IGNORED] * len(text) + response
+        return {"text_prefix": len(text) - 1, "text_ids": text + response, "text_labels": labels}
+
+    def _response(self, row: dict) -> list[int]:
+        tokenizer = self.processor.tokenizer
+        ids = tokenizer(row["output"], add_special_tokens=False).input_ids
+        return ids if row["early_stop"] else [*ids, tokenizer.eos_token_id]
+
+    def text_items(self) -> list[dict]:
+        """The `text_` entries of all items, for which no sound is read."""
+        return [self._text_side(row) for row in self.rows]
 
     def lengths(self) -> list[int]:
         """About how many speech embeddings every row has, to batch rows of like length."""

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from blsp_core.data import prompts
-from blsp_core.data.manifest import Utterance, as_row
+from blsp_core.data.manifest import Utterance, as_row, of_row
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import ready
 from blsp_core.inference.llm import answer, load, pinned
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM restates
+RETRIED = ("repeats the sentence", "refusal", "empty")  # reasons for which the LLM is asked again
 # The LLM declines or talks about itself: the idea of the released noise filter, whose list is not ours.
 REFUSAL = re.compile(r"\b(as an ai|language model|i'm sorry, but|i am sorry, but|i cannot|i can't assist)\b", re.I)
 
@@ -69,9 +70,15 @@ def _instruction(utterance: Utterance, emotional: bool) -> str:
     return prompts.CONTINUE_EMOTION.format(emotion=utterance.emotion)
 
 
-def _rows(utterances: list[Utterance], instructions: list[str], ask: Callable, writer: str, more=()) -> list[dict]:
-    """more: fields of an answer that the rows have besides."""
-    answers = ask([prompts.chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)])
+def _rows(
+    utterances: list[Utterance], instructions: list[str], ask: Callable, writer: str, more=(), begun: bool = False
+) -> list[dict]:
+    """more: fields of an answer that the rows have besides. begun: the LLM goes on after the sentence."""
+    chats = [prompts.chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
+    if begun:
+        sentences = [re.sub(r"(\w)$", r"\1.", utterance.text.strip()) for utterance in utterances]
+        chats = [[*chat, {"role": "assistant", "content": text}] for chat, text in zip(chats, sentences, strict=True)]
+    answers = ask(chats)
     return [
         {**as_row(u), "instruction": i, "output": a.text, "early_stop": a.early_stop, "writer": writer}
         | {name: getattr(a, name) for name in more}
@@ -98,16 +105,17 @@ def _fault(row: dict) -> str | None:
         return "repeats the sentence"
     if not output:
         return "empty"
-    if row["instruction"] == prompts.REPEAT and output.lower() != row["text"].strip().lower():
+    if row["instruction"] == prompts.REPEAT and _words(output) != _words(row["text"]):
         return "does not repeat the sentence"
     return None
 
 
-def clean(rows: Iterable[dict], needed_by: str = "") -> tuple[list[dict], list[dict]]:
-    """Rows that can be targets, without restatements, and the others as they were written, with the `reason`.
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
-    Raises StudyError when all rows are rejected and `needed_by`, a stage, has no targets for that reason.
-    """
+
+def clean(rows: Iterable[dict]) -> tuple[list[dict], list[dict]]:
+    """Rows that can be targets, without restatements, and the others as they were written, with the `reason`."""
     kept, rejected = [], []
     for row in rows:
         shortened = _without_restatement(row)
@@ -115,6 +123,26 @@ def clean(rows: Iterable[dict], needed_by: str = "") -> tuple[list[dict], list[d
             rejected.append({**row, "reason": reason})
         else:
             kept.append(shortened)
+    return kept, rejected
+
+
+def clean_and_retry(
+    llm, tokenizer, rows: Iterable[dict], needed_by: str = "", **settings
+) -> tuple[list[dict], list[dict]]:
+    """`clean`, but the LLM is asked again for what it only repeats or declines to continue: its answer then begins with
+    the sentence, and it writes what follows. Such rows are `retried`. Ours, not the paper's: of a small LLM, some
+    emotions of a corpus would have no target at all. settings: of `llm.answer`.
+
+    Raises StudyError when all rows are rejected and `needed_by`, a stage, has no targets for that reason.
+    """
+    kept, faulty = clean(rows)
+    again = [row for row in faulty if row["reason"] in RETRIED and row["instruction"] != prompts.REPEAT]
+    ask, instructions = partial(answer, ready(llm), tokenizer, **settings), [row["instruction"] for row in again]
+    written = _rows([of_row(row) for row in again], instructions, ask, "", begun=True)
+    retried = [{**row, "writer": old["writer"], "retried": True} for row, old in zip(written, again, strict=True)]
+    more, rejected = clean(retried)
+    done = {id(row) for row in again}
+    kept, rejected = kept + more, rejected + [row for row in faulty if id(row) not in done]
     if needed_by and rejected and not kept:
         reasons = ", ".join(f"{reason} ({n})" for reason, n in Counter(row["reason"] for row in rejected).most_common())
         raise StudyError(

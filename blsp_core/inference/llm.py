@@ -42,9 +42,12 @@ def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
 def answer(
     model, tokenizer, chats: list[list[dict]], max_new_tokens: int, batch_size: int, unfinished: Path | None = None
 ) -> list[Answer]:
-    """The LLM's greedy replies to the chats, in their order; equal chats are answered once. unfinished: of
-    `run_in_batches`. Raises StudyError where `render` does, before anything is generated."""
-    texts = [render(tokenizer, chat, add_generation_prompt=True) for chat in chats]
+    """The LLM's greedy replies to the chats, in their order; equal chats are answered once. A reply that a chat ends
+    with is continued. unfinished: of `run_in_batches`. Raises StudyError where `render` does, before anything is
+    generated."""
+    begun = [chat[-1]["role"] == "assistant" for chat in chats]
+    ends = [{"continue_final_message": True} if yes else {"add_generation_prompt": True} for yes in begun]
+    texts = [render(tokenizer, chat, **end) for chat, end in zip(chats, ends, strict=True)]
     prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
 
     def run(batch: list[int]) -> list[dict]:

@@ -127,7 +127,8 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
     """The `size` lines of a corpus, with sentences and speakers that no other split has.
 
     sentences: a text file with a sentence a line, behind an identifier with digits or not (LibriSpeech's transcripts),
-    for lines like those of `asr` in place of the grammar's.
+    for lines like those of `asr` in place of the grammar's. Training sentences are spoken by several speakers each
+    where there are fewer than `size`.
     """
     rng = random.Random(f"{role} {split} {seed}")
     if sentences:
@@ -136,9 +137,10 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
         texts = [re.sub(r"^\S*\d\S*\s+", "", text) for text in lines]
         texts = [text.capitalize() if text.isupper() else text for text in dict.fromkeys(map(str.strip, texts))]
         found = [one for one in map(Sentence, filter(None, texts)) if one.split == split]
-        if len(found) < size:
+        times = -(-size // len(found)) if found and split == "train" else 1
+        if times * len(found) < size:
             raise StudyError(f"{sentences}: has {len(found)} sentences for {split}, and {role} is to have {size}")
-        drawn = rng.sample(found, size)
+        drawn = rng.sample(times * found, size)
         return [Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])) for sentence in drawn]
     if role not in ROLES:
         raise StudyError(f"no corpus {role!r} in the miniature; there are {', '.join(ROLES)}")

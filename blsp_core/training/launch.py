@@ -39,16 +39,17 @@ def devices() -> int:
 
 def fit(
     model: BlspEmoForConditionalGeneration, data: SpeechTextDataset, objective, *, held_out: Sequence[dict] = (),
-    states: Path | None = None, words: tuple[list[Utterance], Path] | None = None, **options
+    states: Path | None = None, teacher: bool = False, words: tuple[list[Utterance], Path] | None = None, **options
 ) -> dict:  # fmt: skip
     """`trainer.train` of the model on `data`; returns its cost.
 
     held_out: rows like those of `data`, for the validation loss. states: where the frozen encoder's states of all clips
-    are kept, made before the first update, as are the teacher's in memory; None: both run in every update.
-    words: the utterances and the CSV of `EmotionWords`. options: of `trainer.train`, JSON but for paths.
+    are kept, made before the first update; None: it runs in every update. teacher: the same for the states of stage 1's
+    teacher, which stay in memory. words: the utterances and the CSV of `EmotionWords`. options: of `trainer.train`,
+    JSON but for paths.
     """
     if devices() == 1:
-        return _fit(model, data, objective, held_out, states, words, **options)
+        return _fit(model, data, objective, held_out, states, teacher, words, **options)
     folder = Path(options["checkpoints"]).parent / f"{Path(options['checkpoints']).name}-job"
     flags = {
         part: any(p.requires_grad for n, p in model.named_parameters() if n.startswith(PARTS[part])) for part in PARTS
@@ -57,7 +58,8 @@ def fit(
         part.save_pretrained(folder)
     settings = {field.name: getattr(objective, field.name) for field in fields(objective) if field.init}
     job = {"trained": flags, "objective": [type(objective).__name__, settings], "options": options}
-    job |= {"root": data.root.resolve(), "keep": data.keep, "augment": data.augment, "states": states}
+    job |= {"root": data.root.resolve(), "keep": data.keep, "augment": data.augment}
+    job |= {"states": states, "teacher": teacher}
     if words:
         job["words"] = words[1]
         write_jsonl(folder / "words.jsonl", map(as_row, words[0]))
@@ -82,15 +84,15 @@ def held_out_losses(
     return losses.assign(perplexity=np.exp(losses["cross-entropy"])).round(4)
 
 
-def _fit(model, data, objective, held_out, states, words, **options) -> dict:
+def _fit(model, data, objective, held_out, states, teacher, words, **options) -> dict:
     validation = SpeechTextDataset(held_out, data.processor, data.root, data.keep) if held_out else None
     if states:
         with PartialState().main_process_first():  # the others find its files
             for dataset in filter(None, (data, validation)):
                 dataset.encode_once(model, states)
-        updates = options["steps"] * options["batch_size"] * options.get("gradient_accumulation", 1)
-        if isinstance(objective, objectives.SemanticAlignment) and updates >= 2 * len(data):
-            objective.keep_teacher(model, data)
+    updates = options["steps"] * options["batch_size"] * options.get("gradient_accumulation", 1)
+    if teacher and updates >= 2 * len(data):
+        objective.keep_teacher(model, data)
     callbacks = [EmotionWords(words[0], data.processor, data.root, words[1])] if words else []
     options |= {"callbacks": callbacks, "validation": validation, "lengths": data.lengths()}
     return train(model, data, collate, objective, **options)
@@ -139,7 +141,7 @@ def main(folder: Path) -> None:
     )
     objective = getattr(objectives, job["objective"][0])(**job["objective"][1])
     options = job["options"] | {name: Path(job["options"][name]) for name in ("checkpoints", "log")}
-    cost = _fit(ready(model), data, objective, held_out, job["states"], words, **options)
+    cost = _fit(ready(model), data, objective, held_out, job["states"], job["teacher"], words, **options)
     if state.is_main_process:
         trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         save_file(trained, folder / "trained.safetensors")

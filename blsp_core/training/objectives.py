@@ -96,7 +96,7 @@ class SemanticAlignment:
         """Read all transcripts once, before training, and keep the states that predict the responses: the LLM is
         frozen, so that every epoch would compute them again. Always in the same batches, so that a resumed run has the
         same states. Nothing is kept of an LLM that needs its logits (see `plain_head`), nor beyond `KEPT` bytes."""
-        items, head = [data[i] for i in range(len(data))], plain_head(model)
+        items, head = data.text_items(), plain_head(model)
         tokens = sum(label != -100 for item in items for label in item["text_labels"])
         if head is None or tokens * head.weight.shape[1] * head.weight.element_size() > KEPT:
             return

@@ -6,9 +6,12 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from blsp_core.data import prompts
-from blsp_core.data.manifest import Utterance, of_row
+from blsp_core.data.manifest import Utterance, as_row, of_row
 from blsp_core.errors import StudyError
-from blsp_core.inference.continuations import clean, write_continuations, write_elsewhere
+from blsp_core.inference import continuations
+from blsp_core.inference.continuations import clean, clean_and_retry, write_continuations, write_elsewhere
+from blsp_core.inference.llm import Answer, answer, generate
+from blsp_core.model.templates import render
 
 UTTERANCE = Utterance("a.flac", "we saw the dog at home", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
 ROW = {"instruction": prompts.CONTINUE, **vars(UTTERANCE), "output": "it was a sad moment."}
@@ -26,6 +29,7 @@ AGAIN = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
         ({"refused": True, "output": ""}, "refusal"),
         ({"output": "We saw the dog at home again."}, "repeats the sentence"),
         ({"output": "“We saw the dog, at home.”"}, "repeats the sentence"),
+        (AGAIN | {"output": "we saw the dog at homes"}, "does not repeat the sentence"),
         (AGAIN | {"output": "something else"}, "does not repeat the sentence"),
     ],
 )
@@ -61,11 +65,43 @@ def write(llm, utterance, emotional=True):
     return row
 
 
-def test_a_stage_without_any_target_is_refused_with_the_reasons():
-    rows = [ROW | {"output": "", "duration": 2.0}, ROW | {"output": "I cannot.", "duration": 2.0}]
-    with pytest.raises(StudyError, match=r"none of the 2 continuations .* stage1: empty \(1\), refusal \(1\)"):
-        clean(rows, needed_by="stage1")
-    assert len(clean(rows)[1]) == 2
+@pytest.fixture
+def asked(llm, monkeypatch):
+    """`clean_and_retry` with the LLM's second replies given; and the chats that it is asked."""
+    chats = []
+
+    def retry(rows, replies, needed_by=""):
+        monkeypatch.setattr(continuations, "answer", lambda *found, **_: chats.extend(found[2]) or map(Answer, replies))
+        return clean_and_retry(*llm, rows, needed_by, **SETTINGS)
+
+    return retry, chats
+
+
+def test_a_stage_without_any_target_is_refused_with_the_reasons(asked):
+    rows = [ROW | {"output": "", "writer": "llm"}, ROW | {"duration": 0.2, "writer": "llm"}]
+    with pytest.raises(StudyError, match=r"none of the 2 continuations .* stage1: refusal \(1\), duration .* \(1\)"):
+        asked[0](rows, ["I cannot."], "stage1")
+    assert len(asked[0](rows, ["I cannot."])[1]) == 2
+
+
+def test_what_the_llm_only_repeats_or_declines_is_asked_for_again_with_its_answer_begun(asked):
+    retry, chats = asked
+    rows = [ROW, ROW | {"output": ROW["text"]}, ROW | {"output": "I cannot."}, AGAIN | {"output": "something else"}]
+    kept, rejected = retry([row | {"writer": "llm"} for row in rows], ["It was asleep.", ""])
+    again = {"writer": "llm", "output": "It was asleep.", "retried": True, "early_stop": False}
+    assert kept == [ROW | {"writer": "llm"}, {**as_row(UTTERANCE), "instruction": prompts.CONTINUE, **again}]
+    assert [row["reason"] for row in rejected] == ["empty", "does not repeat the sentence"]
+    assert [chat[-1] for chat in chats] == [{"role": "assistant", "content": "we saw the dog at home."}] * 2
+    assert chats[0][:-1] == prompts.chat(prompts.SYSTEM, prompts.CONTINUE + ROW["text"])
+
+
+def test_a_begun_answer_is_continued_and_not_begun_anew(llm):
+    model, tokenizer = llm
+    chat = [*prompts.chat(prompts.SYSTEM, "say: "), {"role": "assistant", "content": "we saw"}]
+    (found,) = answer(model, tokenizer, [chat], **SETTINGS)
+    text = render(tokenizer, chat[:-1], add_generation_prompt=True) + "we saw"
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+    assert found == generate(model, tokenizer, ids, SETTINGS["max_new_tokens"])[0]
 
 
 def test_a_row_has_its_utterance_and_the_prompt_and_is_marked_where_the_limit_cuts_it(llm):

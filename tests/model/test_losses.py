@@ -79,7 +79,7 @@ def test_a_clip_without_a_label_does_not_count():
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_losses_from_states_are_those_of_the_logits(bias, monkeypatch):
-    monkeypatch.setattr(losses, "ROWS", 4)  # three pieces
+    monkeypatch.setitem(losses.ROWS, "cpu", 4)  # three pieces
     head, targets = nn.Linear(16, 50, bias=bias).requires_grad_(False), torch.arange(10)
     states, teacher = (torch.randn(10, 16, requires_grad=learns) for learns in (True, False))
     for found, wanted in [

@@ -122,5 +122,7 @@ def test_sentences_of_a_text_file_are_spoken_in_place_of_the_grammars(tmp_path):
     plans = {split: plan("asr", split, 4, 1, path) for split in ("train", "validation", "test")}
     texts = [line.text for lines in plans.values() for line in lines]
     assert len(set(texts)) == 12 and all(re.match("The cat number [0-9]+$|A plain line.$", text) for text in texts)
+    again = plan("asr", "train", 100, 1, path)
+    assert len({line.text for line in again}) < 61 < 90 < len({(line.text, line.speaker) for line in again})
     with pytest.raises(StudyError, match="some.trans.txt: has [0-9]+ sentences for validation, and asr is to have 40"):
         plan("asr", "validation", 40, 1, path)

@@ -52,7 +52,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(
 @pytest.mark.parametrize(("steps", "kept"), [(3, 0), (4, 8)])
 def test_the_teacher_reads_before_training_where_there_are_two_epochs(parts, rows, corpus, tmp_path, steps, kept):
     objective = SemanticAlignment(2.0)
-    fit(parts, rows, corpus[0], tmp_path / "one", objective, steps=steps, states=tmp_path / "states")
+    fit(parts, rows, corpus[0], tmp_path / "one", objective, steps=steps, teacher=True)
     assert len(objective.kept) == kept
 
 
