@@ -144,7 +144,12 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
         return [Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])) for sentence in drawn]
     if role not in ROLES:
         raise StudyError(f"no corpus {role!r} in the miniature; there are {', '.join(ROLES)}")
-    return ROLES[role](rng, split, size)
+    lines = ROLES[role](rng, split, size)
+    if size and not lines:
+        raise StudyError(
+            f"data.synthesise.{role}: {split} is {size}, which is less than one for each emotion; use more"
+        )
+    return lines
 
 
 _BATCH = 50  # lines between two restarts of eSpeak NG

@@ -126,3 +126,9 @@ def test_sentences_of_a_text_file_are_spoken_in_place_of_the_grammars(tmp_path):
     assert len({line.text for line in again}) < 61 < 90 < len({(line.text, line.speaker) for line in again})
     with pytest.raises(StudyError, match="some.trans.txt: has [0-9]+ sentences for validation, and asr is to have 40"):
         plan("asr", "validation", 40, 1, path)
+
+
+def test_a_corpus_with_too_few_utterances_for_its_emotions_is_refused():
+    with pytest.raises(StudyError, match="data.synthesise.requests: validation is 2, which is less than one for each"):
+        plan("requests", "validation", 2, 1)
+    assert plan("requests", "validation", 0, 1) == []
