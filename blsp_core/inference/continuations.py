@@ -76,7 +76,8 @@ def _rows(
     """more: fields of an answer that the rows have besides. begun: the LLM goes on after the sentence."""
     chats = [prompts.chat(prompts.SYSTEM, i + u.text) for i, u in zip(instructions, utterances, strict=True)]
     if begun:
-        sentences = [re.sub(r"(\w)$", r"\1.", utterance.text.strip()) for utterance in utterances]
+        # without the space, Qwen2.5 ends its turn at once
+        sentences = [re.sub(r"(\w)$", r"\1.", utterance.text.strip()) + " " for utterance in utterances]
         chats = [[*chat, {"role": "assistant", "content": text}] for chat, text in zip(chats, sentences, strict=True)]
     answers = ask(chats)
     return [

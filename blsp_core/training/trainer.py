@@ -25,6 +25,7 @@ from blsp_core.training.optimizer import Muon, parameter_groups
 
 Objective = Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]]  # see objectives.py
 PRINT_EVERY = 10  # seconds between lines of progress, where there is no bar
+SKIPPED = 0.01  # the share of updates that may be left out for gradients that are not finite, or 3
 
 
 def train(
@@ -41,16 +42,21 @@ def train(
 
     log: a CSV, a row every `log_steps`: step, loss, its parts, shares, grad_norm, learning_rate, samples_per_second,
     and share_waiting, that of the time in which training waited for data; in `validations` of them also the parts for
-    the held-out rows of `validation`, as validation_<part> (of `objective.measure`, where it has that).
+    the held-out rows of `validation`, as validation_<part> (of `objective.measure`, where it has that); and `skipped`,
+    how many updates so far were left out since their gradient was not finite, where there are any.
     checkpoints: a folder whose unfinished run is resumed, removed at the end.
     optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `batching.BucketSampler`.
     score: of the model, higher is better, measured `validations` times; the model is left with its best weights.
     workers: processes that load the rows; 0: the training process itself.
     stop_after: interrupt after so many updates, for tests.
     Returns `seconds` and `steps`, and with a score `scores` (step -> score) and `best`, a step.
-    Raises StudyError when the loss is not finite, and for a checkpoint of another model.
+    Raises StudyError when the loss is not finite, or more gradients than `SKIPPED` are not, and for a checkpoint of
+    another model.
     """
     on_gpu = torch.cuda.is_available()
+    # cuDNN's attention, the default on H100 and H200, has gradients that are NaN for masked batches of some lengths:
+    # github.com/pytorch/pytorch/issues/196678. It ended two runs of stage 1 with Qwen2.5-0.5B.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1 and "MASTER_ADDR" not in os.environ:
         raise StudyError(
@@ -80,6 +86,7 @@ def train(
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     trainer.objective, trainer.score, trainer.lengths, trainer.progress = objective, score, lengths, progress
+    trainer.skipped, trainer.ids = 0, []
     trainer.updates, trainer.sums = 0, {}  # since the last row of the log: how many, and their losses by part
     trainer.waited, trainer.since = 0.0, time.perf_counter()
     measured = validation is not None and validations > 0
@@ -163,7 +170,7 @@ class _Trainer(Trainer):
         parts = self.objective(model, inputs)
         loss = sum(value for name, value in parts.items() if not name.startswith("share_"))
         if not torch.isfinite(loss):
-            found = ", ".join(f"{name} {float(value):g}" for name, value in parts.items())
+            found = ", ".join(f"{name} {float(value.detach()):g}" for name, value in parts.items())
             clips = f"; the batch holds {', '.join(inputs['ids'])}" if "ids" in inputs else ""
             raise StudyError(
                 f"training stopped in update {self.state.global_step + 1}: the loss is not finite ({found}){clips}; "
@@ -172,8 +179,22 @@ class _Trainer(Trainer):
         for name, value in parts.items():
             among = self.current_gradient_accumulation_steps if name.startswith("share_") else 1
             self.sums[name] = self.sums.get(name, 0.0) + value.detach() / among
-        self.progress.loss = loss.detach()
+        self.progress.loss, self.ids = loss.detach(), inputs.get("ids", [])
         return loss
+
+    def _clip_grad_norm(self, model):
+        norm = super()._clip_grad_norm(model)
+        if not torch.isfinite(norm):
+            model.zero_grad()  # the optimizer leaves weights without a gradient as they are
+            self.skipped += 1
+            update = self.state.global_step + 1
+            print(f"update {update} is left out: its gradient is not finite; {', '.join(self.ids)}", flush=True)
+            if self.skipped > max(3, SKIPPED * self.state.max_steps):
+                raise StudyError(
+                    f"training stopped in update {update}: the gradients of {self.skipped} updates were not finite; "
+                    "use a lower learning_rate, or look at the data of the batches that are named above"
+                )
+        return norm
 
     def log(self, logs, start_time=None):
         if "loss" in logs:
@@ -183,6 +204,7 @@ class _Trainer(Trainer):
             now = time.perf_counter()
             logs["share_waiting"], self.since, self.waited = self.waited / (now - self.since), now, 0.0
             self.sums, self.updates = {}, 0
+            logs |= {"skipped": self.skipped} if self.skipped else {}
             step = self.state.global_step
             if self.held_out and (step % self.measured_every == 0 or step == self.state.max_steps):
                 found = self.held_out(self.model)
@@ -218,7 +240,8 @@ class _Trainer(Trainer):
         trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         save_file(trained, Path(output_dir) / "model.safetensors")
         sums = {name: float(total) for name, total in self.sums.items()}
-        kept = {"sums": sums, "updates": self.updates, "seconds": time.perf_counter() - self.started}
+        kept = {"sums": sums, "updates": self.updates, "skipped": self.skipped}
+        kept["seconds"] = time.perf_counter() - self.started
         kept["rows"] = {type(callback).__name__: callback.rows for callback in self._writers()}
         (Path(output_dir) / "logs.json").write_text(json.dumps(kept), encoding="utf-8")
 
@@ -229,7 +252,7 @@ class _Trainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         kept = json.loads((Path(resume_from_checkpoint) / "logs.json").read_text(encoding="utf-8"))
-        self.sums, self.updates = kept["sums"], kept["updates"]
+        self.sums, self.updates, self.skipped = kept["sums"], kept["updates"], kept["skipped"]
         self.started -= kept["seconds"]
         for callback in self._writers():
             callback.rows = kept["rows"].get(type(callback).__name__, [])

@@ -91,7 +91,7 @@ def test_what_the_llm_only_repeats_or_declines_is_asked_for_again_with_its_answe
     again = {"writer": "llm", "output": "It was asleep.", "retried": True, "early_stop": False}
     assert kept == [ROW | {"writer": "llm"}, {**as_row(UTTERANCE), "instruction": prompts.CONTINUE, **again}]
     assert [row["reason"] for row in rejected] == ["empty", "does not repeat the sentence"]
-    assert [chat[-1] for chat in chats] == [{"role": "assistant", "content": "we saw the dog at home."}] * 2
+    assert [chat[-1] for chat in chats] == [{"role": "assistant", "content": "we saw the dog at home. "}] * 2
     assert chats[0][:-1] == prompts.chat(prompts.SYSTEM, prompts.CONTINUE + ROW["text"])
 
 

@@ -152,6 +152,47 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(tmp_path):
         fit(Regression(), tmp_path, diverging, shuffle=False)
 
 
+class Overflow(torch.autograd.Function):
+    """The identity, whose gradient is NaN."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * float("nan")
+
+
+def broken_at(*clips):
+    def objective(model, batch):
+        parts = squares(model, batch)
+        return parts | {"square": Overflow.apply(parts["square"])} if set(clips) & set(batch["ids"]) else parts
+
+    return objective
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_an_update_without_a_finite_gradient_is_left_out_and_counted(tmp_path, capsys, optimizer):
+    how = {"shuffle": False, "optimizer": optimizer, "log_steps": 2, "steps": 6}
+    broken, before = Regression(), Regression()
+    fit(broken, tmp_path / "broken", broken_at("clip 45"), **how)  # the last of them
+    fit(before, tmp_path / "before", stop_after=5, **how)
+    torch.testing.assert_close(dict(broken.named_parameters()), dict(before.named_parameters()), atol=0, rtol=0)
+    found = read(tmp_path / "broken").drop(columns=TIMES)
+    assert list(found["skipped"].fillna(0)) == [0, 0, 1]
+    assert "update 6 is left out: its gradient is not finite; clip 40, clip 41" in capsys.readouterr().out
+    again = Regression()
+    fit(again, tmp_path / "again", broken_at("clip 5"), stop_after=4, **how)
+    fit(again, tmp_path / "again", broken_at("clip 5"), **how)
+    assert list(read(tmp_path / "again")["skipped"]) == [1, 1, 1]
+
+
+def test_too_many_gradients_that_are_not_finite_stop_the_run(tmp_path):
+    with pytest.raises(StudyError, match="in update 4: the gradients of 4 updates were not finite; use a lower"):
+        fit(Regression(), tmp_path, broken_at(*[f"clip {n}" for n in range(64)]))
+
+
 def test_the_pipeline_prints_progress(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(trainer, "PRINT_EVERY", 0)
     fit(Regression(), tmp_path, steps=4)
