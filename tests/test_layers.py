@@ -17,7 +17,7 @@ BELOW = {
     "toy": {"model", "data", "inference", "training"},
 }
 LAZY = {"evaluation": {"toy"}}  # evaluation.judges.load imports the toy judge where params.yaml names it
-EVERYWHERE = {"errors", "record", "params", "schema"}
+EVERYWHERE = {"errors", "record", "params", "schema", "processes"}
 
 
 def imports_of(path: Path, top_level_only: bool) -> set[str]:

@@ -15,8 +15,6 @@ from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import FOLD, Task, task_list
 from blsp_core.inference import llm, speech
 from blsp_core.inference.asr import Transcripts
-from blsp_core.inference.batches import precision, ready
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.params import all_runs, resolve
 
 STAGES = {"stage1": "BlspEmo", "stage2": "BlspEmo", "classifier": "ClassifierLLM"}  # the class of what a stage trains
@@ -99,8 +97,7 @@ class BlspEmo:
 
     def __init__(self, study, name: str):
         folder, own = study.read(f"models/{name}"), all_runs(study.params)[name]
-        self.model = BlspEmoForConditionalGeneration.from_pretrained(folder, dtype=precision())
-        self.model, self.processor = ready(self.model), BlspEmoProcessor.from_pretrained(folder)
+        self.model, self.processor = speech.load(folder)
         self.study, self.root, self.batch_size = study, study.folder, study.settings.batch_size
         self.has_head = resolve(study.params, own["stage"], name).get("emotion_weight", 0) > 0
 

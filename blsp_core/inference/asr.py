@@ -13,6 +13,7 @@ from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.dataset import pad_features
 from blsp_core.data.manifest import Utterance, as_row, plain_words, read_jsonl, write_jsonl
 from blsp_core.errors import StudyError
+from blsp_core.inference import shards
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
 from blsp_core.model.backbones import has_decoder
 from blsp_core.model.encoder import encode_speech
@@ -24,6 +25,7 @@ def load_whisper(folder: Path) -> tuple:
     if not has_decoder(folder):
         raise StudyError(f"{folder}: a Whisper encoder without a decoder; set whisper.source to a complete Whisper")
     whisper = ready(WhisperForConditionalGeneration.from_pretrained(folder, dtype=precision()))
+    whisper.loaded_from = str(folder)
     return (
         whisper,
         WhisperFeatureExtractor.from_pretrained(folder),
@@ -135,12 +137,21 @@ def write_transcripts(
     """Transcribe the utterances of one corpus and split, whose sound is below `root`, each in its own language; in a
     dialogue, every turn of the user. whisper: of `load_whisper`; unfinished: of `run_in_batches`."""
     turns = [turn for utterance in utterances for turn in utterance.spoken]
-    fields = {"language": [turn.language for turn in turns], "seconds": [turn.duration for turn in turns]}
-    resume = {"keys": [as_row(turn) for turn in turns], "unfinished": unfinished}
-    texts = transcribe(*whisper, _Sounds(turns, root), batch_size, **fields, **resume)
+    rows, place = [as_row(turn) for turn in turns], Path(root).resolve()
+    shards.ahead("transcribe", whisper[0], rows, unfinished, root=place, batch_size=batch_size)
+    texts = transcribe_turns(turns, whisper, root, batch_size, unfinished)
     path = Path(folder) / f"{turns[0].corpus}.{turns[0].split}.jsonl"
     write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, texts, strict=True)))
     return path
+
+
+def transcribe_turns(
+    turns: list[Utterance], whisper: tuple, root: Path, batch_size: int, unfinished: Path | None = None
+) -> list[str]:
+    """The transcripts of utterances without earlier turns; arguments as of `write_transcripts`."""
+    fields = {"language": [turn.language for turn in turns], "seconds": [turn.duration for turn in turns]}
+    resume = {"keys": [as_row(turn) for turn in turns], "unfinished": unfinished}
+    return transcribe(*whisper, _Sounds(turns, root), batch_size, **fields, **resume)
 
 
 class Transcripts:

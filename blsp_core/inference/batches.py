@@ -16,6 +16,9 @@ GREEDY = {  # for `generate`, whatever the generation settings of a model say
 }  # fmt: skip
 
 
+SHARE = 0, 1  # of the batches that this process computes: which, of how many; see `shards`
+
+
 def run_in_batches(
     run: Callable[[list[int]], Sequence], lengths: Sequence[float], batch_size: int, what: str = "inference",
     keys: Sequence | None = None, unfinished: Path | None = None,
@@ -30,18 +33,22 @@ def run_in_batches(
     """
     names = [hashlib.sha256(json.dumps(key).encode()).hexdigest() for key in keys or range(len(lengths))]
     done = read_jsonl(unfinished, unfinished=True) if unfinished and unfinished.is_file() else []
-    if done:
+    mine, shares = SHARE
+    if done and shares == 1:
         write_jsonl(unfinished, done)  # without a broken last line
     results = {name: result for batch in done for name, result in batch.items()}
     missing = {name: i for i, name in enumerate(names) if name not in results}
     order = sorted(missing.values(), key=lambda i: lengths[i])
-    for batch in progress([order[start : start + batch_size] for start in range(0, len(order), batch_size)], what):
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if shares > 1:
+        unfinished = unfinished.with_name(f"{unfinished.name}.{mine}")
+    for batch in progress(batches[mine::shares], what):
         with torch.no_grad():
             found = dict(zip([names[i] for i in batch], run(batch), strict=True))
         if unfinished:
             append_jsonl(unfinished, [found])  # a line a batch: one that the kill cut is computed again as a whole
         results |= found
-    return [results[name] for name in names]
+    return [results[name] for name in names] if shares == 1 else []
 
 
 def precision() -> torch.dtype:

@@ -8,6 +8,7 @@ from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from blsp_core.errors import refused
+from blsp_core.inference import shards
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
 from blsp_core.model.checkpoint import load_llm
 from blsp_core.model.templates import render
@@ -36,7 +37,9 @@ def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
     name, _, revision = (str(source), "", "") if Path(source).is_dir() else str(source).partition("@")
     with refused(f"{source}: no chat LLM can be read there; name a folder or a hub name of one"):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
-        return ready(load_llm(name, revision or None, precision())), tokenizer
+        llm = ready(load_llm(name, revision or None, precision()))
+    llm.loaded_from = str(source)
+    return llm, tokenizer
 
 
 def answer(
@@ -54,6 +57,7 @@ def answer(
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, padding_side="left", return_tensors="pt")
         return [vars(one) for one in generate(model, tokenizer, inputs.to(model.device), max_new_tokens)]
 
+    shards.ahead("answer", model, chats, unfinished, max_new_tokens=max_new_tokens, batch_size=batch_size)
     keys = [[chat, max_new_tokens] for chat in chats]
     found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies", keys, unfinished)
     return [Answer(**one) for one in found]

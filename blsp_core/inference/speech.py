@@ -10,13 +10,21 @@ from blsp_core.data import prompts
 from blsp_core.data.audio import load_audio
 from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.prompts import spoken_chat
-from blsp_core.inference.batches import run_in_batches
+from blsp_core.inference import shards
+from blsp_core.inference.batches import precision, ready, run_in_batches
 from blsp_core.inference.llm import generate
 from blsp_core.model import BlspEmoForConditionalGeneration as Model
 from blsp_core.model import BlspEmoProcessor
 
 DIMENSIONS = 16  # principal axes of `pooled`
 MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
+
+
+def load(folder: Path) -> tuple[Model, BlspEmoProcessor]:
+    """A model of the pipeline, on the GPU where there is one, and its processor."""
+    model = ready(Model.from_pretrained(folder, dtype=precision()))
+    model.loaded_from = str(folder)
+    return model, BlspEmoProcessor.from_pretrained(folder)
 
 
 def reply(
@@ -32,6 +40,9 @@ def reply(
         inputs = processor(chats).to(model.device)
         return [answer.text for answer in generate(model, processor.tokenizer, inputs, max_new_tokens)]
 
+    settings = {"system": system, "instruction": instruction, "max_new_tokens": max_new_tokens}
+    places = {"root": Path(root).resolve(), "batch_size": batch_size, "desc": desc}
+    shards.ahead("reply", model, [as_row(utterance) for utterance in utterances], unfinished, **settings, **places)
     lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
     keys = [[system, instruction, max_new_tokens, as_row(utterance)] for utterance in utterances]
     return run_in_batches(run, lengths, batch_size, desc, keys, unfinished)

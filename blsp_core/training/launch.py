@@ -1,15 +1,6 @@
-"""A run of stage 1 or stage 2: in this process on one device; on several, a process for each, by accelerate.
-
-The processes are started by `accelerate launch` with as many as there are GPUs; `BLSP_PROCESSES` is another number, and
-`BLSP_LAUNCH` another command before `-m blsp_core.training.launch`, as for Slurm: "srun accelerate launch
---num_machines 4 --num_processes 32 --config_file fsdp.yaml". They read the job from a folder, which the machines share.
-"""
+"""A run of stage 1 or stage 2: in this process on one device; on several, a process for each (see `processes`)."""
 
 import json
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,21 +11,17 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
+from blsp_core import processes
 from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import JsonlRows, Utterance, as_row, of_row, read_jsonl, write_jsonl
-from blsp_core.errors import StudyError
 from blsp_core.inference.batches import precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training import objectives
 from blsp_core.training.callbacks import EmotionWords
-from blsp_core.training.trainer import HeldOut, train
+from blsp_core.training.held_out import HeldOut
+from blsp_core.training.trainer import train
 
 PARTS = {"adapter": "adapter.", "encoder": "encoder.", "lora": "llm.", "head": "emotion_head."}  # of `set_trainable`
-
-
-def devices() -> int:
-    """How many processes train: as many as there are GPUs, unless BLSP_PROCESSES says otherwise."""
-    return int(os.environ.get("BLSP_PROCESSES") or max(1, torch.cuda.device_count()))
 
 
 def fit(
@@ -48,7 +35,7 @@ def fit(
     teacher, which stay in memory. words: the utterances and the CSV of `EmotionWords`. options: of `trainer.train`,
     JSON but for paths.
     """
-    if devices() == 1:
+    if processes.devices() == 1:
         return _fit(model, data, objective, held_out, states, teacher, words, **options)
     folder = Path(options["checkpoints"]).parent / f"{Path(options['checkpoints']).name}-job"
     flags = {
@@ -66,7 +53,7 @@ def fit(
     for name, rows in {"rows": data.rows, "held_out": held_out}.items():
         write_jsonl(folder / f"{name}.jsonl", rows)
     (folder / "job.json").write_text(json.dumps(job, default=str), encoding="utf-8")
-    _run([*_launcher(devices()), "-m", __spec__.name, str(folder)], folder)
+    processes.run(__spec__.name, folder)
     model.load_state_dict(load_file(folder / "trained.safetensors"), strict=False)
     ready(model)
     return json.loads((folder / "cost.json").read_text(encoding="utf-8"))
@@ -98,34 +85,6 @@ def _fit(model, data, objective, held_out, states, teacher, words, **options) ->
     return train(model, data, collate, objective, **options)
 
 
-def _launcher(processes: int) -> list[str]:
-    if os.environ.get("BLSP_LAUNCH"):
-        return shlex.split(os.environ["BLSP_LAUNCH"])
-    if torch.cuda.is_available():
-        how = f"--multi_gpu --num_machines 1 --num_processes {processes} --mixed_precision no --dynamo_backend no"
-        return [sys.executable, "-m", "accelerate.commands.launch", *how.split(), "--main_process_port", "0"]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-
-
-def _run(command: list[str], folder: Path) -> None:
-    """Run a command, whose output appears as it is printed. Raises StudyError with the first error of a process."""
-    (folder / "error.txt").unlink(missing_ok=True)
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as child:
-        try:
-            for line in child.stdout:
-                print(line, end="", flush=True)
-        except BaseException:
-            child.terminate()
-            raise
-    if (folder / "error.txt").is_file():
-        raise StudyError((folder / "error.txt").read_text(encoding="utf-8"))
-    if child.returncode:
-        raise StudyError(f"{shlex.join(command)}: ended with status {child.returncode}; its output is above")
-
-
 def main(folder: Path) -> None:
     """What each process does: the job in `folder`."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -151,8 +110,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except StudyError as error:
-        (Path(sys.argv[1]) / "error.txt").write_text(str(error), encoding="utf-8")
-        sys.exit(1)
+    processes.do(main)

@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce, send_to_device, set_seed
+from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from blsp_core.errors import StudyError
 from blsp_core.training.batching import BucketSampler
+from blsp_core.training.held_out import HeldOut
 from blsp_core.training.optimizer import Muon, parameter_groups
 
 Objective = Callable[[torch.nn.Module, Mapping], dict[str, torch.Tensor]]  # see objectives.py
@@ -115,31 +115,6 @@ def _share(batch_size: int, gradient_accumulation: int, processes: int) -> tuple
     rows = batch_size * gradient_accumulation // processes  # of an update
     size = max(size for size in range(1, batch_size + 1) if rows % size == 0)
     return size, rows // size
-
-
-class HeldOut:
-    """The parts of an objective on held-out rows: each the mean over all labels, as of one batch. Called with a model;
-    every process reads a share of the rows."""
-
-    def __init__(self, dataset: Dataset, collate: Callable, objective: Objective, batch_size: int):
-        self.objective, self.totals = getattr(objective, "measure", objective), None
-        self.loader = DataLoader(dataset, batch_size, collate_fn=collate, generator=torch.Generator())  # its own draws
-
-    @torch.no_grad()
-    def __call__(self, model: torch.nn.Module) -> dict[str, float]:
-        training, sums, state = model.training, {}, PartialState()
-        model.eval()
-        if self.totals is None:
-            labels = [{name: (b[name] != -100).sum() for name in b if name.endswith("labels")} for b in self.loader]
-            self.totals = {name: sum(batch[name] for batch in labels).clamp(min=1) for name in labels[0]}
-        for number, batch in enumerate(self.loader):
-            if number % state.num_processes == state.process_index:
-                batch = send_to_device({**batch, "num_items": self.totals}, state.device)
-                for name, value in self.objective(model, batch).items():
-                    part = value / len(self.loader) if name.startswith("share_") else value
-                    sums[name] = sums.get(name, 0.0) + part.float()
-        model.train(training)
-        return {name: float(value) for name, value in reduce(sums, "sum").items() if name != "share_padding"}
 
 
 def _last_complete(checkpoints: Path) -> str | None:
