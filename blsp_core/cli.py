@@ -12,10 +12,12 @@ from blsp_core.data.prompts import IDENTIFY
 from blsp_core.errors import StudyError
 from blsp_core.pipeline import find_root, read_params
 
-WARNING = (
-    "warning: the default model was trained on a speech synthesiser and knows about a hundred words; "
-    "for other speech name a model with --model"
+LIMITS = (
+    "This model was trained on a speech synthesiser's voices and knows about a hundred words. It does not understand "
 )
+LIMITS += "human speech."
+WARNING = "warning: the default model was trained on a speech synthesiser and knows about a hundred words; for other "
+WARNING += "speech name a model with --model"
 _IDENTIFY = IDENTIFY.replace("\n", "\\n")
 EXAMPLES = f"""Examples:
 
@@ -31,7 +33,7 @@ blsp-generate --model MODEL --input iemocap.jsonl --output ser.jsonl --reference
 blsp-generate --model MODEL --input alpaca.jsonl --output replies.jsonl --max-new-tokens 256 --empathy
 """
 STYLE = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
-generate_app, convert_app, export_app = typer.Typer(**STYLE), typer.Typer(**STYLE), typer.Typer(**STYLE)
+generate_app, convert_app, export_app, chat_app = (typer.Typer(**STYLE) for _ in range(4))
 
 
 def _show_version(wanted: bool) -> None:
@@ -156,6 +158,44 @@ def export(
             processor.save_pretrained(unfinished)
             unfinished.replace(target)
         typer.echo(f"{target}: written")
+
+
+@chat_app.command(epilog="Example:\n\n\b\nblsp-chat\nblsp-chat --study\nblsp-chat data/mini/models/blsp models/mini")
+def chat(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Model folders or hub names, side by side; default: models/mini.")
+    ] = None,
+    study: Annotated[bool, typer.Option(help="Whisper+LLM, BLSP and BLSP-Emo of the study, side by side.")] = False,
+    host: Annotated[str, typer.Option(help="Address; 0.0.0.0: other machines can reach the page.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0: the first that is free.")] = 7860,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    version: Version = False,
+) -> None:
+    """Talk to a model in the browser: by microphone, sound file or text, several turns.
+
+    Replies appear as they are generated, the emotion that the model hears beside them. Needs Gradio: pip install -e
+    ".[chat]".
+    """
+    with errors_as_sentences():
+        try:
+            from blsp_core import chat as page
+        except ImportError as error:
+            raise StudyError(f'blsp-chat: {error}; run pip install -e ".[chat]"') from None
+        data = find_root() / "data" / read_params(find_root())["scale"]
+        if study:
+            missing = [
+                name for name in ("whisper", "llm", "models/blsp", "models/blsp-emo") if not (data / name).is_dir()
+            ]
+            if missing:
+                raise StudyError(f"{data / missing[0]} does not exist yet; `dvc repro` makes it, or leave out --study")
+            systems = [page.Cascade(data / "whisper", data / "llm")]
+            systems += [page.SpeechModel(data / "models" / name, name) for name in ("blsp", "blsp-emo")]
+        else:
+            systems = [page.SpeechModel(model) for model in models or [default_model()]]
+        toy = study and read_params(find_root())["llm"]["source"] is None or not (study or models)
+        clips = sorted((find_root() / "models/mini/clips").glob("*.flac")) if toy else []
+        blocks = page.page(systems, clips, LIMITS if toy else "")
+        page.launch(blocks, host=host, port=port, browser=browser)
 
 
 def default_model() -> Path:

@@ -64,6 +64,18 @@ def is_silent(sound: np.ndarray) -> bool:
     return len(sound) == 0 or bool(np.ptp(sound) < 2e-4)
 
 
+def load_speech(audio: str | Path, root: str | Path, longest: float) -> np.ndarray:
+    """`load_audio` of a clip that a model is to answer. Raises StudyError also when it is silent, shorter than
+    `SHORTEST`, or longer than `longest` seconds."""
+    sound = load_audio(audio, root)
+    seconds = len(sound) / SAMPLE_RATE
+    if not SHORTEST <= seconds <= longest:
+        raise StudyError(f"{seconds:.2f} s long; wanted are {SHORTEST} to {longest} s")
+    if is_silent(sound):
+        raise StudyError(f"{audio}: silent, or its channels cancel each other out; wanted is speech")
+    return sound
+
+
 def write_corpus(path: str | Path, sounds: Iterable[np.ndarray]) -> list[str]:
     """Write many 16 kHz waveforms into one sound file, one after another; returns the `name:start:frames` slice of
     each. The file appears only when it is complete."""

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 from transformers.utils import logging
 
-from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio
+from blsp_core.data.audio import SAMPLE_RATE, load_audio, load_speech
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
 from blsp_core.errors import StudyError, first_line, refused
 from blsp_core.inference import llm
@@ -158,13 +158,7 @@ def _seconds(row: dict, processor, root: Path) -> float:
             raise StudyError(f"instruction contains {found[0]}, a control token of the model; remove it")
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             raise StudyError("instruction contains a lone surrogate, which is half a character; correct it")
-        sound = load_audio(audio, root)
-        seconds = len(sound) / SAMPLE_RATE
-        if not SHORTEST <= seconds <= longest:
-            raise StudyError(f"{seconds:.2f} s long; wanted are {SHORTEST} to {longest} s")
-        if is_silent(sound):
-            raise StudyError(f"{audio}: silent, or its channels cancel each other out; wanted is speech")
-        return seconds
+        return len(load_speech(audio, root, longest)) / SAMPLE_RATE
     except Exception as error:
         row["error"] = first_line(error)
         return 0.0

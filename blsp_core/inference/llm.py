@@ -1,11 +1,13 @@
-"""Batched greedy generation of a causal LLM: chats in, replies out."""
+"""Batched greedy generation of a causal LLM: chats in, replies out; and one reply as it grows."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TextIteratorStreamer
 
 from blsp_core.errors import refused
 from blsp_core.inference import shards
@@ -66,11 +68,47 @@ def answer(
 def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:
     """Greedy replies to a batch, left-padded. A turn ends at an end token of the tokenizer or of the model's generation
     settings; penalties in these have no effect."""
-    own = getattr(model.generation_config, "eos_token_id", None)
-    own = own if isinstance(own, list) else [own]
-    ends = sorted({end for end in [*own, tokenizer.eos_token_id] if end is not None})
+    ends = _ends(model, tokenizer)
     ids = model.generate(**inputs, **GREEDY, max_new_tokens=max_new_tokens, eos_token_id=ends)
     return [decode(tokenizer, new, ends) for new in ids[:, inputs["input_ids"].shape[1] :]]
+
+
+def stream(model, tokenizer, inputs, max_new_tokens: int, temperature: float = 0.0) -> Iterator[str]:
+    """The reply to one prompt as it grows: all of its text so far, again with every token. temperature: 0 is greedy.
+    Generation stops when the iterator is closed. Raises what `generate` raises."""
+    pieces, closed, failed = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True), Event(), []
+    settings = GREEDY | ({"do_sample": True, "temperature": temperature} if temperature else {})
+    settings |= {"max_new_tokens": max_new_tokens, "eos_token_id": _ends(model, tokenizer)}
+
+    def stop(ids, scores, **_):
+        return torch.full((len(ids),), closed.is_set(), device=ids.device)
+
+    def work() -> None:
+        try:
+            with torch.no_grad():
+                model.generate(**inputs, **settings, streamer=pieces, stopping_criteria=[stop])
+        except Exception as error:
+            failed.append(error)
+            pieces.end()
+
+    thread, text = Thread(target=work, daemon=True), ""
+    thread.start()
+    try:
+        for piece in pieces:
+            text += piece
+            yield text
+    finally:
+        closed.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def _ends(model, tokenizer) -> list[int]:
+    """The tokens that end a turn: of the tokenizer and of the model's generation settings."""
+    own = getattr(model.generation_config, "eos_token_id", None)
+    own = own if isinstance(own, list) else [own]
+    return sorted({end for end in [*own, tokenizer.eos_token_id] if end is not None})
 
 
 def decode(tokenizer, ids: torch.Tensor, ends: list[int] | None = None) -> Answer:
