@@ -71,7 +71,8 @@ def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, 
     draw_sounds(above, waves, log_mels)
     above.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
     fig.draw_without_rendering()  # places the panels, so that each text can be written below its own
-    lefts = [axis.get_window_extent().x0 / fig.bbox.width for axis in above.axes[: len(emotions)]]
+    # rounded: the last digits of a layout differ from run to run
+    lefts = [round(axis.get_window_extent().x0 / fig.bbox.width, 4) for axis in above.axes[: len(emotions)]]
     top = 1.0
     for (system, texts), height in zip(cells.items(), heights, strict=True):
         colour = COLOURS[MAIN] if system == MAIN else "black"
