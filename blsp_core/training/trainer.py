@@ -55,7 +55,7 @@ def train(
     """
     on_gpu = torch.cuda.is_available()
     # cuDNN's attention, the default on H100 and H200, has gradients that are NaN for masked batches of some lengths:
-    # github.com/pytorch/pytorch/issues/196678. Two runs of stage 1 with Qwen2.5-0.5B ended in NaN with it, none without.
+    # github.com/pytorch/pytorch/issues/196678. With it two runs of stage 1 with Qwen2.5-0.5B ended in NaN.
     torch.backends.cuda.enable_cudnn_sdp(False)
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1 and "MASTER_ADDR" not in os.environ:
