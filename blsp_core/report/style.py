@@ -81,6 +81,8 @@ def _settle(fig: Figure) -> None:
         fig.draw_without_rendering()
     places = [axis.get_position() for axis in fig.axes]
     fig.set_layout_engine("none")
+    for part in fig.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6) + 0.0)  # + 0: never -0
     for axis, place in zip(fig.axes, places, strict=True):
         axis.set_position([round(side, 6) for side in place.bounds])
     fig.dpi = dpi

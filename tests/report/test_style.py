@@ -1,3 +1,5 @@
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from blsp_core.report import style
@@ -32,3 +34,12 @@ def test_a_table_is_written_three_times_with_numbers_to_the_right(tmp_path):
     assert pd.read_csv(tmp_path / "table.csv")["share, %"].isna().tolist() == [False, True]
     latex = (tmp_path / "table.tex").read_text()
     assert r"A \& B" in latex and r"\caption{Shares in \%.}" in latex and "{lr}" in latex
+
+
+def test_subfigures_are_placed_at_rounded_positions_too(tmp_path):
+    fig = plt.figure()
+    for part in fig.subfigures(2, 1, height_ratios=[2.75, 1 / 3]):
+        part.subplots()
+    style.save_figure(fig, tmp_path / "figure")
+    corners = np.concatenate([part.bbox_relative.get_points().ravel() for part in fig.subfigs])
+    assert np.array_equal(corners, corners.round(6)) and not np.signbit(corners).any()
