@@ -18,7 +18,7 @@ from blsp_core.errors import StudyError, first_line
 from blsp_core.inference import answers, asr, llm
 from blsp_core.model.templates import render
 
-LONGEST, UPLOAD, WAITING = 15, "25mb", 32  # seconds of a clip, size of a file, requests that wait
+UPLOAD, WAITING = "25mb", 32  # size of a file, requests that wait
 TITLE = """# Talk to BLSP-Emo
 A language model that reads speech itself, not a transcript, and so can answer to how something is said."""
 CSS = "footer {display: none !important} .gradio-container {max-width: 1280px !important; margin: auto}"
@@ -115,6 +115,7 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
     """The page. systems: a column each. clips: to click; note: which voices and words the models know, repeated where
     another clip is answered."""
     ears = next((one.processor.feature_extractor for one in systems if isinstance(one, SpeechModel)), None)
+    longest = ears.chunk_length if ears else 30  # seconds
     known = {path.read_bytes() for path in clips}
 
     def say(path: str | None, text: str | None):
@@ -124,7 +125,7 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
         if not path:
             return {"role": "user", "text": text.strip()}, None, ""
         try:
-            sound = load_speech(path, ".", LONGEST)
+            sound = load_speech(path, ".", longest)
         except StudyError as error:
             raise gr.Error(str(error).replace(path, "the clip"), print_exception=False) from None
         warning = f"⚠️ *{note}*\n\n" if note and Path(path).read_bytes() not in known else ""
@@ -193,4 +194,6 @@ def _message(role: str, content) -> dict:
 def launch(blocks: gr.Blocks, host: str = "127.0.0.1", port: int = 0, browser: bool = False, wait: bool = True):
     """Serve the page until it is stopped; in a notebook with `wait` false, below the cell. port: 0 for any."""
     how = {"server_name": host, "server_port": port or None, "inbrowser": browser, "max_file_size": UPLOAD}
-    return blocks.launch(**how, css=CSS, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=True)
+    return blocks.launch(
+        **how, css=CSS, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=not wait
+    )

@@ -306,3 +306,17 @@ def test_help_comes_with_examples_and_without_loading_torch_and_the_version_is_s
 
 def test_help_has_the_papers_question_for_the_emotion():
     assert prompts.IDENTIFY.replace("\n", r"\n") in run(cli.generate_app, "--help").output
+
+
+def test_chat_wants_gradio_a_model_and_for_a_study_its_products(folder, monkeypatch):
+    monkeypatch.setattr(cli, "find_root", lambda: folder)
+    monkeypatch.setattr(cli, "read_params", lambda root: {"scale": "mini", "llm": {"source": None}})
+    one_sentence(run(cli.chat_app, "--study"), "whisper does not exist yet; `dvc repro` makes it, or leave out --study")
+    one_sentence(run(cli.chat_app, "gone"), "gone: ")
+    pages = []
+    monkeypatch.setattr("blsp_core.chat.launch", lambda blocks, **how: pages.append(how))
+    assert run(cli.chat_app, folder / "model", "--port", 0, "--no-browser").exit_code == 0
+    assert pages == [{"host": "127.0.0.1", "port": 0, "browser": False}]
+    monkeypatch.setitem(sys.modules, "blsp_core.chat", None)
+    monkeypatch.delattr("blsp_core.chat", raising=False)
+    one_sentence(run(cli.chat_app), 'run pip install -e ".[chat]"')

@@ -91,10 +91,10 @@ def test_every_column_answers_and_a_clip_that_the_model_does_not_know_is_said_to
 def test_what_cannot_be_answered_is_a_sentence_and_the_conversation_goes_on(send, tmp_path, monkeypatch, clips):
     silent, broken, long = (str(tmp_path / f"{name}.wav") for name in ("silent", "broken", "long"))
     soundfile.write(silent, np.zeros(SAMPLE_RATE), SAMPLE_RATE)
-    soundfile.write(long, np.random.default_rng(0).normal(0, 0.1, 16 * SAMPLE_RATE), SAMPLE_RATE)
+    soundfile.write(long, np.random.default_rng(0).normal(0, 0.1, 31 * SAMPLE_RATE), SAMPLE_RATE)
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     for path, message in (
-        (silent, "the clip: silent"), (broken, "the clip: not a sound file"), (long, "16.00 s long"),
+        (silent, "the clip: silent"), (broken, "the clip: not a sound file"), (long, "31.00 s long"),
         (None, "Record or choose"),
     ):  # fmt: skip
         with pytest.raises(gr.Error, match=message):
