@@ -70,9 +70,7 @@ def test_random_emotions_are_the_same_for_an_utterance_in_every_task(study):
 
 
 def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
-    for name in ("BlspEmoForConditionalGeneration", "BlspEmoProcessor"):
-        monkeypatch.setattr(systems, name, SimpleNamespace(from_pretrained=lambda folder, **_: folder))
-    monkeypatch.setattr(systems, "ready", lambda model: model)
+    monkeypatch.setattr(systems.speech, "load", lambda folder: (folder, folder))
     monkeypatch.setattr(systems.speech, "reply", lambda model, processor, spoken, root, **settings: settings)
     found = systems.load("blsp-emo", study)
     assert isinstance(found, systems.BlspEmo) and found.model == study.folder / "models/blsp-emo"
