@@ -53,7 +53,7 @@ class SpeechModel:
 
 
 class Cascade:
-    """Whisper's transcripts, read by the LLM: it hears words only."""
+    """Whisper's transcripts, read by the LLM: it knows the words only."""
 
     name = "Whisper+LLM"
 
@@ -70,9 +70,9 @@ class Cascade:
         text = render(self.tokenizer, chat, add_generation_prompt=True)
         inputs = self.tokenizer(text, add_special_tokens=False, return_tensors="pt").to(self.llm.device)
         _check_length(self.llm, inputs, max_new_tokens)
-        heard = f"*“{turns[-1]['text']}”*\n\n" if "sound" in turns[-1] else ""
+        transcript = f"*“{turns[-1]['text']}”*\n\n" if "sound" in turns[-1] else ""
         for reply in llm.stream(self.llm, self.tokenizer, inputs, max_new_tokens, temperature):
-            yield heard + reply
+            yield transcript + reply
 
     def emotions(self, sound: np.ndarray) -> None:
         """None: it has no way to tell."""

@@ -14,10 +14,12 @@ from blsp_core.pipeline import find_root, read_params
 
 LIMITS = (
     "This model was trained on a speech synthesiser's voices and knows about a hundred words. It does not understand "
+    "human speech."
 )
-LIMITS += "human speech."
-WARNING = "warning: the default model was trained on a speech synthesiser and knows about a hundred words; for other "
-WARNING += "speech name a model with --model"
+WARNING = (
+    "warning: the default model was trained on a speech synthesiser and knows about a hundred words; for other "
+    "speech name a model with --model"
+)
 _IDENTIFY = IDENTIFY.replace("\n", "\\n")
 EXAMPLES = f"""Examples:
 
@@ -173,8 +175,8 @@ def chat(
 ) -> None:
     """Talk to a model in the browser: by microphone, sound file or text, several turns.
 
-    Replies appear as they are generated, the emotion that the model hears beside them. Needs Gradio: pip install -e
-    ".[chat]".
+    Replies appear as they are generated, the emotion that the model recognises beside them. Needs Gradio: pip install
+    -e ".[chat]".
     """
     with errors_as_sentences():
         try:

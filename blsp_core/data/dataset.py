@@ -89,26 +89,24 @@ class SpeechTextDataset(Dataset):
         frames = encoder_length(sound.frames) if isinstance(sound, Sound) else len(sound)
         places = [self.processor.embedding_count(frames)]
         speech = self.processor.prompt_ids(spoken_chat(row.get("system", prompts.SYSTEM), row["instruction"]), places)
-        response = self._response(row)
+        text = self._text_side(row)
+        response = text["text_ids"][text["text_prefix"] + 1 :]
         return {
             "id": row.get("id", ""),
             "speech_prefix": speech.index(self.processor.speech_token_id),
             "speech_ids": speech + response,
             "speech_labels": [IGNORED] * len(speech) + response,
             "emotion": EMOTIONS.index(row["emotion"]) if row["emotion"] else IGNORED,
-            **self._text_side(row),
+            **text,
         }
 
     def _text_side(self, row: dict) -> dict:
         text = self.processor.prompt_ids(chat(row.get("system", prompts.SYSTEM), row["instruction"] + row["text"]))
-        response = self._response(row)
+        response = self.processor.tokenizer(row["output"], add_special_tokens=False).input_ids
+        if not row["early_stop"]:
+            response.append(self.processor.tokenizer.eos_token_id)
         labels = [IGNORED] * len(text) + response
         return {"text_prefix": len(text) - 1, "text_ids": text + response, "text_labels": labels}
-
-    def _response(self, row: dict) -> list[int]:
-        tokenizer = self.processor.tokenizer
-        ids = tokenizer(row["output"], add_special_tokens=False).input_ids
-        return ids if row["early_stop"] else [*ids, tokenizer.eos_token_id]
 
     def text_items(self) -> list[dict]:
         """The `text_` entries of all items, for which no sound is read."""
