@@ -177,10 +177,8 @@ def _generate(model, processor, rows: list[dict], root: Path) -> None:
             f"takes {limit} in all"
         )
     batch = batch.to(model.device)
-    with torch.no_grad():
-        speech = model.get_speech_embeddings(batch["input_features"], batch["feature_attention_mask"])
-        probabilities = model.get_emotion_logits(*speech).float().softmax(-1).tolist()
-        answers = llm.generate(model, processor.tokenizer, batch, rows[0]["max_new_tokens"])
+    answers, logits = llm.generate_with_emotion(model, processor.tokenizer, batch, rows[0]["max_new_tokens"])
+    probabilities = logits.float().softmax(-1).tolist()
     if not all(0 <= share <= 1 for shares in probabilities for share in shares):
         raise StudyError("the emotion head gives numbers that are not finite; the model's weights are damaged")
     for row, answer, shares in zip(rows, answers, probabilities, strict=True):

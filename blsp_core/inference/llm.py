@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, TextIteratorStr
 from blsp_core.errors import refused
 from blsp_core.inference import shards
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
+from blsp_core.inference.greedy import greedy
 from blsp_core.model.checkpoint import load_llm
 from blsp_core.model.templates import render
 
@@ -68,9 +69,14 @@ def answer(
 def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:
     """Greedy replies to a batch, left-padded. A turn ends at an end token of the tokenizer or of the model's generation
     settings; penalties in these have no effect."""
+    return generate_with_emotion(model, tokenizer, inputs, max_new_tokens)[0]
+
+
+def generate_with_emotion(model, tokenizer, inputs, max_new_tokens: int) -> tuple[list[Answer], torch.Tensor | None]:
+    """Replies as of `generate`, and the emotion logits of the speech in the prompts, as of `greedy`."""
     ends = _ends(model, tokenizer)
-    ids = model.generate(**inputs, **GREEDY, max_new_tokens=max_new_tokens, eos_token_id=ends)
-    return [decode(tokenizer, new, ends) for new in ids[:, inputs["input_ids"].shape[1] :]]
+    ids, emotions = greedy(model, inputs, max_new_tokens, ends)
+    return [decode(tokenizer, new, ends) for new in ids], emotions
 
 
 def stream(model, tokenizer, inputs, max_new_tokens: int, temperature: float = 0.0) -> Iterator[str]:

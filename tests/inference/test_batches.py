@@ -31,15 +31,15 @@ sys.path[:0] = {[str(TESTS.parent), str(TESTS)]!r}
 from pathlib import Path
 from inference.test_batches import replies
 from fixtures import make_llm
-model = make_llm()
-generate, calls = model.generate, []
-def killed(**inputs):
+from blsp_core.inference import llm
+greedy, calls = llm.greedy, []
+def killed(*inputs):
     calls.append(1)
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return generate(**inputs)
-model.generate = killed
-replies(model, Path(sys.argv[1]))
+    return greedy(*inputs)
+llm.greedy = killed
+replies(make_llm(), Path(sys.argv[1]))
 """
 
 
@@ -49,9 +49,9 @@ def replies(model, unfinished: Path | None) -> list[llm.Answer]:
 
 def test_after_sigkill_the_finished_batches_are_kept_and_the_others_are_as_without_it(tmp_path, monkeypatch):
     path, model, seen = tmp_path / "replies.jsonl", make_llm(), []
-    generate = model.generate
+    greedy = llm.greedy
     monkeypatch.setattr(
-        model, "generate", lambda **inputs: seen.append(inputs["input_ids"].tolist()) or generate(**inputs)
+        llm, "greedy", lambda model, ids, *more: seen.append(ids["input_ids"].tolist()) or greedy(model, ids, *more)
     )
     whole, batches = replies(model, None), [*seen]
     killed = subprocess.run([sys.executable, "-c", KILLED, path], env=os.environ, capture_output=True, text=True)
@@ -77,16 +77,16 @@ def test_transcripts_and_replies_to_speech_are_resumed_alike(
             return asr.write_transcripts(tmp_path, rows, whisper, folder, 3, unfinished).read_bytes()
         return speech.reply(*speech_model, rows, folder, **prompt, batch_size=3, unfinished=unfinished)
 
-    whole, model = run(None), whisper[0] if work == "transcripts" else speech_model[0]
-    generate = model.generate
+    whole, (owner, name) = run(None), (whisper[0], "generate") if work == "transcripts" else (llm, "greedy")
+    function = getattr(owner, name)
 
-    def interrupted(**inputs):
-        sizes.append(len(next(iter(inputs.values()))))
+    def interrupted(*models, **inputs):
+        sizes.append(len(next(iter((inputs or models[1]).values()))))
         if len(sizes) == 2:
             raise KeyboardInterrupt
-        return generate(**inputs)
+        return function(*models, **inputs)
 
-    monkeypatch.setattr(model, "generate", interrupted)
+    monkeypatch.setattr(owner, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(path)
     assert run(path) == whole and sizes == [3, 3, 3, 2] and sum(map(len, read_jsonl(path))) == 8

@@ -29,9 +29,9 @@ def test_a_reply_does_not_depend_on_its_batch(llm):
 
 
 def test_equal_chats_are_answered_once(llm, monkeypatch):
-    sizes, generate = [], llm[0].generate
+    sizes, greedy = [], inference.greedy
     monkeypatch.setattr(
-        llm[0], "generate", lambda **inputs: sizes.append(len(inputs["input_ids"])) or generate(**inputs)
+        inference, "greedy", lambda model, ids, *more: sizes.append(len(ids["input_ids"])) or greedy(model, ids, *more)
     )
     found = answer(*llm, CHATS + CHATS[:2], 6, 2)
     assert sizes == [2, 2, 1] and found[5:] == found[:2] and found[:5] == answer(*llm, CHATS, 6, 5)
