@@ -126,9 +126,9 @@ Validation = {"requests": str, "max_new_tokens": Count, "losses": From0}
 Architecture = Literal["wav2vec2", "hubert", "wavlm"]
 
 Llm = settings(
-    source=Text | None, revision=Text, test_size=Count, min_accuracy=Share, size=settings(**Size),
-    training=settings(**Training, noise=NotNegative), second=settings(width=Count, steps=Count) | None,
-    save_steps=From0,
+    source=Text | None, revision=Text, test_size=Count, min_accuracy=Share, size=settings(**Size), save_steps=From0,
+    training=settings(**Training, noise=NotNegative),
+    second=settings(source=Text | None, width=Count, steps=Count) | None,
 )  # fmt: skip
 Whisper = settings(
     source=Text | None, revision=Text, test_size=Count, max_wer=NotNegative, size=settings(**Size),
@@ -149,7 +149,7 @@ Continuations = settings(
 Transcripts = settings(corpora=Texts, batch_size=Count, max_wer=NotNegative)
 Stage1 = settings(
     **Schedule, adapter=Adapter, encoder_layers=Literal["last", "mix", "last+mix"], real_frames=bool,
-    temperature=Positive, released_kl=bool, cache_states=Frozen, validation=settings(**Validation),
+    temperature=Positive, released_kl=bool, cache_states=Frozen, teacher_top=From0, validation=settings(**Validation),
 )  # fmt: skip
 Stage2 = settings(
     WithWeights, **Schedule, targets=Annotated[list[Target], Field(min_length=1), AfterValidator(_unique)],

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-ROWS = {"cpu": 64, "cuda": 512}  # of logits that exist at a time: on a GPU, small products cost their launches
+MEMORY = {"cpu": 2e8, "cuda": 1e9}  # bytes for the logits that exist at a time: larger products are faster
 COLUMNS = 8192  # of a half-precision head that are converted to fp32 at a time
 
 
@@ -84,54 +84,101 @@ def head_kl(
     """`response_kl` of the logits that `head`, which is frozen, makes of states (N, width)."""
 
     def piece(rows: slice, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        found = log_softmax(logits / temperature, dim=-1)
-        wanted = log_softmax(_logits(teacher[rows], head) / temperature, dim=-1)
+        found, wanted = torch.log_softmax(logits, dim=-1, out=logits).chunk(2)
         share = wanted.exp()
-        return (share * (wanted - found)).sum(), (found.exp() - share) / temperature
+        loss = wanted.sub_(found).mul_(share).sum()
+        return loss, found.exp_().sub_(share)
 
-    return _mean(_HeadLoss.apply(student, head, piece), len(student), num_items_in_batch)
+    return _mean(_HeadLoss.apply(student, head, piece, temperature, teacher), len(student), num_items_in_batch)
+
+
+def top_log_shares(
+    states: torch.Tensor, head: nn.Linear, temperature: float, top: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the distributions, at a temperature, that `head` makes of states (N, width): the `top` most probable tokens
+    and the logarithms of their probabilities, (N, top) int32 and float32."""
+    found = []
+    for some in states.split(_rows(states, head)):
+        logs = log_softmax(_logits(some.float() / temperature, head, temperature), dim=-1)
+        found.append(logs.topk(min(top, logs.shape[-1]), dim=-1))
+    return torch.cat([best.indices for best in found]).int(), torch.cat([best.values for best in found])
+
+
+def head_kl_of_top(
+    student: torch.Tensor, tokens: torch.Tensor, logs: torch.Tensor, head: nn.Linear, temperature: float = 2.0,
+    num_items_in_batch=None,
+) -> torch.Tensor:  # fmt: skip
+    """`head_kl` where only the teacher's most probable tokens are known (see `top_log_shares`); the others, student's
+    and teacher's, count as one token. Never above `head_kl`, and below it by what the teacher distinguishes among the
+    others."""
+    least = 1e-6  # of the share of the others: 1 less the sum of the top has an error of this size in fp32
+
+    def piece(rows: slice, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found, places, wanted = torch.log_softmax(logits, dim=-1, out=logits), tokens[rows].long(), logs[rows]
+        shares, own = wanted.exp(), found.gather(-1, places)
+        others, own_others = ((1 - part.sum(-1)).clamp(min=least) for part in (shares, own.exp()))
+        loss = (shares * (wanted - own)).sum() + (others * (others / own_others).log()).sum()
+        slope = found.exp_().mul_((1 - others / own_others)[:, None])
+        return loss, slope.scatter_(-1, places, own.exp() - shares)
+
+    return _mean(_HeadLoss.apply(student, head, piece, temperature), len(student), num_items_in_batch)
 
 
 def head_ce(states: torch.Tensor, targets: torch.Tensor, head: nn.Linear, num_items_in_batch=None) -> torch.Tensor:
     """`response_ce` of the logits that `head`, which is frozen, makes of states (N, width); targets (N,)."""
 
     def piece(rows: slice, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        found, place = log_softmax(logits, dim=-1), targets[rows, None]
-        slope = found.exp().scatter_add_(-1, place, -torch.ones_like(place, dtype=found.dtype))
-        return -found.gather(-1, place).sum(), slope
+        found, place = torch.log_softmax(logits, dim=-1, out=logits), targets[rows, None]
+        loss = -found.gather(-1, place).sum()
+        return loss, found.exp_().scatter_add_(-1, place, -torch.ones_like(place, dtype=found.dtype))
 
     return _mean(_HeadLoss.apply(states, head, piece), len(states), num_items_in_batch)
 
 
 class _HeadLoss(torch.autograd.Function):
-    """The sum over rows of a loss of logits. `piece`: rows, their logits -> their loss and its gradient by the logits;
-    the gradient by the states is formed at once, so that the logits can be dropped."""
+    """The sum over rows of a loss of logits, which are divided by `temperature`. `piece`: rows, their logits -> their
+    loss and its gradient by the logits; the gradient by the states is formed at once, so that the logits can go.
+    others: states of the same shape whose logits the piece gets below those of `states`, from the same product."""
 
     @staticmethod
-    def forward(ctx, states: torch.Tensor, head: nn.Linear, piece: Callable) -> torch.Tensor:
+    def forward(
+        ctx, states: torch.Tensor, head: nn.Linear, piece: Callable, temperature: float = 1.0,
+        others: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         total, gradient = states.new_zeros((), dtype=torch.float32), torch.empty_like(states)
+        step, both, logits = _rows(states, head), [states] if others is None else [states, others], None
         with torch.autocast(states.device.type, enabled=False):
-            step = ROWS.get(states.device.type, ROWS["cpu"])
             for start in range(0, len(states), step):
                 rows = slice(start, start + step)
-                loss, slope = piece(rows, _logits(states[rows], head))
+                read = torch.cat([part[rows].float() for part in both]) / temperature
+                logits = _logits(read, head, temperature, logits if logits is None else logits[: len(read)])
+                loss, slope = piece(rows, logits)
                 total += loss
                 if ctx.needs_input_grad[0]:
-                    gradient[rows] = sum(
-                        slope[:, columns] @ weight for columns, weight in _blocks(head.weight.detach())
-                    ).to(gradient.dtype)
+                    found = sum(slope[:, columns] @ weight for columns, weight in _blocks(head.weight.detach()))
+                    gradient[rows] = (found / temperature).to(gradient.dtype)
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
     def backward(ctx, of_total: torch.Tensor):
-        return of_total * ctx.saved_tensors[0], None, None
+        return of_total * ctx.saved_tensors[0], None, None, None, None
 
 
-def _logits(states: torch.Tensor, head: nn.Linear) -> torch.Tensor:
-    """(rows, width) -> (rows, vocabulary), a product in fp32."""
-    logits = torch.cat([states.float() @ weight.T for _, weight in _blocks(head.weight.detach())], dim=-1)
-    return logits if head.bias is None else logits + head.bias.detach().float()
+def _rows(states: torch.Tensor, head: nn.Linear) -> int:
+    """How many rows at a time: a piece of `head_kl` has three fp32 tensors of rows x vocabulary."""
+    return max(1, int(MEMORY.get(states.device.type, MEMORY["cpu"]) / (12 * len(head.weight))))
+
+
+def _logits(
+    states: torch.Tensor, head: nn.Linear, temperature: float = 1.0, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """States (rows, width), fp32, already divided by the temperature -> logits divided by it, (rows, vocabulary), a
+    product in fp32. out: memory to write them to."""
+    out = states.new_empty(len(states), len(head.weight)) if out is None else out
+    for columns, weight in _blocks(head.weight.detach()):
+        torch.matmul(states, weight.T, out=out[:, columns])
+    return out if head.bias is None else out.add_(head.bias.detach().float() / temperature)
 
 
 def _blocks(weight: torch.Tensor):

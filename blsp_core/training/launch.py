@@ -31,9 +31,9 @@ def fit(
     """`trainer.train` of the model on `data`; returns its cost.
 
     held_out: rows like those of `data`, for the validation loss. states: where the frozen encoder's states of all clips
-    are kept, made before the first update; None: it runs in every update. teacher: the same for the states of stage 1's
-    teacher, which stay in memory. words: the utterances and the CSV of `EmotionWords`. options: of `trainer.train`,
-    JSON but for paths.
+    are kept, made before the first update; None: it runs in every update. teacher: the same for what stage 1's teacher
+    says of the responses, which stays in memory (`SemanticAlignment.keep_teacher`). words: the utterances and the CSV
+    of `EmotionWords`. options: of `trainer.train`, JSON but for paths.
     """
     if processes.devices() == 1:
         return _fit(model, data, objective, held_out, states, teacher, words, **options)
@@ -82,7 +82,9 @@ def _fit(model, data, objective, held_out, states, teacher, words, **options) ->
         objective.keep_teacher(model, data)
     callbacks = [EmotionWords(words[0], data.processor, data.root, words[1])] if words else []
     options |= {"callbacks": callbacks, "validation": validation, "lengths": data.lengths()}
-    return train(model, data, collate, objective, **options)
+    cost = train(model, data, collate, objective, **options)
+    share = objective.kept_share() if teacher else None
+    return cost if share is None else {**cost, "teacher_top_share": share}
 
 
 def main(folder: Path) -> None:

@@ -18,10 +18,12 @@ from blsp_core.model.losses import (
     emotion_ce,
     head_ce,
     head_kl,
+    head_kl_of_top,
     response_ce,
     response_kl,
     response_positions,
     response_targets,
+    top_log_shares,
 )
 
 KEPT, TOGETHER = 2e9, 64  # bytes of the teacher's states that are kept in memory; responses that it reads at a time
@@ -86,26 +88,40 @@ class SemanticAlignment:
     """Stage 1: KL divergence from the LLM's distribution after the transcript to that after speech (BLSP-Emo eq. 1).
 
     shift=False compares the distributions one position too late, as the released code does.
+    top: what `keep_teacher` keeps: 0, the states before the output head, which lose nothing; or so many of the most
+        probable tokens, which also save the teacher's product with the head; see `losses.head_kl_of_top`.
     """
 
     temperature: float
     shift: bool = True
-    kept: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    top: int = 0
+    kept: dict[int, tuple[torch.Tensor, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def keep_teacher(self, model: BlspEmoForConditionalGeneration, data: SpeechTextDataset) -> None:
-        """Read all transcripts once, before training, and keep the states that predict the responses: the LLM is
-        frozen, so that every epoch would compute them again. Always in the same batches, so that a resumed run has the
-        same states. Nothing is kept of an LLM that needs its logits (see `plain_head`), nor beyond `KEPT` bytes."""
+        """Read all transcripts once, before training, and keep what predicts the responses (see `top`): the LLM is
+        frozen, so that every epoch would compute it again. Always in the same batches, so that a resumed run keeps the
+        same. Nothing is kept of an LLM that needs its logits (see `plain_head`), nor beyond `KEPT` bytes."""
         items, head = data.text_items(), plain_head(model)
         tokens = sum(label != -100 for item in items for label in item["text_labels"])
-        if head is None or tokens * head.weight.shape[1] * head.weight.element_size() > KEPT:
+        if head is None or tokens * (8 * self.top or head.weight.shape[1] * head.weight.element_size()) > KEPT:
             return
         items.sort(key=lambda item: len(item["text_ids"]))
         for start in progress(range(0, len(items), TOGETHER), f"teacher's states, {TOGETHER} responses a step"):
-            batch = send_to_device(collate_tokens(items[start : start + TOGETHER], "text"), model.device)
-            states = text_pass(model, batch, self.shift, states=True).states
-            counts = response_positions(batch["text_labels"], self.shift).sum(dim=1).tolist()
-            self.kept.update(zip(batch["text_keys"], states.split(counts), strict=True))
+            self.keep(model, send_to_device(collate_tokens(items[start : start + TOGETHER], "text"), model.device))
+
+    def keep(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> None:
+        """Keep the teacher's side of one batch."""
+        states = text_pass(model, batch, self.shift, states=True).states
+        parts = top_log_shares(states, plain_head(model), self.temperature, self.top) if self.top else (states,)
+        counts = response_positions(batch["text_labels"], self.shift).sum(dim=1).tolist()
+        rows = zip(*(part.split(counts) for part in parts), strict=True)
+        self.kept.update(zip(batch["text_keys"], rows, strict=True))
+
+    def kept_share(self) -> float | None:
+        """The share of the teacher's probability, at the temperature, that the kept tokens have, mean over response
+        tokens; None where no tokens are kept."""
+        logs = [row[-1] for row in self.kept.values()] if self.top else []
+        return float(torch.cat(logs).exp().sum(dim=-1).mean()) if logs else None
 
     def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
         return self._parts(model, batch)
@@ -117,20 +133,19 @@ class SemanticAlignment:
     def _parts(self, model, batch: Mapping, with_ce: bool = False) -> dict[str, torch.Tensor]:
         head, total = plain_head(model), count(batch, "speech_labels")
         student = speech_pass(model, batch, self.shift, head is not None)
-        if head:
-            kl = head_kl(student.states, self._teacher_states(model, batch), head, self.temperature, total)
-        else:
+        kept = [self.kept.get(key) for key in batch.get("text_keys", [None])]
+        teacher = None if None in kept else [torch.cat(part) for part in zip(*kept, strict=True)]
+        if head is None:
             kl = response_kl(student.logits, text_pass(model, batch, self.shift).logits, self.temperature, total)
+        elif teacher and self.top:
+            kl = head_kl_of_top(student.states, *teacher, head, self.temperature, total)
+        else:
+            states = teacher[0] if teacher else text_pass(model, batch, self.shift, states=True).states
+            kl = head_kl(student.states, states, head, self.temperature, total)
         parts = {"response_kl": kl, "share_padding": padding_share(batch["speech_mask"])}
         if with_ce and self.shift:  # without the shift, these are not the states that predict the response
             parts["response_ce"] = _response_ce(student, head, batch, "speech")
         return parts
-
-    def _teacher_states(self, model, batch: Mapping) -> torch.Tensor:
-        keys = batch.get("text_keys", [None])
-        if all(key in self.kept for key in keys):
-            return torch.cat([self.kept[key] for key in keys])
-        return text_pass(model, batch, self.shift, states=True).states
 
 
 def emotion_loss(output, batch: Mapping) -> dict[str, torch.Tensor]:

@@ -10,11 +10,13 @@ from blsp_core.model.losses import (
     emotion_ce,
     head_ce,
     head_kl,
+    head_kl_of_top,
     response_ce,
     response_kl,
     response_positions,
     response_rows,
     response_targets,
+    top_log_shares,
 )
 
 LABELS = torch.tensor([[-100, -100, 5, 6, 7, -100], [-100, 3, -100, -100, 4, 2]])
@@ -79,7 +81,7 @@ def test_a_clip_without_a_label_does_not_count():
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_losses_from_states_are_those_of_the_logits(bias, monkeypatch):
-    monkeypatch.setitem(losses.ROWS, "cpu", 4)  # three pieces
+    monkeypatch.setitem(losses.MEMORY, "cpu", 12 * 50 * 4)  # three pieces
     head, targets = nn.Linear(16, 50, bias=bias).requires_grad_(False), torch.arange(10)
     states, teacher = (torch.randn(10, 16, requires_grad=learns) for learns in (True, False))
     for found, wanted in [
@@ -89,6 +91,25 @@ def test_losses_from_states_are_those_of_the_logits(bias, monkeypatch):
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-6)
         gradients = [torch.autograd.grad(3 * loss, states)[0] for loss in (found, wanted)]
         torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-6)
+
+
+def test_the_kl_of_the_teacher_s_most_probable_tokens_is_that_with_the_others_as_one(monkeypatch):
+    monkeypatch.setitem(losses.MEMORY, "cpu", 12 * 50 * 4)
+    head = nn.Linear(16, 50).requires_grad_(False)
+    states, teacher = (torch.randn(10, 16, requires_grad=learns) for learns in (True, False))
+    whole = head_kl(states, teacher, head, 2.0)
+    tokens, logs = top_log_shares(teacher, head, 2.0, 7)
+    order = head(teacher).argsort(dim=-1, descending=True)
+    assert torch.equal(tokens.long(), order[:, :7])
+    wanted, found = ((head(rows) / 2.0).softmax(-1).gather(-1, order) for rows in (teacher, states))
+    wanted, found = (torch.cat([rows[:, :7], rows[:, 7:].sum(-1, keepdim=True)], -1) for rows in (wanted, found))
+    kl = (wanted * (wanted / found).log()).sum() / 10
+    ours = head_kl_of_top(states, tokens, logs, head, 2.0)
+    torch.testing.assert_close(ours, kl, atol=1e-6, rtol=1e-5)
+    assert ours < whole
+    torch.testing.assert_close(*(torch.autograd.grad(loss, states)[0] for loss in (ours, kl)), atol=1e-6, rtol=1e-5)
+    everything = top_log_shares(teacher, head, 2.0, 99)  # more than there are
+    torch.testing.assert_close(head_kl_of_top(states, *everything, head, 2.0), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_head_in_half_precision_does_not_round_the_logits(monkeypatch):

@@ -85,6 +85,21 @@ def test_kept_states_of_the_teacher_are_those_that_it_would_compute(model_and_da
     assert objective(model, unseen)["response_kl"].item() != pytest.approx(computed.item(), rel=1e-3)
 
 
+def test_of_a_teacher_the_most_probable_tokens_can_be_kept(model_and_data, monkeypatch):
+    model, data = model_and_data
+    batch, exact = collate([data[n] for n in (5, 0, 3)]), SemanticAlignment(2.0)
+    assert exact.kept_share() is None
+    losses, shares = [exact(model, batch)["response_kl"].item()], [0.0]
+    for top in (9, 3):
+        objective = SemanticAlignment(2.0, top=top)
+        objective.keep_teacher(model, data)
+        with monkeypatch.context() as context:
+            context.setattr(objectives, "text_pass", None)
+            losses.append(objective(model, batch)["response_kl"].item())
+        shares.append(objective.kept_share())
+    assert losses[0] > losses[1] > losses[2] > 0 and 1 > shares[1] > shares[2] > 0
+
+
 def test_states_of_the_teacher_that_would_not_fit_are_not_kept(model_and_data, monkeypatch):
     monkeypatch.setattr(objectives, "KEPT", 100)
     objective = SemanticAlignment(2.0)
