@@ -194,7 +194,7 @@ def chat(
             systems += [page.SpeechModel(data / "models" / name, name) for name in ("blsp", "blsp-emo")]
         else:
             systems = [page.SpeechModel(model) for model in models or [default_model()]]
-        toy = study and read_params(find_root())["llm"]["source"] is None or not (study or models)
+        toy = study and read_params(find_root())["evaluation"]["judge"]["model"] == "toy" or not (study or models)
         clips = sorted((find_root() / "models/mini/clips").glob("*.flac")) if toy else []
         blocks = page.page(systems, clips, LIMITS if toy else "")
         page.launch(blocks, host=host, port=port, browser=browser)

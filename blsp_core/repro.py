@@ -18,7 +18,7 @@ from blsp_core.params import LEVELS, read_params
 app = typer.Typer()
 FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MINUTES = {"train": 6, "llm": 5, "whisper": 6}  # about, of a stage at scale mini; others take one
+MINUTES = {"train": 6, "data": 2, "continuations": 2}  # about, of a stage at scale mini; others take one
 
 
 def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:

@@ -310,7 +310,7 @@ def test_help_has_the_papers_question_for_the_emotion():
 
 def test_chat_wants_gradio_a_model_and_for_a_study_its_products(folder, monkeypatch):
     monkeypatch.setattr(cli, "find_root", lambda: folder)
-    monkeypatch.setattr(cli, "read_params", lambda root: {"scale": "mini", "llm": {"source": None}})
+    monkeypatch.setattr(cli, "read_params", lambda root: {"scale": "mini", "evaluation": {"judge": {"model": "toy"}}})
     one_sentence(run(cli.chat_app, "--study"), "whisper does not exist yet; `dvc repro` makes it, or leave out --study")
     one_sentence(run(cli.chat_app, "gone"), "gone: ")
     pages = []

@@ -29,15 +29,16 @@ def save(folder: Path, *parts) -> None:
         part.save_pretrained(folder)
 
 
-def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dict[str, str]:
-    """Copy a backbone into the folder `target`, from the folder `name`, else from the hub under that name.
+def resolve(name: str, revision: str, part: str, target: Path, root: Path = Path()) -> dict[str, str]:
+    """Copy a backbone into the folder `target`, from the folder `name`, which may start from `root`, else from the hub.
 
-    part: "encoder" (a Whisper, with or without its decoder) or "llm". The training `log` is written empty. Returns name
-    and revision, for the hub the commit. Raises StudyError when the backbone is neither here nor on the hub, with its
-    source and licence; when a file is missing; and when an encoder's weights, config and feature extractor disagree.
+    part: "encoder" (a Whisper, with or without its decoder) or "llm". Its training log, log.csv, is empty where the
+    folder has none. Returns name and revision, for the hub the commit. Raises StudyError when the backbone is neither
+    here nor on the hub, with its source and licence; when a file is missing; and when an encoder's weights, config and
+    feature extractor disagree.
     """
-    if Path(name).is_dir():
-        source = Path(name)
+    if (root / name).is_dir():
+        source = root / name
     else:
         source = _fetched(name, revision, part)
         revision = source.name  # of its snapshot: the commit
@@ -55,7 +56,8 @@ def resolve(name: str, revision: str, part: str, target: Path, log: Path) -> dic
         _check_encoder(source)
     unwanted = shutil.ignore_patterns(".*", "*.bin", "*.h5", "*.msgpack")
     shutil.copytree(source, target, dirs_exist_ok=True, ignore=unwanted)
-    Path(log).write_text("step,loss\n", encoding="utf-8")
+    if not (source / "log.csv").exists():
+        (target / "log.csv").write_text("step,loss\n", encoding="utf-8")
     return {"name": name, "revision": revision}
 
 

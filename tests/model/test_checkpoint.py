@@ -213,13 +213,16 @@ def test_code_in_a_folder_is_never_run(folders):
 
 
 def resolve(name, part, tmp_path):
-    return backbones.resolve(str(name), "main", part, tmp_path / "here", tmp_path / "log.csv")
+    return backbones.resolve(str(name), "main", part, tmp_path / "here")
 
 
 def test_a_backbone_is_copied_and_one_of_the_hub_is_recorded_with_its_commit(folders, tmp_path, monkeypatch):
     assert resolve(folders[1], "llm", tmp_path) == {"name": str(folders[1]), "revision": "main"}
     assert load_llm(str(tmp_path / "here")).config.model_type == "qwen2"
-    assert (tmp_path / "log.csv").read_text() == "step,loss\n" and not backbones.has_decoder(folders[0])
+    assert (tmp_path / "here/log.csv").read_text() == "step,loss\n" and not backbones.has_decoder(folders[0])
+    (folders[1] / "log.csv").write_text("step,answer_ce\n1,2\n")  # as of one that was trained by the study
+    backbones.resolve(folders[1].name, "main", "llm", tmp_path / "here", folders[1].parent)
+    assert "answer_ce" in (tmp_path / "here/log.csv").read_text()
     snapshot = shutil.copytree(folders[1], tmp_path / "snapshots/0123abcd")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
     assert resolve("some/llm", "llm", tmp_path) == {"name": "some/llm", "revision": "0123abcd"}
