@@ -82,7 +82,7 @@ class Study:
         self.level = level_of(params, run) if run else LEVELS[0]
         self.interactive = "BLSP_STAGE" not in os.environ
         self.folder = root / "data" / self.scale  # what the pipeline has made; sound lies relative to it
-        self._started, self._read = time.perf_counter(), set()
+        self._started, self._read = float(os.environ.get("BLSP_BEGUN", time.time())), set()
 
     def __repr__(self) -> str:
         return f"<{self.section} {self.run or ''} at scale {self.scale}, data seed {self.seed}>"
@@ -113,7 +113,7 @@ class Study:
         """The last cell of a notebook: a JSON of what was run, on what, at what cost, and the figures."""
         run = {"section": self.section, "run": self.run, "scale": self.scale, "seed": self.seed}
         run |= {"train_seed": self.train_seed, "settings": vars(self.settings), "versions": record.versions()}
-        run |= {"hardware": record.hardware(), "seconds": round(time.perf_counter() - self._started, 1)}
+        run |= {"hardware": record.hardware(), "seconds": round(time.time() - self._started, 1)}
         record.write_json(self.write(path), {"run": run | record.peak_memory(), **figures})
         record.remove(self._unfinished)
 
@@ -191,8 +191,8 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         raise StudyError(f"{source} is not there; there are {known}")
     executed = root / "data" / read_params(root)["scale"] / "executed" / f"{label}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
-    os.environ |= {"BLSP_STAGE": label, **ENVIRONMENT}
-    begun = time.perf_counter()
+    begun = psutil.Process().create_time()  # a stage's cost includes its start
+    os.environ |= {"BLSP_STAGE": label, "BLSP_BEGUN": str(begun), **ENVIRONMENT}
     sockets = _temporary_folder()
 
     class Kernel(AsyncKernelManager):  # sockets of its own: two stages that start at once may draw the same TCP port
@@ -218,7 +218,7 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         raise StudyError(f"notebook {name}: {kind}: {first}; the traceback is in {where}") from None
     if name == "report":
         write_page(executed, root / "figures" / executed.parts[-3] / parameters["level"] / "report.html")
-    print(f"{label}: {time.perf_counter() - begun:.0f} s", flush=True)
+    print(f"{label}: {time.time() - begun:.0f} s", flush=True)
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory:
