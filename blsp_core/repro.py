@@ -18,7 +18,7 @@ from blsp_core.params import LEVELS, read_params
 app = typer.Typer()
 FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MINUTES = {"train": 6, "data": 2, "continuations": 2}  # about, of a stage at scale mini; others take one
+MINUTES = {"train": 7, "data": 3, "continuations": 2, "probe": 2}  # about, of a stage at mini; others take one
 
 
 def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:
@@ -43,9 +43,22 @@ def path_lengths(needs: dict[str, set[str]]) -> dict[str, float]:
     lengths: dict[str, float] = {}
     while len(lengths) < len(needs):  # from the last stages to the first
         for name in [name for name in needs if name not in lengths and all(other in lengths for other in after[name])]:
-            own = MINUTES.get(name.split(":")[-1].split("@")[0], 1)
-            lengths[name] = own + max((lengths[other] for other in after[name]), default=0)
+            lengths[name] = minutes(name) + max((lengths[other] for other in after[name]), default=0)
     return lengths
+
+
+def minutes(name: str) -> float:
+    return MINUTES.get(name.split(":")[-1].split("@")[0], 1)
+
+
+def threads_for(name: str, needs: dict[str, set[str]], unfinished: set[str]) -> int:
+    """The share of the cores that a stage gets: that of its work among the unfinished stages that do not wait for it.
+    A training that soon runs alone has all of them; it keeps the number that it starts with."""
+    waiting = {name}
+    while found := {other for other in unfinished - waiting if needs[other] & waiting}:
+        waiting |= found
+    beside = sum(minutes(other) for other in unfinished - waiting)
+    return max(1, round(CORES * minutes(name) / (minutes(name) + beside)))
 
 
 def start(name: str, threads: int) -> tuple[subprocess.Popen, object]:
@@ -82,7 +95,8 @@ def repro(
             ready = sorted((n for n in waiting if needs[n] <= done), key=lambda n: -lengths[n])
             chosen = ready[: 0 if failed else jobs - len(running)]
             for name in chosen:
-                threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, CORES // (len(running) + len(chosen))))
+                threads = max(CORES // jobs, threads_for(name, needs, waiting | {*running}))
+                threads = int(os.environ.get("OMP_NUM_THREADS") or threads)
                 running[name] = (*start(name, threads), time.perf_counter())
                 waiting.discard(name)
             time.sleep(0.1)

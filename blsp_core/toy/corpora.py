@@ -156,11 +156,10 @@ _BATCH = 50  # lines between two restarts of eSpeak NG
 
 
 def synthesise(lines: list[Line], seed: int) -> list[Spoken]:
-    """Every line as speech, in order, whatever the number of processes: one a core, at most OMP_NUM_THREADS."""
-    cores = os.cpu_count() or 1
+    """Every line as speech, in order, whatever the number of processes: one a core."""
     tasks = [(line, f"{seed} {number}") for number, line in enumerate(lines)]
     batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
-    with ProcessPoolExecutor(min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))) as pool:
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = progress(pool.map(_speak, batches), f"synthesis, {_BATCH} utterances a step", len(batches))
         return [spoken for batch in done for spoken in batch]
 

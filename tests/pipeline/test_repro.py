@@ -45,6 +45,16 @@ def test_the_longest_path_comes_first():
     assert lengths["clean"] > lengths["whisper"] > lengths["train@blsp"] > lengths["train@blsp-emo"] > lengths["report"]
 
 
+def test_a_training_that_soon_runs_alone_has_all_cores(monkeypatch):
+    monkeypatch.setattr(repro, "CORES", 4)
+    needs = repro.wanted_stages(ROOT, "core")
+    left = {name for name in needs if needs[name] & {"train@blsp", "train@blsp-emo"}} | {"train@blsp-emo", "report"}
+    assert repro.threads_for("train@blsp-emo", needs, left) == 4
+    assert 1 <= repro.threads_for("train@blsp", needs, {*needs} - {"clean", "llm", "whisper", "data"}) < 4
+    full = repro.wanted_stages(ROOT, "full")
+    assert repro.threads_for("full/dvc.yaml:train@multitask", full, {*full}) == 1
+
+
 def test_every_stage_runs_once(tmp_path, monkeypatch):
     monkeypatch.chdir(dvc_repo(tmp_path, write("c")))
     first = CliRunner().invoke(repro.app, ["full", "-j", "2"])

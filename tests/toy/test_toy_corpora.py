@@ -86,15 +86,14 @@ def test_a_foreign_corpus_is_in_its_language_by_the_speakers_of_the_english_ones
     assert ours == english
 
 
-def test_the_sound_does_not_depend_on_the_number_of_processes_which_omp_num_threads_limits(monkeypatch):
+def test_the_sound_does_not_depend_on_the_number_of_processes(monkeypatch):
     counts, pool, lines, found = [], corpora.ProcessPoolExecutor, plan("acted", "train", 12, 1), []
     monkeypatch.setattr(corpora, "_BATCH", 3)
     monkeypatch.setattr(corpora, "ProcessPoolExecutor", lambda workers: counts.append(workers) or pool(workers))
-    monkeypatch.setattr(corpora.os, "cpu_count", lambda: 3)
-    for limit in ("1", "99", ""):
-        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    for cores in (1, 3):
+        monkeypatch.setattr(corpora.os, "cpu_count", lambda cores=cores: cores)
         found.append([spoken.sound.tobytes() for spoken in corpora.synthesise(lines, 1)])
-    assert counts == [1, 3, 3] and found[0] == found[1]
+    assert counts == [1, 3] and found[0] == found[1]
 
 
 @pytest.mark.parametrize("role", ["acted", "dialogues"])
