@@ -35,7 +35,7 @@ blsp-generate --model MODEL --input iemocap.jsonl --output ser.jsonl --reference
 blsp-generate --model MODEL --input alpaca.jsonl --output replies.jsonl --max-new-tokens 256 --empathy
 """
 STYLE = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
-generate_app, convert_app, export_app, chat_app = (typer.Typer(**STYLE) for _ in range(4))
+generate_app, convert_app, export_app, chat_app, bench_app = (typer.Typer(**STYLE) for _ in range(5))
 
 
 def _show_version(wanted: bool) -> None:
@@ -198,6 +198,45 @@ def chat(
         clips = sorted((find_root() / "models/mini/clips").glob("*.flac")) if toy else []
         blocks = page.page(systems, clips, LIMITS if toy else "")
         page.launch(blocks, host=host, port=port, browser=browser)
+
+
+@bench_app.command(epilog="Example:\n\n\b\nblsp-bench --output figures/bench/results.json")
+def bench(
+    output: Annotated[Path | None, typer.Option(help="JSON to write; a figure is written beside it.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Chat LLM that continues sentences, folder or hub name; default: of models/mini.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Of every function, in turn; the median counts.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of the processor.")] = 1,
+    growth: Annotated[bool, typer.Option(help="Also with growing clip length, batch and vocabulary.")] = True,
+    tiny: Annotated[bool, typer.Option(help="Tiny sizes, to see that it works.")] = False,
+    version: Version = False,
+) -> None:
+    """Time this package against a plain reference that computes as the released code does, with the same weights.
+
+    Steps of both stages, continuations, log-mels, the time to the first token, with their peak memory. Where the change
+    is exact, loss and gradients are compared first. Seconds are those of the processor; on a GPU, of the clock.
+    """
+    with errors_as_sentences():
+        import json
+        import os
+
+        import torch
+        from transformers.utils import logging
+
+        from blsp_core.bench.run import measure
+
+        torch.set_num_threads(threads)
+        os.environ["TQDM_DISABLE"] = "1"
+        logging.disable_progress_bar()
+        found = measure(llm or default_model(), llm is None, runs, growth, tiny)
+        if output:
+            from blsp_core.bench.picture import picture
+            from blsp_core.report.style import save_figure
+
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            save_figure(picture(found), output.with_suffix(""))
 
 
 def default_model() -> Path:

@@ -15,6 +15,7 @@ BELOW = {
     "evaluation": {"model", "data", "inference", "training"},
     "report": {"model", "data", "inference", "training", "evaluation"},
     "toy": {"model", "data", "inference", "training"},
+    "bench": {"model", "data", "inference", "training", "report"},
 }
 LAZY = {"evaluation": {"toy"}}  # evaluation.judges.load imports the toy judge where params.yaml names it
 EVERYWHERE = {"errors", "record", "params", "schema", "processes"}
