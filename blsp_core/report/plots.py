@@ -121,22 +121,19 @@ def accuracy(frame: pd.DataFrame, chance: dict[str, float], titles: dict[str, st
     return fig
 
 
-def quality_against_empathy(frame: pd.DataFrame) -> Figure | None:
-    """Replies to spoken requests, both metrics with 95 % intervals. frame: of `tables.requests`."""
+def quality_and_empathy(frame: pd.DataFrame) -> Figure | None:
+    """Replies to spoken requests, a panel for each metric, with 95 % intervals. frame: of `tables.requests`."""
     if frame.empty:
         return None
-    style, shares = looks(frame.index), 100 * frame
-    fig, axis = plt.subplots(figsize=(WIDTH * 0.85, 2.2 + 0.1 * len(style)))
-    point = {"linestyle": "none", "markersize": 6.5, "elinewidth": 0.8, "markeredgecolor": "white"}
-    for system, look in style.items():
-        x, y = (shares.loc[[system], metric] for metric in ("quality", "empathy"))
-        bars = [np.abs([m["value"] - m["low"], m["high"] - m["value"]]) for m in (x, y)]
-        look = point | look | {"markeredgewidth": 0.6, "label": name_of(system)}
-        axis.errorbar(x["value"], y["value"], xerr=bars[0], yerr=bars[1], **look)
-    axis.set(xlabel="quality of replies, %", ylabel="empathy of replies, %", ylim=(-3, 103))
-    axis.set_xlim(max(-3, shares["quality", "low"].min() - 4), 101.5)
-    axis.grid()
-    legend(fig)
+    systems = list(frame.index)[::-1]
+    style = looks(systems)
+    fig, axes = _grid(2, 2, 0.5 + 0.17 * len(systems), sharey=True)
+    for axis, metric in zip(axes, ("quality", "empathy"), strict=True):
+        for place, system in enumerate(systems):
+            interval(axis, frame.loc[[system], metric], [place], fmt="o", color=style[system]["color"])
+        axis.set(title=f"{metric} of replies, %", xlim=(-3, 103), ylim=(-0.6, len(systems) - 0.4))
+        axis.grid(axis="x")
+    axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
     return fig
 
 

@@ -1,7 +1,7 @@
 """Plots of speech, of the method and of training. Each takes numbers and returns a figure; none reads a file."""
 
 from collections.abc import Mapping
-from itertools import cycle
+from itertools import cycle, zip_longest
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
 from blsp_core.data.emotions import EMOTIONS
-from blsp_core.report.style import EMOTION_COLOURS, EMOTION_MARKERS, MAIN, WIDTH, in_order, looks, name_of
+from blsp_core.report.style import COLOURS, EMOTION_COLOURS, EMOTION_MARKERS, MAIN, WIDTH, in_order, looks, name_of
 
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
 TRAINED = {"facecolor": "#fbd5c8", "edgecolor": "#b2182b", "linewidth": 1.6}
@@ -193,20 +193,29 @@ def emotion_words(frame: pd.DataFrame) -> Figure | None:
 
 
 def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) -> Figure | None:
-    """Accuracy of a linear probe by encoder layer, a line for each corpus.
+    """Accuracy of a linear probe by encoder layer, a panel for each corpus.
 
-    frame: columns corpus, layer, accuracy (a share); reference: corpus -> BLSP-Emo's accuracy, a dashed line.
+    frame: columns corpus, layer, accuracy (a share); reference: corpus -> BLSP-Emo's accuracy, a horizontal line.
     """
     if frame.empty:
         return None
-    frame = frame.rename(columns={"accuracy": "value"}).assign(panel="")
-    looks_of = looks(dict.fromkeys(frame["corpus"]))
-    fig = lines(frame, "layer", "corpus", "panel", looks_of, "accuracy, %", 2.2)
-    for corpus in [corpus for corpus in reference or {} if corpus in looks_of]:
-        fig.axes[0].axhline(100 * reference[corpus], color=looks_of[corpus]["color"], linestyle="--", linewidth=0.8)
-    fig.axes[0].set_xlabel("encoder layer (0: input of the first)")
-    if reference:
-        fig.axes[0].set_title(f"dashed horizontal lines: {name_of(MAIN)}", fontsize=7.5)
+    corpora, reference = list(dict.fromkeys(frame["corpus"])), reference or {}
+    fig, axes = plt.subplots(-(-len(corpora) // 4), 4, figsize=(WIDTH, 0.5 + 1.5 * -(-len(corpora) // 4)), sharey=True)
+    for axis, corpus in zip_longest(axes.flat, corpora):
+        if corpus is None:
+            axis.remove()
+            continue
+        rows = frame[frame["corpus"] == corpus].sort_values("layer")
+        axis.plot(
+            rows["layer"], 100 * rows["accuracy"], color="#444444", marker="o", markersize=3, label="linear probe"
+        )
+        if corpus in reference:
+            axis.axhline(100 * reference[corpus], color=COLOURS[MAIN], label=name_of(MAIN))
+        axis.set(title=corpus, ylim=(-2, 102), xticks=rows["layer"])
+        axis.grid(axis="y")
+    fig.supxlabel("encoder layer (0: input of the first)", fontsize=8)
+    fig.supylabel("accuracy, %", fontsize=8)
+    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
 
 

@@ -43,7 +43,7 @@ def drawn(predictions):
     measured = shares(measure=["acted", "quality"], share=[0.25, 1.0]).assign(metric=["wa", "wa", "quality", "quality"])
     frame = pd.DataFrame({"emotion": EMOTIONS * 6} | {m: np.random.default_rng(1).random(30) for m in measures})
     likely = shares(run=["blsp-emo", "no-lora"], step=[1, 2], emotion=EMOTIONS, seed=[1, 2])
-    by_layer = shares(corpus=["acted", "talk"], layer=range(5))[["corpus", "layer", "value"]]
+    by_layer = shares(corpus=["acted", "talk"], layer=range(5)).rename(columns={"value": "accuracy"})
     confusion = tables.confusions(metrics)["acted"]["probe"]
     return {
         "sounds": lambda: plots.sounds(WAVES, LOG_MELS, "a sentence"),
@@ -58,7 +58,7 @@ def drawn(predictions):
         "embeddings": lambda: plots.embedding_map(points, [*EMOTIONS] * 10, {"blsp": "linear probe: 20 %"}),
         "accuracy": lambda: plots.accuracy(recognised, {"acted": 0.2}, tables.TITLES),
         "confusions": lambda: plots.confusions(dict.fromkeys(SYSTEMS[5:9], confusion)),
-        "quality": lambda: plots.quality_against_empathy(tables.requests(metrics)),
+        "quality": lambda: plots.quality_and_empathy(tables.requests(metrics)),
         "empathy": lambda: plots.empathy_by_emotion(tables.empathy_by_emotion(metrics)),
         "dialogues": lambda: plots.preferences(pairs),
         "errors": lambda: plots.errors_by_sound(shares(system=SYSTEMS[:4], measure=measures, fifth=range(1, 6))),
@@ -95,7 +95,7 @@ def test_the_same_numbers_give_the_same_bytes(drawn, tmp_path):
 
 
 def test_without_data_there_is_no_figure():
-    of_frames = plots.emotion_words, plots.layers, plots.quality_against_empathy, plots.forest
+    of_frames = plots.emotion_words, plots.layers, plots.quality_and_empathy, plots.forest
     of_frames += plots.errors_by_sound, plots.amounts, plots.empathy_by_emotion
     assert not any(draw(pd.DataFrame()) for draw in of_frames)
     assert (
