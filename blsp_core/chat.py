@@ -4,6 +4,8 @@ A turn is {"role": "user", "sound": waveform} or {"role": "user" | "assistant", 
 turns, since replies differ, and every visitor has columns of their own.
 """
 
+import time
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from blsp_core.errors import StudyError, first_line
 from blsp_core.inference import answers, asr, llm
 from blsp_core.model.templates import render
 
-UPLOAD, WAITING = "25mb", 32  # size of a file, requests that wait
+UPLOAD, WAITING, RATE = "25mb", 32, 20  # size of a file; messages that wait; messages a minute of one address
 TITLE = """# Talk to BLSP-Emo
 A language model that reads speech itself, not a transcript, and so can answer to how something is said."""
 CSS = "footer {display: none !important} .gradio-container {max-width: 1280px !important; margin: auto}"
@@ -116,7 +118,16 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
     another clip is answered."""
     ears = next((one.processor.feature_extractor for one in systems if isinstance(one, SpeechModel)), None)
     longest = ears.chunk_length if ears else 30  # seconds
-    known = {path.read_bytes() for path in clips}
+    known, sent = {path.read_bytes() for path in clips}, defaultdict(deque)
+
+    def limit(address: str) -> None:
+        """Refuse an address that has sent too many messages in the last minute."""
+        now, times = time.monotonic(), sent[address]
+        while times and times[0] < now - 60:
+            times.popleft()
+        if len(times) >= RATE:
+            raise gr.Error(f"{RATE} messages a minute are answered; wait a little.", print_exception=False)
+        times.append(now)
 
     def say(path: str | None, text: str | None):
         """The new turn, its picture, and what stands before the reply; nothing said is an error on the page."""
@@ -131,7 +142,8 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
         warning = f"⚠️ *{note}*\n\n" if note and Path(path).read_bytes() not in known else ""
         return {"role": "user", "sound": sound}, picture(sound, ears) if ears else None, warning
 
-    def send(path, text, empathy, temperature, length, talks):
+    def send(path, text, empathy, temperature, length, talks, request: gr.Request):
+        limit(request.client.host)
         turn, drawn, warning = say(path, text)
         said, system = gr.Audio(path) if path else turn["text"], SYSTEM_EMPATHY if empathy else SYSTEM
         for turns, shown in talks:

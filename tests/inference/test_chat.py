@@ -1,6 +1,7 @@
 """The page of blsp-chat: replies that grow, columns side by side, visitors apart, errors in a sentence."""
 
 import threading
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -72,7 +73,12 @@ def send(talker, clips):
     """The function behind the button, of a page with two columns, called as a visitor does."""
     blocks = chat.page([talker, talker], clips[:1], "Only the first clip is known.")
     (function, _) = (one.fn for one in blocks.fns.values() if one.api_name.startswith("send"))
-    return lambda path, text="", talks=None: list(function(path, text, True, 0.0, 6, talks or [([], []), ([], [])]))
+    request = SimpleNamespace(client=SimpleNamespace(host="here"))
+
+    def sent(path, text="", talks=None):
+        return list(function(path, text, True, 0.0, 6, talks or [([], []), ([], [])], request))
+
+    return sent
 
 
 def last(messages):
@@ -102,6 +108,16 @@ def test_what_cannot_be_answered_is_a_sentence_and_the_conversation_goes_on(send
     monkeypatch.setattr(chat.llm, "stream", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory\nmore")))
     *_, (_, _, _, talks, first, _) = send(str(clips[0]))
     assert [turns for turns, _ in talks] == [[], []] and last(first) == ("assistant", "⚠️ out of memory")
+
+
+def test_who_sends_too_many_messages_a_minute_waits(send, monkeypatch):
+    monkeypatch.setattr(chat, "RATE", 2)
+    times = iter([0.0, 30.0, 59.0, 61.0])
+    monkeypatch.setattr(chat.time, "monotonic", lambda: next(times))
+    send(None, "one"), send(None, "two")
+    with pytest.raises(gr.Error, match="2 messages a minute"):
+        send(None, "three")
+    send(None, "four")
 
 
 def test_emotions_are_lines_of_text():
