@@ -5,7 +5,7 @@ turns, since replies differ, and every visitor has columns of their own.
 """
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,16 +118,18 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
     another clip is answered."""
     ears = next((one.processor.feature_extractor for one in systems if isinstance(one, SpeechModel)), None)
     longest = ears.chunk_length if ears else 30  # seconds
-    known, sent = {path.read_bytes() for path in clips}, defaultdict(deque)
+    known, sent = {path.read_bytes() for path in clips}, defaultdict(list)
 
     def limit(address: str) -> None:
         """Refuse an address that has sent too many messages in the last minute."""
-        now, times = time.monotonic(), sent[address]
-        while times and times[0] < now - 60:
-            times.popleft()
-        if len(times) >= RATE:
+        now = time.monotonic()
+        for sender, times in list(sent.items()):
+            sent[sender] = [one for one in times if one > now - 60]
+            if not sent[sender]:
+                del sent[sender]
+        if len(sent[address]) >= RATE:
             raise gr.Error(f"{RATE} messages a minute are answered; wait a little.", print_exception=False)
-        times.append(now)
+        sent[address].append(now)
 
     def say(path: str | None, text: str | None):
         """The new turn, its picture, and what stands before the reply; nothing said is an error on the page."""
@@ -143,8 +145,8 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
         return {"role": "user", "sound": sound}, picture(sound, ears) if ears else None, warning
 
     def send(path, text, empathy, temperature, length, talks, request: gr.Request):
-        limit(request.client.host)
         turn, drawn, warning = say(path, text)
+        limit(request.client.host)
         said, system = gr.Audio(path) if path else turn["text"], SYSTEM_EMPATHY if empathy else SYSTEM
         for turns, shown in talks:
             turns.append(dict(turn))

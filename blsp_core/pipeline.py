@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -26,6 +25,7 @@ import psutil
 
 from blsp_core import record
 from blsp_core.errors import StudyError
+from blsp_core.notebooks import KERNEL, clean, publish, write_page
 from blsp_core.params import (
     LEVELS,
     PARAMS,
@@ -40,7 +40,6 @@ from blsp_core.params import (
 )
 from blsp_core.schema import SECTIONS
 
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 ENVIRONMENT = {  # of a stage: reproducible hashes and dates, no network reports, no progress bars made of characters
     "PYTHONHASHSEED": "0",
     "SOURCE_DATE_EPOCH": "0",
@@ -146,37 +145,6 @@ class Study:
         return path
 
 
-def clean(root: Path, in_place: bool = False) -> None:
-    """Write data/notebooks/ from notebooks/: no outputs, no counts, default parameters.
-
-    A stage depends on the clean copy of its notebook, so that running or saving a notebook makes nothing stale. The
-    values of the parameters cell are reset to the defaults that follow `# default:`, which every line there has.
-    """
-    import nbformat
-
-    read_params(root)  # names of runs are checked before anything else is run
-    target = root / ("notebooks" if in_place else "data/notebooks")
-    target.mkdir(parents=True, exist_ok=True)
-    sources = sorted((root / "notebooks").glob("*.ipynb" if in_place else "[0-9][0-9]_*.ipynb"))
-    names = {source: source.name if in_place else source.name[3:] for source in sources}
-    for stale in {path.name for path in target.glob("*.ipynb")} - set(names.values()):
-        (target / stale).unlink()
-    for source, name in names.items():
-        notebook = nbformat.read(source, as_version=4)
-        cells = [cell for cell in notebook.cells if cell.source.strip()]
-        for number, cell in enumerate(cells, start=1):
-            tags = cell.metadata.get("tags", [])
-            cell.id, cell.metadata = f"cell-{number:02d}", {"tags": tags} if tags else {}
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-            if "parameters" in tags:
-                cell.source = re.sub(r"(?ms)^(\w+ = ).*?(  # default: (\S+))", r"\1\3\2", cell.source)
-        notebook.cells, notebook.metadata = cells, {"kernelspec": KERNEL}
-        text = nbformat.writes(notebook) + "\n"
-        if not (target / name).is_file() or (target / name).read_text(encoding="utf-8") != text:
-            (target / name).write_text(text, encoding="utf-8")
-
-
 def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
     """Execute data/notebooks/`name`.ipynb as a stage of the pipeline; its output appears as it is printed.
 
@@ -217,7 +185,10 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         first = next(iter(said.splitlines()), "no message")  # a bare assert has none
         raise StudyError(f"notebook {name}: {kind}: {first}; the traceback is in {where}") from None
     if name == "report":
-        write_page(executed, root / "figures" / executed.parts[-3] / parameters["level"] / "report.html")
+        shown = root / "figures" / executed.parts[-3] / parameters["level"]
+        write_page(executed, shown / "report.html")
+        if parameters["level"] == LEVELS[0]:
+            publish(root, executed.parent, shown / "notebooks")
     print(f"{label}: {time.time() - begun:.0f} s", flush=True)
 
 
@@ -242,15 +213,6 @@ def _end_with_dvc() -> None:
 
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=watch, daemon=True).start()
-
-
-def write_page(executed: Path, page: Path) -> None:
-    """Write an executed notebook as an HTML page, without its code and without links to the network."""
-    from nbconvert import HTMLExporter
-
-    offline = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
-    exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, **offline)
-    page.write_text(exporter.from_filename(str(executed))[0], encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,10 +24,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def hardware() -> dict[str, str | int]:
     """The processor, its cores as this process may use them, the threads that torch computes with where it is loaded,
     and the GPU where one is in use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = core_count()
     found: dict[str, str | int] = {"cpu": _processor(), "cores": cores}
     if "torch" in sys.modules:
         found["threads"] = sys.modules["torch"].get_num_threads()

@@ -14,10 +14,11 @@ import typer
 from blsp_core.cli import errors_as_sentences
 from blsp_core.errors import refused
 from blsp_core.params import LEVELS, read_params
+from blsp_core.record import core_count
 
 app = typer.Typer()
 FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = core_count()
 MINUTES = {"train": 7, "data": 3, "continuations": 2, "probe": 2}  # about, of a stage at mini; others take one
 
 

@@ -23,7 +23,12 @@ from study_copy import Copy
 
 ALL = [sys.executable, "-c", "from blsp_core.repro import app; app()", "core", "-j", "2"]
 TIMES = re.compile(r"second|minute|hardware|memory|share_waiting", re.I)  # names of values that hold times
-UNCOMPARED = ("executed/", "report.html", "cost")  # their outputs are times and progress, or are made of such
+UNCOMPARED = (
+    "executed/",
+    "notebooks/",
+    "report.html",
+    "cost",
+)  # their outputs are times and progress, or are made of such
 
 
 def study(folder: Path) -> Copy:

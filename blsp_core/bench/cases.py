@@ -16,7 +16,7 @@ from blsp_core.data.dataset import IGNORED, Sound, collate
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.inference.batches import GREEDY, ready
 from blsp_core.inference.greedy import greedy
-from blsp_core.inference.llm import answer, decode
+from blsp_core.inference.llm import answer, decode, end_tokens
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.lora import is_lora
 from blsp_core.model.templates import render
@@ -133,7 +133,6 @@ def training_steps(stage: str, sizes: Sizes) -> tuple[dict[str, Callable[[], tor
     model.set_trainable(adapter=True, lora=not semantic, head=not semantic)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4 if semantic else 2e-5, weight_decay=0.05)
-    start = [weight.detach().clone() for weight in trained]
     batches = {real: our_batch(model, examples, real) for real in (True, False)}
     reference = plain.stage1_loss if semantic else plain.stage2_loss
 
@@ -141,36 +140,33 @@ def training_steps(stage: str, sizes: Sizes) -> tuple[dict[str, Callable[[], tor
         parts = objective(model, batches[model.config.real_frames])
         return sum(part for name, part in parts.items() if not name.startswith("share_"))
 
-    def step(loss: Callable[[], torch.Tensor], real_frames: bool = False) -> torch.Tensor:
+    def slope(loss: Callable[[], torch.Tensor], real_frames: bool = False) -> torch.Tensor:
         model.config.real_frames = real_frames
         optimizer.zero_grad()
         found = loss()
         found.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
         return found.detach()
 
+    def step(*of) -> None:
+        slope(*of)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+
     objective = SemanticAlignment(2.0) if semantic else EmotionAlignment(SETTINGS)
-    steps = {
-        PLAIN: partial(step, partial(reference, model, examples)),
-        PADDED: partial(step, partial(ours, objective)),
-        REAL: partial(step, partial(ours, objective), real_frames=True),
+    plainly, exactly = partial(reference, model, examples), partial(ours, objective)
+    (loss, gradient), (other, others) = (
+        (slope(found), torch.cat([weight.grad.flatten() for weight in trained])) for found in (plainly, exactly)
+    )  # real frames change what the encoder computes
+    apart = {
+        "loss": float((loss - other).abs() / loss),
+        "gradient": float((gradient - others).norm() / gradient.norm()),
     }
+    steps = {PLAIN: partial(step, plainly), PADDED: partial(step, exactly), REAL: partial(step, exactly, True)}
     if semantic:
         for name, kept in {KEPT: SemanticAlignment(2.0), TOP: SemanticAlignment(2.0, top=64)}.items():
             kept.keep(model, batches[True])
-            steps[name] = partial(step, partial(ours, kept), real_frames=True)
-    apart = {}
-    for name in (PLAIN, PADDED):  # real frames change what the encoder computes
-        with torch.no_grad():
-            for weight, value in zip(trained, start, strict=True):
-                weight.copy_(value)
-        loss = steps[name]()
-        gradient = torch.cat([weight.grad.flatten() for weight in trained])
-        apart[name] = loss, gradient
-    (loss, gradient), (other, slope) = apart.values()
-    exact = {"loss": float((loss - other).abs() / loss), "gradient": float((gradient - slope).norm() / gradient.norm())}
-    return steps, exact
+            steps[name] = partial(step, partial(ours, kept), True)
+    return steps, apart
 
 
 def continuations(
@@ -183,7 +179,7 @@ def continuations(
     chats = chats[:count]
 
     def released() -> list[str]:
-        texts, ends = [], [tokenizer.eos_token_id]
+        texts, ends = [], end_tokens(llm, tokenizer)
         for start in range(0, len(chats), RELEASED_BATCH):
             ids = [
                 tokenizer(render(tokenizer, chat, add_generation_prompt=True), add_special_tokens=False).input_ids
@@ -198,6 +194,7 @@ def continuations(
     def ours(size: int) -> list[str]:
         return [found.text for found in answer(llm, tokenizer, chats, max_new_tokens, size)]
 
+    answer(llm, tokenizer, chats[:1], 1, 1)  # whatever is done once
     texts: dict[str, list[str]] = {}
     functions = {PLAIN: released} | {f"batches of {size}": partial(ours, size) for size in (4, 64)}
 

@@ -53,8 +53,7 @@ def write_elsewhere(
     folder = Path(root) / other["model"]
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise StudyError(
-            f"continuations.other_writer: {folder} holds no LLM; set llm.second in params.yaml, which trains one, or "
-            "set other_writer to null"
+            f"continuations.other_writer: {folder} holds no LLM; set llm.second in params.yaml, or other_writer to null"
         )
     source = str(folder) if folder.is_dir() else pinned(other["model"])
     writer = "other" if Path(source).is_dir() else source

@@ -38,7 +38,8 @@ def greedy(
         cache.batch_repeat_interleave(len(ids))
     limit = getattr(model, "_longest_sequence", lambda: None)()  # of a converted LLM
     if limit is not None:
-        max_new_tokens = max(1, min(max_new_tokens, limit - ids.shape[1]))
+        model._check_length(ids.shape[1] + 1)
+        max_new_tokens = min(max_new_tokens, limit - ids.shape[1])
     never = getattr(model.generation_config, "suppress_tokens", None) or []
     ended, written = torch.tensor(ends, device=ids.device), ids.new_zeros(len(ids), max_new_tokens)
     rows, going = torch.arange(len(ids), device=ids.device), torch.ones_like(ids[:, 0], dtype=torch.bool)
@@ -57,7 +58,7 @@ def greedy(
         if not left:
             return written[:, : step + 1], emotions
         if left <= LEAVING * len(rows):
-            cache.batch_select_indices(going)
+            cache.batch_select_indices(going.nonzero()[:, 0].cpu())  # layers may be on several devices
             rows, mask, tokens, going = rows[going], mask[going], tokens[going], going[going]
         rest, mask = tokens[:, None], torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
     return written, emotions

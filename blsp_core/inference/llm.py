@@ -74,7 +74,7 @@ def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:
 
 def generate_with_emotion(model, tokenizer, inputs, max_new_tokens: int) -> tuple[list[Answer], torch.Tensor | None]:
     """Replies as of `generate`, and the emotion logits of the speech in the prompts, as of `greedy`."""
-    ends = _ends(model, tokenizer)
+    ends = end_tokens(model, tokenizer)
     ids, emotions = greedy(model, inputs, max_new_tokens, ends)
     return [decode(tokenizer, new, ends) for new in ids], emotions
 
@@ -84,7 +84,7 @@ def stream(model, tokenizer, inputs, max_new_tokens: int, temperature: float = 0
     Generation stops when the iterator is closed. Raises what `generate` raises."""
     pieces, closed, failed = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True), Event(), []
     settings = GREEDY | ({"do_sample": True, "temperature": temperature} if temperature else {})
-    settings |= {"max_new_tokens": max_new_tokens, "eos_token_id": _ends(model, tokenizer)}
+    settings |= {"max_new_tokens": max_new_tokens, "eos_token_id": end_tokens(model, tokenizer)}
 
     def stop(ids, scores, **_):
         return torch.full((len(ids),), closed.is_set(), device=ids.device)
@@ -110,7 +110,7 @@ def stream(model, tokenizer, inputs, max_new_tokens: int, temperature: float = 0
         raise failed[0]
 
 
-def _ends(model, tokenizer) -> list[int]:
+def end_tokens(model, tokenizer) -> list[int]:
     """The tokens that end a turn: of the tokenizer and of the model's generation settings."""
     own = getattr(model.generation_config, "eos_token_id", None)
     own = own if isinstance(own, list) else [own]

@@ -20,7 +20,8 @@ FILES = {
     "encoder": [["config.json"], ["preprocessor_config.json"], ["*.safetensors"]],
     "llm": [["config.json"], ["*.safetensors"], ["tokenizer.json", "vocab.json", "tokenizer.model"]],
 }
-SETTING = {"encoder": "whisper: source", "llm": "llm: source"}  # in params.yaml
+FILES["second_llm"] = FILES["llm"]
+SETTING = {"encoder": "whisper: source", "llm": "llm: source", "second_llm": "llm: second: source"}  # in params.yaml
 
 
 def save(folder: Path, *parts) -> None:
@@ -32,10 +33,10 @@ def save(folder: Path, *parts) -> None:
 def resolve(name: str, revision: str, part: str, target: Path, root: Path = Path()) -> dict[str, str]:
     """Copy a backbone into the folder `target`, from the folder `name`, which may start from `root`, else from the hub.
 
-    part: "encoder" (a Whisper, with or without its decoder) or "llm". Its training log, log.csv, is empty where the
-    folder has none. Returns name and revision, for the hub the commit. Raises StudyError when the backbone is neither
-    here nor on the hub, with its source and licence; when a file is missing; and when an encoder's weights, config and
-    feature extractor disagree.
+    part: "encoder" (a Whisper, with or without its decoder), "llm" or "second_llm". Its training log, log.csv, is empty
+    where the folder has none. Returns name and revision, for the hub the commit. Raises StudyError when the backbone is
+    neither here nor on the hub, with its source and licence; when a file is missing; and when an encoder's weights,
+    config and feature extractor disagree.
     """
     if (root / name).is_dir():
         source = root / name

@@ -200,7 +200,8 @@ def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) ->
     if frame.empty:
         return None
     corpora, reference = list(dict.fromkeys(frame["corpus"])), reference or {}
-    fig, axes = plt.subplots(-(-len(corpora) // 4), 4, figsize=(WIDTH, 0.5 + 1.5 * -(-len(corpora) // 4)), sharey=True)
+    tall, wide = -(-len(corpora) // 4), min(4, len(corpora))
+    fig, axes = plt.subplots(tall, wide, figsize=(WIDTH, 0.5 + 1.5 * tall), sharey=True, squeeze=False)
     for axis, corpus in zip_longest(axes.flat, corpora):
         if corpus is None:
             axis.remove()
@@ -211,11 +212,13 @@ def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) ->
         )
         if corpus in reference:
             axis.axhline(100 * reference[corpus], color=COLOURS[MAIN], label=name_of(MAIN))
-        axis.set(title=corpus, ylim=(-2, 102), xticks=rows["layer"])
+        axis.set(title=corpus, ylim=(-2, 102))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(axis="y")
     fig.supxlabel("encoder layer (0: input of the first)", fontsize=8)
     fig.supylabel("accuracy, %", fontsize=8)
-    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    marks = {label: mark for axis in fig.axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    fig.legend(marks.values(), marks, loc="outside upper center", ncols=2)
     return fig
 
 

@@ -50,7 +50,8 @@ def check_llm(accuracy: dict[str, dict], threshold: float) -> dict[str, float]:
         if worst[what] < threshold:
             raise StudyError(
                 f"the LLM has the right {what} in {worst[what]:.3f} of its answers to the instruction {task!r}, llm."
-                f"min_accuracy is {threshold}: too weak for the study; increase llm.training.steps"
+                f"min_accuracy is {threshold}: too weak for the study; use another "
+                "llm.source, or none and more llm.training.steps"
             )
     return worst
 
@@ -60,7 +61,7 @@ def check_whisper(wer: float, threshold: float) -> None:
     if wer > threshold:
         raise StudyError(
             f"the Whisper's word error rate is {wer:.3f}, whisper.max_wer is {threshold}: too weak for the study; "
-            "increase whisper.training.steps or whisper.training.utterances"
+            "use another whisper.source, or none and more whisper.training.steps or whisper.training.utterances"
         )
 
 

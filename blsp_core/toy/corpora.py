@@ -1,6 +1,5 @@
 """The corpora of the miniature, each in the role of one of the paper's."""
 
-import os
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError, refused
+from blsp_core.record import core_count
 from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence
 from blsp_core.toy.lexicon import LANGUAGES
 from blsp_core.toy.tts import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
@@ -159,7 +159,7 @@ def synthesise(lines: list[Line], seed: int) -> list[Spoken]:
     """Every line as speech, in order, whatever the number of processes: one a core."""
     tasks = [(line, f"{seed} {number}") for number, line in enumerate(lines)]
     batches = [tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(core_count()) as pool:
         done = progress(pool.map(_speak, batches), f"synthesis, {_BATCH} utterances a step", len(batches))
         return [spoken for batch in done for spoken in batch]
 

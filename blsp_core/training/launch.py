@@ -80,6 +80,8 @@ def _fit(model, data, objective, held_out, states, teacher, words, **options) ->
     updates = options["steps"] * options["batch_size"] * options.get("gradient_accumulation", 1)
     if teacher and updates >= 2 * len(data):
         objective.keep_teacher(model, data)
+    if getattr(objective, "top", 0) and not objective.kept:
+        print("teacher_top has no effect: the teacher is not in cache_states, or not asked twice, or needs its logits")
     callbacks = [EmotionWords(words[0], data.processor, data.root, words[1])] if words else []
     options |= {"callbacks": callbacks, "validation": validation, "lengths": data.lengths()}
     cost = train(model, data, collate, objective, **options)

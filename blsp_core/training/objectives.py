@@ -127,14 +127,15 @@ class SemanticAlignment:
         return self._parts(model, batch)
 
     def measure(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
-        """Also the cross-entropy of the response itself, for held-out data."""
+        """Also the cross-entropy of the response itself, for held-out data. The KL is that of all tokens."""
         return self._parts(model, batch, with_ce=True)
 
     def _parts(self, model, batch: Mapping, with_ce: bool = False) -> dict[str, torch.Tensor]:
         head, total = plain_head(model), count(batch, "speech_labels")
         student = speech_pass(model, batch, self.shift, head is not None)
         kept = [self.kept.get(key) for key in batch.get("text_keys", [None])]
-        teacher = None if None in kept else [torch.cat(part) for part in zip(*kept, strict=True)]
+        known = None not in kept and not (self.top and with_ce)
+        teacher = [torch.cat(part) for part in zip(*kept, strict=True)] if known else None
         if head is None:
             kl = response_kl(student.logits, text_pass(model, batch, self.shift).logits, self.temperature, total)
         elif teacher and self.top:

@@ -91,7 +91,7 @@ def test_the_sound_does_not_depend_on_the_number_of_processes(monkeypatch):
     monkeypatch.setattr(corpora, "_BATCH", 3)
     monkeypatch.setattr(corpora, "ProcessPoolExecutor", lambda workers: counts.append(workers) or pool(workers))
     for cores in (1, 3):
-        monkeypatch.setattr(corpora.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(corpora, "core_count", lambda cores=cores: cores)
         found.append([spoken.sound.tobytes() for spoken in corpora.synthesise(lines, 1)])
     assert counts == [1, 3] and found[0] == found[1]
 
