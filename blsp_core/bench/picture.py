@@ -4,14 +4,17 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from blsp_core.bench.cases import PLAIN, REAL
 from blsp_core.report.style import COLOURS, MAIN, use_style
 
+COLOUR = {"stage 1": COLOURS[MAIN], "stage 2": "#3a3a3a", "first token": "#0173b2", "log-mel": "#de8f05"}
+
 
 def picture(found: dict) -> Figure:
     """Left: how many times faster than the plain reference each variant is. Right, a panel for each size that grows:
-    seconds of a step of both stages, the reference's dashed."""
+    seconds of each case, the reference's dashed."""
     use_style()
     growth = pd.DataFrame(found["growth"])
     sizes = list(growth["of"].unique()) if len(growth) else []
@@ -26,23 +29,17 @@ def picture(found: dict) -> Figure:
     axis.set(xlabel="times as fast as the plain reference", ylabel="")
     panels = below[0].subplots(1, len(sizes), sharey=True, squeeze=False)[0] if sizes else []
     for place, (panel, what) in enumerate(zip(panels, sizes, strict=True)):
-        for stage, colour in (("stage 1", COLOURS[MAIN]), ("stage 2", "#3a3a3a")):
-            rows = growth[(growth["case"] == stage) & (growth["of"] == what)]
+        rows = growth[growth["of"] == what]
+        for case, colour in COLOUR.items():
             for variant, dashes in ((REAL, "-"), (PLAIN, "--")):
-                line = rows[rows["variant"] == variant]
-                panel.plot(
-                    line["size"],
-                    line["seconds"],
-                    dashes,
-                    color=colour,
-                    marker="o",
-                    markersize=3,
-                    label=f"{stage}, {variant}",
-                )
-        panel.set(xscale="log", yscale="log", xlabel=what, ylabel="" if place else "seconds a step")
+                line = rows[(rows["case"] == case) & (rows["variant"] == variant)]
+                look = {"color": colour, "marker": "o", "markersize": 3}
+                panel.plot(line["size"], line["seconds"], dashes, **look, label=case if dashes == "-" else None)
+        panel.set(xscale="log", yscale="log", xlabel=what, ylabel="" if place else "seconds")
         panel.set_xticks(sorted(set(rows["size"])), [f"{size:g}" for size in sorted(set(rows["size"]))], minor=False)
         panel.minorticks_off()
     if sizes:
-        handles, labels = panel.get_legend_handles_labels()
-        below[0].legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+        handles, labels = panels[0].get_legend_handles_labels()
+        reference = Line2D([], [], color="black", linestyle="--")
+        below[0].legend([*handles, reference], [*labels, PLAIN], loc="outside upper center", ncols=5, frameon=False)
     return fig

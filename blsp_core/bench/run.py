@@ -8,14 +8,15 @@ from blsp_core.bench import cases
 from blsp_core.bench.measure import Cost, interleaved, machine
 from blsp_core.inference import llm, speech
 
+CLIP, BATCH, VOCABULARY = "clip length, s", "batch", "vocabulary"
 GROWTH = {  # the sizes that grow, and what else they change; clip length and batch with a small vocabulary
-    "clip length, s": {length: {"seconds": (length,) * 4, "vocabulary": 2048} for length in (1, 3, 10, 30)},
-    "batch": {
+    CLIP: {length: {"seconds": (length,) * 4, "vocabulary": 2048} for length in (1, 3, 10, 30)},
+    BATCH: {
         size: {"seconds": (4.0,) * size, "transcript": (12,) * size, "vocabulary": 2048} for size in (1, 4, 16, 64)
     },
-    "vocabulary": {size: {"vocabulary": size} for size in (2048, 16384, 151936)},
+    VOCABULARY: {size: {"vocabulary": size} for size in (2048, 16384, 151936)},
 }
-TINY_GROWTH = {"vocabulary": {size: {"vocabulary": size} for size in (100, 300)}}
+TINY_GROWTH = {CLIP: {1: {"seconds": (1.0,) * 2}}, VOCABULARY: {size: {"vocabulary": size} for size in (100, 300)}}
 STAGES = "stage 1", "stage 2"
 
 
@@ -41,14 +42,24 @@ def measure(source: str | Path, whole: bool, runs: int, growth: bool, tiny: bool
     print(f"continuations: share of texts that are those of the reference: {found['agreement']['continuations']}")
     rows += _rows("log-mel", interleaved(cases.log_mels(tokenizer, sizes.seconds[0]), runs))
     rows += _rows("first token", interleaved(cases.first_token(sizes), runs))
-    for what, places in (TINY_GROWTH if tiny else GROWTH).items() if growth else ():
-        for size, change in places.items():
-            for stage in STAGES:
-                steps, _ = cases.training_steps(stage, replace(sizes, **change))
-                steps = {name: steps[name] for name in (cases.PLAIN, cases.REAL)}
-                costs = interleaved(steps, 1 if size == max(places) else min(runs, 3))
-                more += [{"of": what, "size": size, **row} for row in _rows(stage, costs, f", {what} {size}")]
+    if growth:
+        more += _grown(sizes, TINY_GROWTH if tiny else GROWTH, tokenizer, min(runs, 3))
     return found
+
+
+def _grown(sizes: cases.Sizes, growth: dict, tokenizer, runs: int) -> Iterator[dict]:
+    """Rows of the reference and of ours as sizes grow; the largest is measured once."""
+    for what, places in growth.items():
+        for size, change in places.items():
+            changed = replace(sizes, **change)
+            functions = {stage: cases.training_steps(stage, changed)[0] for stage in STAGES}
+            if what == CLIP:
+                functions |= {"log-mel": cases.log_mels(tokenizer, size), "first token": cases.first_token(changed)}
+            for case, found in functions.items():
+                both = {name: found[name] for name in (cases.PLAIN, cases.REAL)}
+                costs = interleaved(both, 1 if size == max(places) else runs)
+                for row in _rows(case, costs, f", {what} {size}"):
+                    yield {"of": what, "size": size, **row}
 
 
 def _llm_of(folder: Path) -> tuple:

@@ -125,7 +125,7 @@ def quality_and_empathy(frame: pd.DataFrame) -> Figure | None:
     """Replies to spoken requests, a panel for each metric, with 95 % intervals. frame: of `tables.requests`."""
     if frame.empty:
         return None
-    systems = list(frame.index)[::-1]
+    systems = in_order(frame.index)[::-1]
     style = looks(systems)
     fig, axes = _grid(2, 2, 0.5 + 0.17 * len(systems), sharey=True)
     for axis, metric in zip(axes, ("quality", "empathy"), strict=True):
