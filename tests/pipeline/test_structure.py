@@ -1,6 +1,7 @@
 """Notebooks, dvc.yaml, params.yaml and README.md say the same thing."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -122,6 +123,16 @@ def test_the_readme_shows_the_measured_numbers():
         return {tuple(cell.strip() for cell in line.split("|")) for line in lines if re.search(r"\d+\.\d \[", line)}
 
     assert cells("figures/mini/full/summary.md") and cells("figures/mini/full/summary.md") == cells("README.md")
+
+
+def test_the_readme_quotes_the_benchmark():
+    rows = json.loads((ROOT / "figures/bench/results.json").read_text(encoding="utf-8"))["cases"]
+    ratios = {(row["case"], row["variant"]): f"{row['ratio']:.1f}" for row in rows}
+    stages = [ratios[f"stage {stage}", "real frames"] for stage in (1, 2)]
+    more = ratios["continuations", "batches of 64"], ratios["first token", "real frames"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert f"{stages[0]} times as fast in a step of stage 1, {stages[1]} in stage 2" in text
+    assert f"{more[0]} for continuations, {more[1]} to the first token" in text
 
 
 def test_ruff_reads_every_folder_of_the_package_and_no_product():
