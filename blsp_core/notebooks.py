@@ -68,6 +68,6 @@ def publish(root: Path, executed: Path, target: Path) -> None:
                 cell.metadata = {}
                 for output in cell.get("outputs", []):
                     if "<audio" in str(output.get("data", {}).get("text/html", "")):
-                        output["data"] = {"text/plain": "(sound: run the notebook to hear it)"}
+                        output["data"] = {"text/plain": "(sound: run the notebook to play it)"}
             number = source.name[:3]
             (target / f"{number}{path.name}").write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")

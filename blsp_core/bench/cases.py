@@ -125,7 +125,7 @@ def our_batch(model: BlspEmoForConditionalGeneration, examples: list[plain.Examp
     return {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
 
-def training_steps(stage: str, sizes: Sizes) -> tuple[dict[str, Callable[[], torch.Tensor]], dict]:
+def training_steps(stage: str, sizes: Sizes) -> tuple[dict[str, Callable[[], None]], dict]:
     """One step each of a stage, as name -> function; and how far loss and gradients are from the reference where the
     change is exact."""
     model, examples = make_model(sizes), make_examples(sizes)

@@ -132,7 +132,7 @@ def test_the_readme_quotes_the_benchmark():
     more = ratios["continuations", "batches of 64"], ratios["first token", "real frames"]
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
     assert f"{stages[0]} times as fast in a step of stage 1, {stages[1]} in stage 2" in text
-    assert f"{more[0]} for continuations, {more[1]} to the first token" in text
+    assert f"{more[0]} for continuations by the toy LLM, {more[1]} to the first token" in text
 
 
 def test_ruff_reads_every_folder_of_the_package_and_no_product():
