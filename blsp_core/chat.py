@@ -23,7 +23,8 @@ from blsp_core.model.templates import render
 UPLOAD, WAITING, RATE = "25mb", 32, 20  # size of a file; messages that wait; messages a minute of one address
 TITLE = """# Talk to BLSP-Emo
 A language model that reads speech itself, not a transcript, and so can answer to how something is said."""
-CSS = "footer {display: none !important} .gradio-container {max-width: 1280px !important; margin: auto}"
+CSS = "footer {display: none !important} .gradio-container {max-width: 1280px !important; margin: auto} "
+CSS += "#send {background: #9c1525; color: #fff}"
 
 
 class SpeechModel:
@@ -31,6 +32,7 @@ class SpeechModel:
 
     def __init__(self, folder: str | Path, name: str = ""):
         self.model, self.processor = answers.load_model(folder)
+        self.tokenizer = self.processor.tokenizer
         self.name = name or Path(folder).name
 
     def reply(self, turns: list[dict], system: str, max_new_tokens: int, temperature: float) -> Iterator[str]:
@@ -121,37 +123,39 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
     known, sent = {path.read_bytes() for path in clips}, defaultdict(list)
 
     def limit(address: str) -> None:
-        """Refuse an address that has sent too many messages in the last minute."""
+        """Raises StudyError for an address that has sent too many messages in the last minute."""
         now = time.monotonic()
         for sender, times in list(sent.items()):
             sent[sender] = [one for one in times if one > now - 60]
             if not sent[sender]:
                 del sent[sender]
         if len(sent[address]) >= RATE:
-            raise gr.Error(f"{RATE} messages a minute are answered; wait a little.", print_exception=False)
+            raise StudyError(f"{RATE} messages a minute are answered; wait a little.")
         sent[address].append(now)
 
-    def say(path: str | None, text: str | None):
-        """The new turn, its picture, and what stands before the reply; nothing said is an error on the page."""
+    def say(path: str | None, text: str | None) -> tuple[dict, str]:
+        """The new turn and what stands before the reply. Raises StudyError when nothing is said."""
         if not path and not (text or "").strip():
-            raise gr.Error("Record or choose a clip, or write something, then press Send.", print_exception=False)
+            raise StudyError("Record or choose a clip, or write something, then press Send.")
         if not path:
-            return {"role": "user", "text": text.strip()}, None, ""
-        try:
-            sound = load_speech(path, ".", longest)
-        except StudyError as error:
-            raise gr.Error(str(error).replace(path, "the clip"), print_exception=False) from None
+            return {"role": "user", "text": text.strip()}, ""
+        sound = load_speech(path, ".", longest)
         warning = f"⚠️ *{note}*\n\n" if note and Path(path).read_bytes() not in known else ""
-        return {"role": "user", "sound": sound}, picture(sound, ears) if ears else None, warning
+        return {"role": "user", "sound": sound}, warning
 
     def send(path, text, empathy, temperature, length, talks, request: gr.Request):
-        turn, drawn, warning = say(path, text)
-        limit(request.client.host)
+        try:
+            turn, warning = say(path, text)
+            limit(request.client.host)
+        except StudyError as error:  # a sentence on the page, and everything stays as it is
+            gr.Warning(str(error).replace(path or "the clip", "the clip"))
+            yield [gr.skip()] * (4 + len(systems))
+            return
         said, system = gr.Audio(path) if path else turn["text"], SYSTEM_EMPATHY if empathy else SYSTEM
         for turns, shown in talks:
             turns.append(dict(turn))
             shown.append(_message("user", said))
-        yield None, "", drawn, talks, *(shown for _, shown in talks)
+        yield None, "", gr.skip(), talks, *(shown for _, shown in talks)
         for one, (turns, shown) in zip(systems, talks, strict=True):
             try:
                 if shares := one.emotions(turn["sound"]) if path else None:
@@ -166,7 +170,8 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
                 if shown[-1]["role"] == "assistant":
                     shown.pop()
                 shown.append(_message("assistant", f"⚠️ {first_line(error)}"))
-        yield *[gr.skip()] * 3, talks, *(shown for _, shown in talks)
+        drawn = picture(turn["sound"], ears) if path and ears else None
+        yield gr.skip(), gr.skip(), drawn, talks, *(shown for _, shown in talks)
 
     def reset():
         return None, "", None, [([], []) for _ in systems], *([] for _ in systems)

@@ -17,9 +17,10 @@ LIMITS = (
     "human speech."
 )
 WARNING = (
-    "warning: the default model was trained on a speech synthesiser and knows about a hundred words; for other "
-    "speech name a model with --model"
+    "warning: this model was trained on a speech synthesiser and knows about a hundred words; for other speech name "
+    "another with --model"
 )
+FEW = 5000  # tokens of a vocabulary, below which the LLM is a toy of this study
 _IDENTIFY = IDENTIFY.replace("\n", "\\n")
 EXAMPLES = f"""Examples:
 
@@ -89,14 +90,15 @@ def generate(
             raise StudyError("blsp-generate: wanted are sound files, or both --input and --output; see --help")
         from blsp_core.inference import answers
 
-        if model is None:
-            model = str(default_model())
-            typer.echo(WARNING, err=True)
+        model = model or str(default_model())
         settings = {"empathy": bool(clips) if empathy is None else empathy, "model": model}
         settings["max_new_tokens"] = max_new_tokens
         if clips:
             rows = [{"line": n, "audio": clip, "prompt": instruction, **settings} for n, clip in enumerate(clips)]
-            for row in answers.answer_rows(answers.load_model(model), rows, audio_root, batch_size):
+            loaded = answers.load_model(model)
+            if knows_few_words(loaded[1].tokenizer):
+                typer.echo(WARNING, err=True)
+            for row in answers.answer_rows(loaded, rows, audio_root, batch_size):
                 typer.echo(_on_screen(row), err="error" in row)
         else:
             questions = answers.read_questions(input, audio_field, instruction, reference_field, settings)
@@ -165,11 +167,12 @@ def export(
 @chat_app.command(epilog="Example:\n\n\b\nblsp-chat\nblsp-chat --study\nblsp-chat data/mini/models/blsp models/mini")
 def chat(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Model folders or hub names, side by side; default: models/mini.")
+        list[str] | None,
+        typer.Argument(help="Model folders or hub names, side by side; default: models/mini, beside Whisper+LLM."),
     ] = None,
     study: Annotated[bool, typer.Option(help="Whisper+LLM, BLSP and BLSP-Emo of the study, side by side.")] = False,
     host: Annotated[str, typer.Option(help="Address; 0.0.0.0: other machines can reach the page.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0: the first that is free.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: the first that is free.")] = 7860,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     version: Version = False,
 ) -> None:
@@ -192,9 +195,13 @@ def chat(
                 raise StudyError(f"{data / missing[0]} does not exist yet; `dvc repro` makes it, or leave out --study")
             systems = [page.Cascade(data / "whisper", data / "llm")]
             systems += [page.SpeechModel(data / "models" / name, name) for name in ("blsp", "blsp-emo")]
+        elif models:
+            systems = [page.SpeechModel(model) for model in models]
         else:
-            systems = [page.SpeechModel(model) for model in models or [default_model()]]
-        toy = study and read_params(find_root())["evaluation"]["judge"]["model"] == "toy" or not (study or models)
+            parts, systems = find_root() / "models/backbones", [page.SpeechModel(default_model(), "BLSP-Emo")]
+            if (parts / "whisper/config.json").is_file():
+                systems.insert(0, page.Cascade(parts / "whisper", parts / "llm"))
+        toy = any(knows_few_words(one.tokenizer) for one in systems)
         clips = sorted((find_root() / "models/mini/clips").glob("*.flac")) if toy else []
         blocks = page.page(systems, clips, LIMITS if toy else "")
         page.launch(blocks, host=host, port=port, browser=browser)
@@ -237,6 +244,11 @@ def bench(
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             save_figure(picture(found), output.with_suffix(""))
+
+
+def knows_few_words(tokenizer) -> bool:
+    """Whether a model's tokenizer is that of a toy LLM, so that it understands the miniature's speech only."""
+    return len(tokenizer) < FEW
 
 
 def default_model() -> Path:

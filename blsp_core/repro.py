@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from blsp_core.cli import errors_as_sentences
+from blsp_core.cli import STYLE, Version, errors_as_sentences
 from blsp_core.errors import refused
 from blsp_core.params import LEVELS, read_params
 from blsp_core.record import core_count
 
-app = typer.Typer()
+app = typer.Typer(**STYLE)
 FILES = {level: "dvc.yaml" if level == "core" else f"{level}/dvc.yaml" for level in LEVELS}
 CORES = core_count()
 MINUTES = {"train": 7, "data": 3, "continuations": 2, "probe": 2}  # about, of a stage at mini; others take one
@@ -78,10 +78,11 @@ def lines_of(output) -> list[str]:
     return [line for line in said.decode(errors="replace").splitlines() if line.strip()] or [""]
 
 
-@app.command()
+@app.command(epilog="Example:\n\n\b\nblsp-repro\nblsp-repro full --jobs 4")
 def repro(
     level: Annotated[Literal[LEVELS], typer.Argument(help="A group of runs, with all that it needs")] = "core",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Stages at a time; each may take 3 GB")] = CORES,
+    version: Version = False,
 ) -> None:
     """Reproduce the study with several stages at a time, those with the longest path behind them first."""
     begun = time.perf_counter()
