@@ -1,6 +1,7 @@
 """Notebooks as files: without outputs for the pipeline, and with outputs for readers."""
 
 import re
+from html import escape as html_text
 from pathlib import Path
 
 from blsp_core.params import LEVELS, read_params
@@ -39,13 +40,44 @@ def clean(root: Path, in_place: bool = False) -> None:
             (target / name).write_text(text, encoding="utf-8")
 
 
+STYLE = """<style>
+body .jp-Notebook {max-width: 1100px; margin: auto}
+.jp-RenderedHTMLCommon table {display: block; overflow: auto; max-height: 85vh; font-variant-numeric: tabular-nums}
+.jp-RenderedHTMLCommon thead th {position: sticky; top: 0; background: #fff; box-shadow: 0 1px #999}
+.jp-RenderedHTMLCommon summary {cursor: pointer; color: #0b57a4; margin: .6em 0}
+.jp-RenderedImage img, details img {max-width: 100%; height: auto}
+</style></head>"""
+MISSING = "No description has been provided for this image"  # what nbconvert writes
+
+
 def write_page(executed: Path, page: Path) -> None:
-    """Write an executed notebook as an HTML page, without its code and without links to the network."""
+    """Write an executed notebook as an HTML page, without its code and without links to the network. The alternative
+    text of a picture is the text below it."""
+    import nbformat
     from nbconvert import HTMLExporter
 
     offline = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
-    exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, **offline)
-    page.write_text(exporter.from_filename(str(executed))[0], encoding="utf-8")
+    options = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
+    exporter = HTMLExporter(exclude_anchor_links=True, **options, **offline)
+    notebook = nbformat.read(executed, as_version=4)
+    html, _ = exporter.from_notebook_node(notebook)
+    for text in _texts_below_pictures(notebook.cells):
+        html = html.replace(MISSING, text, 1)
+    title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
+    html = re.sub(r"<title>.*?</title>", f"<title>{title}</title>", html, count=1, flags=re.DOTALL)
+    html = html.replace("</head>", STYLE, 1).replace(' tabindex="0"', "")
+    page.write_text(html, encoding="utf-8")
+
+
+def _texts_below_pictures(cells: list) -> list[str]:
+    """For every picture in the outputs, the text of the next cell of text, without markup."""
+    found = []
+    for place, cell in enumerate(cells):
+        outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+        pictures = sum("image/png" in data or "image/svg+xml" in data for data in outputs)
+        below = next((other.source for other in cells[place + 1 :] if other.cell_type == "markdown"), "")
+        found += [html_text(re.sub(r"[*`#]", "", " ".join(below.split())), quote=True)] * pictures
+    return found
 
 
 def publish(root: Path, executed: Path, target: Path) -> None:

@@ -11,6 +11,12 @@ def _unique(values: list) -> list:
     return values
 
 
+def _from_to(values: list) -> list:
+    if values and (len(values) != 2 or values[0] > values[1]):
+        raise ValueError("[] or two numbers, the lower first")
+    return values
+
+
 def _not_one(folds: int) -> int:
     if folds == 1:
         raise ValueError("0 for none, or 2 and more")
@@ -27,6 +33,8 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Texts = Annotated[list[Text], AfterValidator(_unique)]
 # Of a run, a corpus or a scale: a file name and a DVC key; DVC reads a dot as a path.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9+_-]*$")]
+# See blsp_core/data/conditions.py.
+Condition = Annotated[str, StringConstraints(pattern=r"^(level[+-]?\d+|noise-?\d+|speed\d+|telephone)$")]
 Split = Literal["train", "validation", "test"]
 Splits = Annotated[list[Split], Field(min_length=1), AfterValidator(_unique)]
 Target = Literal["continuation", "other", "label", "repeat"]
@@ -119,7 +127,7 @@ Size = {"width": Count, "layers": Count, "heads": Count, "ffn": Count}
 Training = {"steps": Count, "batch_size": Count, "learning_rate": Rate}
 Schedule = Training | {
     "gradient_accumulation": Count, "optimizer": Literal["adamw", "muon"], "warmup_share": Share, "workers": From0,
-    "save_steps": From0,
+    "schedule": Literal["cosine", "linear"], "save_steps": From0,
 }  # fmt: skip
 Adapter = settings(Open, type=Text)
 Validation = {"requests": str, "max_new_tokens": Count, "losses": From0}
@@ -135,6 +143,7 @@ Whisper = settings(
     training=settings(utterances=Count, **Training), save_steps=From0,
 )  # fmt: skip
 Data = settings(
+    altered=dict[Name, Annotated[list[Condition], AfterValidator(_unique)]],
     synthesise=dict[Name, Synthesised],
     corpora=dict[Name, _or_empty(ImportOptions)],
     custom=dict[
@@ -149,13 +158,17 @@ Continuations = settings(
 Transcripts = settings(corpora=Texts, batch_size=Count, max_wer=NotNegative)
 Stage1 = settings(
     **Schedule, adapter=Adapter, encoder_layers=Literal["last", "mix", "last+mix"], real_frames=bool,
-    temperature=Positive, released_kl=bool, cache_states=Frozen, teacher_top=From0, validation=settings(**Validation),
+    temperature=Positive, released_kl=bool, cache_states=Frozen, teacher_top=From0,
+    validation=settings(**Validation),
 )  # fmt: skip
 Stage2 = settings(
     WithWeights, **Schedule, targets=Annotated[list[Target], Field(min_length=1), AfterValidator(_unique)],
-    semantic_clips=bool, shuffle_labels=bool, corpora=Texts, data_share=Rate, adapter=Adapter | None, from_stage1=bool,
-    train_encoder=bool, lora_rank=From0, lora_alpha=Positive, lora_dropout=Share,
-    lora_scope=Literal["speech", "everywhere"], emotion_weight=NotNegative, spec_augment=bool, cache_features=bool,
+    semantic_clips=bool, shuffle_labels=bool, corpora=Texts, data_share=Rate,
+    adapter=Adapter | None, from_stage1=bool, train_encoder=bool, lora_rank=From0, lora_alpha=Positive,
+    lora_dropout=Share, lora_scope=Literal["speech", "everywhere"], emotion_weight=NotNegative, cache_features=bool,
+    augmentation=settings(
+        level=NotNegative, noise=Annotated[list[float], AfterValidator(_from_to)], band=bool, masks=From0,
+    ) | None,
     head=settings(init=list[Text], norm=NotNegative, train=bool), steps_factor=Positive,
     learning_rates=settings(emotion_head=Rate, lora=Rate, layer_mix=Rate, encoder=Rate),
     validation=settings(**Validation, ser=str),
@@ -170,7 +183,7 @@ Probe = settings(
     penalties=Annotated[list[Positive], Field(min_length=1)],
 )  # fmt: skip
 Evaluation = settings(
-    ser=Texts, requests=str, dialogues=str, judge=settings(model=str, base_url=str), batch_size=Count,
+    ser=Texts, altered=Texts, requests=str, dialogues=str, judge=settings(model=str, base_url=str), batch_size=Count,
     max_new_tokens=settings(ser=Count, reply=Count),
 )  # fmt: skip
 SECTIONS = {

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, processing
 from blsp_core.model import encoder as speech_encoder
 from blsp_core.model.processing import encoder_length
+from blsp_core.model.templates import turn_end
 
 IGNORED = -100
 CLIPS = 16  # encoded at a time
@@ -45,19 +46,20 @@ class SpeechTextDataset(Dataset):
 
     rows: a list, or `manifest.JsonlRows`, of which a row is read and tokenised when its item is asked for.
     keep: log-mels stay in memory for the next epoch, and for other rows of the same clip.
-    augment: a seed for SpecAugment; None: none. The masks depend on it, the row and the pass over the rows only, not on
-        what was drawn before: a resumed run and several processes have the same. Pass p asks for the index of a row
-        plus p times the number of rows, as `BucketSampler` does.
+    augment: of `augmentation.spec_augment`, and a `seed`; None: none. What is drawn depends on the seed, the row and
+        the pass over the rows only, not on what was drawn before: a resumed run and several processes have the same.
+        Pass p asks for the index of a row plus p times the number of rows, as `BucketSampler` does.
     """
 
     def __init__(
         self, rows: Sequence[dict], processor: BlspEmoProcessor, root: Path, keep: bool = True,
-        augment: int | None = None,
+        augment: Mapping | None = None,
     ):  # fmt: skip
         if not rows:
             raise StudyError("no continuation is left to train on; look at rejected.jsonl for the reasons")
         self.rows, self.processor, self.root = rows, processor, Path(root)
         self.keep, self.augment = keep, augment
+        self.turn_end = turn_end(processor.tokenizer)
         self.tokens: dict[int, dict] = {}  # row -> its item without the sound
         self.sounds: dict[str, Sound | torch.Tensor] = {}  # clip -> its sound
 
@@ -72,8 +74,9 @@ class SpeechTextDataset(Dataset):
         if self.keep:
             self.tokens[index] = tokens
         if self.augment is not None and isinstance(sound, Sound):
-            draw = np.random.default_rng([self.augment, epoch, index])
-            sound = replace(sound, features=spec_augment(sound.features, draw))
+            options = dict(self.augment)
+            draw = np.random.default_rng([options.pop("seed"), epoch, index])
+            sound = replace(sound, features=spec_augment(sound.features, draw, **options))
         return {**tokens, "sound": sound}
 
     def _sound(self, audio: str) -> Sound | torch.Tensor:
@@ -104,7 +107,7 @@ class SpeechTextDataset(Dataset):
         text = self.processor.prompt_ids(chat(row.get("system", prompts.SYSTEM), row["instruction"] + row["text"]))
         response = self.processor.tokenizer(row["output"], add_special_tokens=False).input_ids
         if not row["early_stop"]:
-            response.append(self.processor.tokenizer.eos_token_id)
+            response.append(self.turn_end)
         labels = [IGNORED] * len(text) + response
         return {"text_prefix": len(text) - 1, "text_ids": text + response, "text_labels": labels}
 

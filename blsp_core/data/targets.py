@@ -10,8 +10,8 @@ A row is a line of the manifest with the prompt that stands before the speech (`
 | label        | name the emotion                     | the label, in a sentence                          |
 | repeat       | repeat the sentence                  | the transcript                                    |
 
-The LLM's own repetitions (`repeat_share`) are among its continuations; they go with the first two kinds, unless
-`repeat` asks for all transcripts.
+The LLM's own repetitions (`continuations.repeat_share`, not the paper's) are among its continuations; they go with the
+first two kinds, unless `repeat` asks for all transcripts.
 """
 
 import random

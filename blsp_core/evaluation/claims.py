@@ -3,16 +3,20 @@ a run had been seen.
 
 How a verdict follows. Every comparison of a claim has two one-sided p values, by Student's t on the standard error of
 its estimate: one for the claim (small where the data are significantly on its side of the threshold) and one against
-it. The p values of all comparisons of a claim are adjusted by Holm's method, those for and those against apart, and
-compared with 0.025. A claim is *not reproduced* when any comparison is significantly against it, *reproduced* when all
-are significantly for it, else *inconclusive*. Open questions, on which the paper makes no claim, are answered by *yes*
-and *no*. Most ask whether anything differs: there one significant difference is enough for *yes*, and *no* needs all
-comparisons to be significantly the same.
+it. A claim needs all of its comparisons: its p for is the largest of theirs, its p against the smallest after Holm's
+adjustment. Open questions, on which the paper makes no claim, are answered by *yes* and *no*; most ask whether anything
+differs, where one comparison is enough: there it is the other way round. The p for of all claims together are adjusted
+by Holm's method, and so are the p against; at 0.025 a claim is *not reproduced* by its p against, *reproduced* by its p
+for, else *inconclusive*.
+
+Every claim has a null system, which must fail it: stage 1 alone (it does not recognise emotions) or BLSP-Emo's replies
+to other requests. A claim that would be reproduced, and that its null system passes in BLSP-Emo's place, is
+*uninformative*.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -24,7 +28,8 @@ from blsp_core.evaluation.judges import LOSS, TIE, WIN
 from blsp_core.evaluation.results import DIALOGUE, TRUE_WORDS, Predictions, paired
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
-INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
+INCONCLUSIVE, UNINFORMATIVE, NOT_MEASURED = "inconclusive", "uninformative", "not measured"
+PASSES = "passes"  # what a null system must not
 ANSWERS = {REPRODUCED: "yes", NOT_REPRODUCED: "no"}  # to an open question
 OPEN_QUESTION = "open question"  # `where` of what the paper does not claim
 SMALLEST_GAIN = 0.02  # an advantage that is significantly smaller than two points is no advantage
@@ -49,6 +54,7 @@ class Comparison:
     baseline: str
     sets: tuple[str, ...]
     metric: str  # wa, ua, quality, empathy; of dialogues preference or unbeaten, see `metrics.WORTH`
+    table: str = ""  # where it is not the claim's
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,9 @@ class Claim:
     test: str  # a key of TESTS
     comparisons: tuple[Comparison, ...]
     table: str = ""  # the head of its keys in published.json
+    null_system: str = (
+        ""  # the system that must fail it in place of the first one compared; "" where a question has none
+    )
 
     @property
     def published_keys(self) -> list[str]:
@@ -72,8 +81,15 @@ class Claim:
             columns = [
                 {"wa": "ser", "ua": "ser"}.get(c.metric, c.metric) if n == "speechalpaca" else n for n in columns
             ]
-            keys += [f"{self.table}.{column}.{system}" for column in columns for system in (c.system, c.baseline)]
+            table = c.table or self.table
+            keys += [f"{table}.{column}.{system}" for column in columns for system in (c.system, c.baseline)]
         return list(dict.fromkeys(keys))
+
+    def with_null(self) -> list[Comparison]:
+        """Its comparisons with the null system in the place of the one that it is about; none of it with itself."""
+        about = self.comparisons[0].system
+        swapped = [replace(c, system=self.null_system if c.system == about else c.system) for c in self.comparisons]
+        return [c for c in swapped if c.system != c.baseline]
 
 
 @dataclass(frozen=True)
@@ -120,13 +136,13 @@ def read_claims(path: str | Path) -> list[Claim]:
     claims = []
     for number, row in enumerate(YAML(typ="safe", pure=True).load(Path(path).read_text("utf-8"))["claims"], start=1):
         try:
-            compared = tuple(Comparison(one, other, tuple(sets), by) for one, other, sets, by in row["comparisons"])
+            compared = tuple(Comparison(one, other, tuple(sets), *by) for one, other, sets, *by in row["comparisons"])
             claims.append(Claim(**row | {"comparisons": compared}))
             TESTS[claims[-1].test]
         except (KeyError, TypeError, ValueError) as error:
             raise StudyError(
                 f"{path}, claim {number}: {error}; a claim has id, title, claim, where, test ({', '.join(TESTS)}) and "
-                "comparisons, [system, baseline, [sets], metric] each, and perhaps table"
+                "comparisons, [system, baseline, [sets], metric] each, and perhaps table and null_system"
             ) from None
     return claims
 
@@ -178,20 +194,16 @@ def excluded(predictions: Predictions, word_errors: Mapping[str, float]) -> dict
     return found
 
 
-def decide(test: Test, found: list[Estimate]) -> tuple[str, int, float]:
-    """The verdict on comparisons that are decided together, the place of the decisive one, and its adjusted p.
+def decide(test: Test, found: list[Estimate]) -> tuple[float, float, int]:
+    """The p for and the p against of comparisons that are decided together, and the place of the decisive one: the
+    least favourable; where one is enough, the most favourable."""
+    holds, fails = [test.holds(one) for one in found], [test.fails(one) for one in found]
+    place = (max if test.every else min)(range(len(found)), key=holds.__getitem__)
+    return (max(holds), min(holm(fails)), place) if test.every else (min(holm(holds)), max(fails), place)
 
-    The decisive one is the least favourable; where one is enough, the most favourable. Its p is that for the verdict,
-    and for the claim where the verdict is open.
-    """
-    raw = [test.holds(one) for one in found]
-    holds, fails = holm(raw), holm([test.fails(one) for one in found])
-    if test.every:
-        verdict = NOT_REPRODUCED if min(fails) < ALPHA else REPRODUCED if max(holds) < ALPHA else INCONCLUSIVE
-    else:
-        verdict = REPRODUCED if min(holds) < ALPHA else NOT_REPRODUCED if max(fails) < ALPHA else INCONCLUSIVE
-    place = (max if test.every else min)(range(len(found)), key=raw.__getitem__)
-    return verdict, place, (fails if verdict == NOT_REPRODUCED else holds)[place]
+
+def verdict_of(p_for: float, p_against: float) -> str:
+    return NOT_REPRODUCED if p_against < ALPHA else REPRODUCED if p_for < ALPHA else INCONCLUSIVE
 
 
 def judge_claims(
@@ -201,40 +213,62 @@ def judge_claims(
     judge=None,
     excluded: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[dict]:
-    """Every claim with the published numbers, our own, the interval of its decisive difference, the test and the
-    verdict. `measured` holds both systems' figures, means over the training runs, the decisive `difference` with its
-    adjusted `p`, and the number of `runs`; None where a system or its scores are missing.
+    """Every claim with the published numbers, our own, the interval of its decisive difference, the test, its null
+    system with what it does (`fails`, `passes`, `not measured`), the smallest distance from the threshold that is found
+    in four of five cases (`detectable`, before the adjustment over claims), and the verdict. `measured` holds both
+    systems' figures, means over the training runs, the decisive `difference`, the `p` for the verdict (for the claim
+    where that is open), adjusted over the claims, and the number of `runs`; None where a system or its scores are
+    missing.
 
     judge: who prefers which reply in dialogues. excluded: of `excluded`; a claim against a baseline that is excluded is
     *not measured*, and `why` says so.
     """
-    rows = []
+    rows, decided = [], []
     for claim in claims:
         test, compared = TESTS[claim.test], claim.comparisons
-        reasons = (
-            f"{c.baseline} is excluded: {reason}"
-            for c in compared
-            for name in c.sets
-            if (
-                reason := (excluded or {}).get(_task(name, c.metric, predictions.get(c.system, {})), {}).get(c.baseline)
-            )
-        )
-        measured, decisive, verdict, why = {}, None, NOT_MEASURED, next(reasons, None)
-        if not why and None not in (found := [difference(c, predictions, measured, judge) for c in compared]):
-            verdict, place, p = decide(test, found)
-            verdict = ANSWERS.get(verdict, verdict) if claim.where == OPEN_QUESTION else verdict
-            decisive = found[place]
-            measured |= {"difference": decisive.value, "p": p, "runs": len(decisive.runs)}
+        why, measured = _exclusion(compared, predictions, excluded or {}), {}
+        found = [None] if why else [difference(c, predictions, measured, judge) for c in compared]
+        decided.append(None if None in found else (*decide(test, found), found))
         named = ", ".join(dict.fromkeys(METRICS.get(c.metric, c.metric) for c in compared))
         rows.append(
             {
                 "id": claim.id, "title": claim.title, "claim": claim.claim, "where": claim.where,
                 "published": {key: published[key]["value"] for key in claim.published_keys},
-                "measured": decisive and measured, "interval": decisive and decisive.interval,
-                "test": f"{named}: {test.words}", "verdict": verdict, **({"why": why} if why else {}),
+                "measured": measured if decided[-1] else None, "interval": None, "detectable": None,
+                "test": f"{named}: {test.words}", "null": "" if why else _null(claim, predictions, judge),
+                "verdict": NOT_MEASURED, **({"why": why} if why else {}),
             }
         )  # fmt: skip
+    known = [(claim, row, one) for claim, row, one in zip(claims, rows, decided, strict=True) if one]
+    adjusted = [holm([one[side] for *_, one in known]) for side in (0, 1)]
+    for (claim, row, (*_, place, found)), p_for, p_against in zip(known, *adjusted, strict=True):
+        verdict, decisive = verdict_of(p_for, p_against), found[place]
+        p = p_against if verdict == NOT_REPRODUCED else p_for
+        row["measured"] |= {"difference": decisive.value, "p": p, "runs": len(decisive.runs)}
+        row["interval"], row["detectable"] = decisive.interval, decisive.detectable
+        row["verdict"] = ANSWERS.get(verdict, verdict) if claim.where == OPEN_QUESTION else verdict
+        if row["null"].endswith(PASSES) and row["verdict"] == REPRODUCED:
+            row["verdict"] = UNINFORMATIVE
     return rows
+
+
+def _exclusion(compared: Sequence[Comparison], predictions: Predictions, excluded: Mapping) -> str | None:
+    """Why a claim is not decided, where one of its baselines is excluded."""
+    for c in compared:
+        for name in c.sets:
+            if reason := excluded.get(_task(name, c.metric, predictions.get(c.system, {})), {}).get(c.baseline):
+                return f"{c.baseline} is excluded: {reason}"
+    return None
+
+
+def _null(claim: Claim, predictions: Predictions, judge) -> str:
+    """The claim's null system and whether it passes in BLSP-Emo's place; adjusted for nothing, so that it passes
+    sooner."""
+    if not claim.null_system:
+        return ""
+    found = [difference(c, predictions, {}, judge) for c in claim.with_null()]
+    passes = None not in found and decide(TESTS[claim.test], found)[0] < ALPHA
+    return f"{claim.null_system} {NOT_MEASURED if None in found else PASSES if passes else 'fails'}"
 
 
 def difference(

@@ -73,9 +73,9 @@ def is_right(row: dict) -> bool:
     return all((row.get(metric) or 0) >= 0.5 for metric in ("quality", "empathy"))
 
 
-def cluster_of(row: dict) -> str:
-    """What an answer shares with others: the speaker in emotion recognition, else the words of sentence or dialogue."""
-    return row["speaker"] if "predicted" in row else row["text"]
+def cluster_of(row: dict) -> tuple[str, str]:
+    """What an answer shares with others: the speaker, and the words of sentence or dialogue."""
+    return row["speaker"], row["text"]
 
 
 def values(rows: Rows, metric: str) -> np.ndarray:
@@ -156,7 +156,8 @@ def measure(runs: Sequence[Rows]) -> dict:
     and confusion as {reference: {predicted or "unparsed": count over all runs}}. An unparsed answer is an error.
     Replies: quality, empathy, well_formed (where the judge says it), unjudged (the share without a verdict, which the
     others leave out), empathy_by_emotion (empathy for each emotion of the speaker).
-    Of both: n, intervals {metric: [low, high]}, clusters, seeds (how many runs) and, with several, sd {metric: standard
+    Of both: n, intervals {metric: [low, high]}, clusters (speakers or sentences, the fewer), seeds
+    (how many runs) and, with several, sd {metric: standard
     deviation over the runs}.
     """
     runs = folds_as_one(runs)
@@ -175,7 +176,7 @@ def measure(runs: Sequence[Rows]) -> dict:
     else:
         figures["empathy_by_emotion"] = {one: figure(spoken, "empathy") for one, spoken in of.items()}
     figures["intervals"] = {name: one.interval for name, one in found.items()}
-    figures |= {"clusters": len({cluster_of(row) for row in rows}), "seeds": len(runs)}
+    figures |= {"clusters": found[names[0]].clusters, "seeds": len(runs)}
     return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(runs) > 1 else {})
 
 
@@ -184,13 +185,13 @@ def measure_all(tasks: dict[str, Iterable[dict]]) -> dict:
     return {name: measure([list(rows)]) for name, rows in tasks.items() if is_scored(list(rows))}
 
 
-def preferences(first: Sequence[Rows], second: Sequence[Rows], judge) -> tuple[Outcomes, list[str]]:
-    """What the judge prefers in every dialogue, run by run, and the cluster of every dialogue."""
+def preferences(first: Sequence[Rows], second: Sequence[Rows], judge) -> tuple[Outcomes, list[tuple]]:
+    """What the judge prefers in every dialogue, run by run, and the clusters of every dialogue."""
     ones, others = aligned(first, second)
     return [judge.prefer(a, b) for a, b in zip(ones, others, strict=True)], [cluster_of(row) for row in ones[0]]
 
 
-def estimate_preference(outcomes: Outcomes, clusters: Sequence[str], metric: str = "preference") -> Estimate:
+def estimate_preference(outcomes: Outcomes, clusters: Sequence[tuple], metric: str = "preference") -> Estimate:
     """preference: the share of wins less that of losses, -1..1. unbeaten: the share of wins and ties less a half.
 
     Dialogues without a verdict count on neither side.

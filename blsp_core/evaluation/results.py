@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from blsp_core import params as settings
+from blsp_core.data.conditions import MARK
 from blsp_core.errors import StudyError
 from blsp_core.evaluation import intervals, metrics
 
@@ -59,6 +60,23 @@ def read_predictions(folder: str | Path, systems: Mapping[str, Mapping[int, str]
         )
     read = metrics.read_predictions
     return {name: {label: read(path) for label, path in runs.items()} for name, runs in files.items()}
+
+
+def without_altered(predictions: Predictions) -> tuple[Predictions, Predictions]:
+    """The predictions without the tasks on altered clips (see `data.conditions`), and these alone, of the systems that
+    have them."""
+    parts = [
+        {
+            system: {
+                seed: {task: rows for task, rows in tasks.items() if (MARK in task) is wanted}
+                for seed, tasks in runs.items()
+            }
+            for system, runs in predictions.items()
+        }
+        for wanted in (False, True)
+    ]
+    altered = {system: {seed: tasks for seed, tasks in runs.items() if tasks} for system, runs in parts[1].items()}
+    return parts[0], {system: runs for system, runs in altered.items() if runs}
 
 
 def of_task(runs: Runs, task: str) -> list[list[dict]]:

@@ -10,6 +10,7 @@ from itertools import cycle
 from pathlib import Path
 
 from blsp_core.data import prompts
+from blsp_core.data.conditions import names_of
 from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import FOLD, Task, task_list
@@ -106,8 +107,8 @@ class BlspEmo:
         settings |= {"batch_size": self.batch_size, "desc": task.name, "unfinished": _unfinished(self.study, task)}
         return speech.reply(self.model, self.processor, utterances, self.root, **settings)
 
-    def by_head(self, utterances: list[Utterance]) -> list[str]:
-        """The emotions that the emotion head alone names."""
+    def by_head(self, utterances: list[Utterance]) -> list[tuple[str, float]]:
+        """The emotions that the emotion head alone names, and their probabilities."""
         return speech.predict_emotions(self.model, self.processor, utterances, self.root)
 
 
@@ -128,7 +129,7 @@ class External:
                     f"{self.path}, line {number}: no text in {', '.join(missing)}; a row has id, task, response"
                 )
             self.responses.setdefault(row["task"], []).append((row["id"], row["response"]))
-        known = {task.name for task in task_list(study.settings)} | {"showcase", "reply"}
+        known = {task.name for task in task_list(study.settings, altered(name, study))} | {"showcase", "reply"}
         if unknown := self.responses.keys() - known:
             raise StudyError(f"{self.path}: no task {min(unknown)!r}; there are {', '.join(sorted(known))}")
 
@@ -151,6 +152,12 @@ class External:
                 raise StudyError(f"{self.path}: task {task.name}: {what}; {cure}")
         responses = dict(rows)
         return [responses[name] for name in wanted]
+
+
+def altered(name: str, study) -> list[str]:
+    """The corpora of altered clips that the system of a run, or one that is not trained, is asked for."""
+    system = all_runs(study.params).get(name, {}).get("system", name)
+    return names_of(study.params["data"]["altered"]) if system in study.settings.altered else []
 
 
 def load(name: str, study):

@@ -1,5 +1,6 @@
 """The tasks of the evaluation: which prompt is put to which corpus."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,9 +64,9 @@ def showcase(max_new_tokens: int = 64) -> Task:
     return replace(spoken_requests("showcase", max_new_tokens), name="showcase", split="", measured=False)
 
 
-def task_list(settings) -> list[Task]:
+def task_list(settings, altered: Sequence[str] = ()) -> list[Task]:
     """Every measured task of a scale, from the settings `ser` (corpora), `requests` and `dialogues` (a corpus each, or
-    empty) and `max_new_tokens` ({ser, reply})."""
+    empty) and `max_new_tokens` ({ser, reply}); and emotion recognition in the `altered` corpora."""
     longest, replies = settings.max_new_tokens, {"requests": settings.requests, "dialogue": settings.dialogues}
-    tasks = [recognition(corpus, longest["ser"]) for corpus in settings.ser]
+    tasks = [recognition(corpus, longest["ser"]) for corpus in [*settings.ser, *altered]]
     return tasks + [spoken_requests(corpus, longest["reply"], kind) for kind, corpus in replies.items() if corpus]

@@ -92,12 +92,16 @@ def speech_embeddings(
     return run_in_batches(run, [u.duration for u in utterances], batch_size, "speech embeddings")
 
 
-def predict_emotions(model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path) -> list[str]:
-    """The emotion head's prediction for each utterance, from its speech embeddings, without the LLM."""
+def predict_emotions(
+    model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
+) -> list[tuple[str, float]]:
+    """The emotion head's prediction for each utterance and its probability, from the speech embeddings, without the
+    LLM."""
 
-    def run(batch: list[int]) -> list[str]:
+    def run(batch: list[int]) -> list[tuple[str, float]]:
         embedded = _embed(model, processor, [utterances[i] for i in batch], root)
-        return [model.config.emotions[i] for i in model.get_emotion_logits(*embedded).argmax(dim=-1).tolist()]
+        shares, places = model.get_emotion_logits(*embedded).float().softmax(dim=-1).max(dim=-1)
+        return [(model.config.emotions[i], share) for i, share in zip(places.tolist(), shares.tolist(), strict=True)]
 
     return run_in_batches(run, [u.duration for u in utterances], 64, "emotion head")
 

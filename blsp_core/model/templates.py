@@ -26,3 +26,14 @@ def render(tokenizer, chat: list[dict], **template) -> str:
             if form is forms[-1] or chat[0]["content"].strip() in text:
                 return text
     raise StudyError(f"{tokenizer.name_or_path}: the chat template fails ({reason}); use another LLM")
+
+
+def turn_end(tokenizer) -> int:
+    """The token that ends the assistant's turn in the chat template, which targets teach: of Gemma `<end_of_turn>`, of
+    Phi `<|end|>`, where the tokenizer's `eos_token` is another. `eos_token` where the template has none."""
+    mark = "blsp"
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
+    after = render(tokenizer, turns).rpartition(mark)[2]
+    special = {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    found = [name for name in special if after.lstrip().startswith(name)]
+    return special[max(found, key=len)] if found else tokenizer.eos_token_id

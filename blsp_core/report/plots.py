@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.report.plots_training import (  # noqa: F401
@@ -26,17 +27,14 @@ from blsp_core.report.plots_training import (  # noqa: F401
     lines,
     method,
     prosody,
+    robustness,
     sounds,
     training_curves,
 )
-from blsp_core.report.style import COLOURS, MAIN, WIDTH, in_order, looks, name_of
+from blsp_core.report.style import COLOURS, MAIN, VERDICTS, WIDTH, in_order, looks, name_of
 
+REACH = 30  # points, to either side of 0 in the forest
 LETTERS = 122  # in a line below the panels of Figure 1, at 6 points
-PALE = "#b0b0b0"
-VERDICTS = {  # of claims; the two answers are those to open questions
-    "reproduced": ("o", "#1b7837"), "not reproduced": ("X", "#b2182b"), "inconclusive": ("D", "#e08214"),
-    "yes": ("o", "#444444"), "no": ("X", "#444444"), "not measured": ("", PALE),
-}  # fmt: skip
 
 
 def _grid(count: int, wide: int, height: float, **options) -> tuple[Figure, list[Axes]]:
@@ -84,40 +82,27 @@ def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, 
 
 
 def accuracy(frame: pd.DataFrame, chance: dict[str, float], titles: dict[str, str]) -> Figure | None:
-    """Every system on every corpus: accuracy with its 95 % interval, and the paper's number.
+    """Every system on every corpus: accuracy with its 95 % interval; dotted: the share of the most frequent emotion.
 
-    frame: of `tables.recognition`: columns system, corpus, value, low, high (shares), published (per cent) and
-    uncertain; chance: corpus -> share of its most frequent emotion; titles: corpus -> title of its panel.
+    frame: of `tables.recognition`: columns system, corpus, value, low and high (shares); chance: by corpus; titles:
+    corpus -> title of its panel.
     """
     if frame.empty:
         return None
     corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))[::-1]
-    style = looks(systems)
-    diamond = {"linestyle": "none", "marker": "D", "markersize": 4.5, "markerfacecolor": "none"}
-    dots = {"color": "#888888", "linewidth": 0.8, "linestyle": ":"}
     fig, axes = _grid(len(corpora), 4, 0.5 + 0.17 * len(systems), sharey=True)
     for axis, corpus in zip(axes, corpora, strict=True):
         rows = frame[frame["corpus"] == corpus].set_index("system")
         for place, system in enumerate(systems):
-            interval(axis, rows.filter([system], axis=0), [place], fmt="o", color=style[system]["color"])
-        for uncertain, colour in ((False, "#222222"), (True, PALE)):
-            ours = rows[rows["uncertain"] == uncertain]["published"].dropna()
-            axis.plot(ours, [systems.index(system) for system in ours.index], **diamond, markeredgecolor=colour)
+            colour = COLOURS[MAIN] if system == MAIN else "#444444"
+            interval(axis, rows.filter([system], axis=0), [place], fmt="o", color=colour)
         if corpus in chance:
-            axis.axvline(100 * chance[corpus], zorder=0, **dots)
+            axis.axvline(100 * chance[corpus], zorder=0, color="#888888", linewidth=0.8, linestyle=":")
         axis.set(title=titles.get(corpus, corpus).replace(" (", "\n("), xlim=(-3, 103), xticks=(0, 50, 100))
         axis.set(ylim=(-0.6, len(systems) - 0.4))
         axis.grid(axis="x")
     axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
-    fig.supxlabel("accuracy, %", fontsize=8)
-    marks = {
-        "measured, 95 % interval": {"marker": "o", "markersize": 4, "color": "#444444"},
-        "paper": diamond | {"markeredgecolor": "#222222"},
-        "paper, source uncertain": diamond | {"markeredgecolor": PALE},
-        "most frequent emotion": dots,
-    }
-    marks = [Line2D([], [], label=label, **look) for label, look in marks.items()]
-    fig.legend(handles=marks, loc="outside upper center", ncols=4, columnspacing=1.2)
+    fig.supxlabel("accuracy, %; dotted: share of the most frequent emotion", fontsize=8)
     return fig
 
 
@@ -210,6 +195,12 @@ def errors_by_sound(frame: pd.DataFrame) -> Figure | None:
     """Errors against measures of the sound, a panel for each. frame: of `tables.errors_by_sound`."""
     if frame.empty:
         return None
+    ends = {
+        "level, dB": "level, quiet to loud",
+        "pitch, Hz": "pitch, low to high",
+        "rate, words/s": "rate, slow to fast",
+    }
+    frame = frame.assign(measure=frame["measure"].replace(ends))
     fig = lines(frame, "fifth", "system", "measure", looks(set(frame["system"])), "errors, %")
     fig.supxlabel("fifth of the clips of each emotion, 1: lowest", fontsize=8)
     return fig
@@ -247,6 +238,10 @@ def verdicts(claims: list[dict]) -> Figure:
     for bound in (-5, 2, 5):
         axis.axvline(bound, color="#888888", linewidth=0.7, linestyle=":", zorder=0)
     axis.set_yticks(range(len(claims)), labels, fontsize=7)
+    axis.set_xscale("symlog", linthresh=10, linscale=1.5)  # the thresholds lie within ten points
+    axis.set_xticks([-50, -20, -10, -5, 0, 2, 5, 10, 20, 50, 100], minor=False)
+    axis.xaxis.set_major_formatter("{x:.0f}")
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set(xlabel="decisive difference, percentage points, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
@@ -259,7 +254,9 @@ def verdicts(claims: list[dict]) -> Figure:
 
 
 def forest(frame: pd.DataFrame) -> Figure | None:
-    """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05.
+    """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05, hollow where
+    not. Differences beyond `REACH` points, as of controls, are written at the
+    end of the axis.
 
     frame: of `results.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
     """
@@ -280,7 +277,12 @@ def forest(frame: pd.DataFrame) -> Figure | None:
         places = [names.index(variant) for variant in runs["variant"]]
         axis.plot(100 * runs["difference"], places, "|", markersize=6, color=COLOURS[MAIN], alpha=0.8)
         axis.axvline(0, color=COLOURS[MAIN], linewidth=0.8)
-        axis.set(title=measure, ylim=(-0.6, len(names) - 0.4))
+        for variant, value in zip(rows["variant"], 100 * rows["value"], strict=True):
+            if abs(value) > REACH:
+                side = 1 if value > 0 else -1
+                where = {"ha": "right" if side > 0 else "left", "va": "center", "fontsize": 6}
+                axis.text(side * REACH, names.index(variant), f"{value:+.0f}", **where)
+        axis.set(title=measure, xlim=(-REACH - 2, REACH + 2), ylim=(-0.6, len(names) - 0.4))
         axis.grid(axis="x")
     axes[0].set_yticks(range(len(names)), [name_of(name) for name in names])
     fig.supxlabel(f"difference to {name_of(MAIN)}, percentage points", fontsize=8)

@@ -93,13 +93,18 @@ def embedding_map(
         return None
     fig, axes = plt.subplots(1, len(points), figsize=(WIDTH, 2.7), squeeze=False)
     for axis, (model, found) in zip(axes[0], points.items(), strict=True):
-        x, y = PCA(2, svd_solver="full").fit_transform(found).T
+        axes_found = PCA(2, svd_solver="full")
+        x, y = axes_found.fit_transform(found).T
+        first, second = (f"axis {n}, {100 * s:.0f} %" for n, s in enumerate(axes_found.explained_variance_ratio_, 1))
         order = [emotion for emotion in EMOTIONS if emotion in tones]
         sns.scatterplot(
             x=x, y=y, hue=tones, style=tones, hue_order=order, style_order=order, palette=EMOTION_COLOURS,
             markers=EMOTION_MARKERS, s=14, linewidth=0, alpha=0.85, ax=axis,
         )  # fmt: skip
-        axis.set(title=name_of(model), xticks=[], yticks=[], xlabel=(notes or {}).get(model, ""))
+        note = (notes or {}).get(model, "")
+        axis.set(
+            title=name_of(model), xticks=[], yticks=[], xlabel="\n".join(filter(None, (first, note))), ylabel=second
+        )
         axis.spines[:].set_visible(True)
         axis.get_legend().remove()
     axes[0, -1].legend(title="emotion", loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.4)
@@ -219,6 +224,36 @@ def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) ->
     fig.supylabel("accuracy, %", fontsize=8)
     marks = {label: mark for axis in fig.axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     fig.legend(marks.values(), marks, loc="outside upper center", ncols=2)
+    return fig
+
+
+def robustness(frame: pd.DataFrame) -> Figure | None:
+    """Accuracy under every condition with its 95 % interval, a panel for each corpus. frame: of `tables_clips`."""
+    if frame.empty:
+        return None
+    corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))
+    fig, axes = plt.subplots(len(corpora), 1, figsize=(WIDTH, 0.4 + 2.2 * len(corpora)), squeeze=False)
+    look = looks(systems)
+    for axis, corpus in zip(axes.flat, corpora, strict=True):
+        rows = frame[frame["corpus"] == corpus]
+        conditions = list(dict.fromkeys(rows["condition"]))
+        for place, system in enumerate(systems):
+            own = rows[rows["system"] == system]
+            at = [conditions.index(name) + 0.16 * (place - (len(systems) - 1) / 2) for name in own["condition"]]
+            spread = [100 * (own["value"] - own["low"]), 100 * (own["high"] - own["value"])]
+            axis.errorbar(
+                at,
+                100 * own["value"],
+                spread,
+                fmt="o",
+                markersize=4,
+                label=name_of(system),
+                color=look[system]["color"],
+            )
+        axis.set_xticks(range(len(conditions)), conditions)
+        axis.set(title=corpus, ylim=(-2, 102), ylabel="accuracy, %")
+        axis.grid(axis="y")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(systems))
     return fig
 
 

@@ -1,5 +1,6 @@
 """One look for all figures and tables, and files whose bytes depend on the numbers alone."""
 
+import os
 import re
 from pathlib import Path
 
@@ -20,19 +21,28 @@ NAMES = {
     "salmonn": "SALMONN-style Q-Former", "blsp": "BLSP", "blsp-ser": "BLSP-SER", "blsp-emo": "BLSP-Emo",
     "gold+llm": "gold+llm",
 }  # fmt: skip
+BOUNDS = ("random+llm", "gold+llm")
 COLOURS = {"random+llm": "#9a9a9a", MAIN: "#b2182b", "gold+llm": "#3a3a3a"}  # the others: the palette below
 PALETTE = [
     "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#56b4e9", "#001c7f", "#12711c",
     "#591e71", "#592f0d", "#a23582", "#3c3c3c", "#b8850a", "#006374",
 ]  # fmt: skip  # seaborn's colorblind and dark, without reds, which are BLSP-Emo's
 MARKERS = (*"Xovs^<>PpDdh*H8", *((corners, 2, 0) for corners in (3, 4, 5, 6, 8)), (4, 1, 0), (6, 1, 0), (7, 1, 0))
+PALE = "#b0b0b0"
+VERDICTS = {  # of claims: marker and colour; the two answers are those to open questions
+    "reproduced": ("o", "#1b7837"), "not reproduced": ("X", "#b2182b"), "inconclusive": ("D", "#e08214"),
+    "uninformative": ("s", "#8073ac"), "yes": ("o", "#444444"), "no": ("X", "#444444"), "not measured": ("", PALE),
+}  # fmt: skip
 EMOTION_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b", "#2a9d6f"), strict=True))
 EMOTION_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))
 
 
-def use_style() -> None:
-    """Set matplotlib for all figures of the study, as blsp.mplstyle beside this file says."""
+def use_style(dpi: int | None = None) -> None:
+    """Set matplotlib for all figures of the study, as blsp.mplstyle beside this file says. dpi: of what a notebook
+    shows, where it is another."""
+    os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # no dates in pictures
     plt.style.use(["default", "blsp_core.report.blsp"])
+    plt.rcParams["figure.dpi"] = dpi or plt.rcParams["figure.dpi"]
 
 
 def in_order(systems) -> list[str]:
@@ -88,10 +98,11 @@ def _settle(fig: Figure) -> None:
     fig.dpi = dpi
 
 
-def save_table(frame: pd.DataFrame, path: str | Path, caption: str = "") -> str:
+def save_table(frame: pd.DataFrame, path: str | Path, caption: str = "", best: bool = False) -> str:
     """Write `path`.csv, and with the caption `path`.md and `path`.tex; return the Markdown.
 
-    Columns of numbers are aligned to the right; missing cells are empty. An empty frame writes nothing.
+    Columns of numbers are aligned to the right; missing cells are empty. best: the highest number of each column is
+    bold, bounds apart. An empty frame writes nothing.
     """
     path = Path(path)
     if frame.empty:
@@ -99,12 +110,30 @@ def save_table(frame: pd.DataFrame, path: str | Path, caption: str = "") -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = frame.astype(object).where(frame.notna(), "").astype(str)
     align = ["right" if cells[name].str.fullmatch(r"|[-+<.\d].*").all() else "left" for name in cells]
+    if best:
+        cells = _with_best(cells)
     markdown = cells.to_markdown(index=False, colalign=align, disable_numparse=True)
     markdown = f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n"
-    escaped = re.sub(r"([&%$#_{}])", r"\\\1", caption) or None  # pandas escapes the cells only
+    escaped = (
+        re.sub(r"^Table \d+\. ", "", re.sub(r"([&%$#_{}])", r"\\\1", caption)) or None
+    )  # pandas escapes cells only
     columns = "".join(side[0] for side in align)
     latex = cells.to_latex(index=False, escape=True, caption=escaped, label=f"tab:{path.name}", column_format=columns)
+    latex = re.sub(r"\*\*(.*?)\*\*", r"\\textbf{\1}", latex)
     frame.to_csv(path.with_name(path.name + ".csv"), index=False, lineterminator="\n")
     path.with_name(path.name + ".md").write_text(markdown, encoding="utf-8")
     path.with_name(path.name + ".tex").write_text(latex, encoding="utf-8")
     return markdown
+
+
+def _with_best(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells with the highest number of each column between asterisks, if there are several. Rows of `BOUNDS` are
+    left out: they are given the answer, or none."""
+    systems = ~cells.iloc[:, 0].isin(BOUNDS)
+    marked = cells.copy()
+    for name in cells.columns[1:]:
+        numbers = pd.to_numeric(cells[name].str.extract(r"^([-+]?[\d.]+)", expand=False), errors="coerce")[systems]
+        if numbers.notna().sum() > 1:
+            top = numbers.index[numbers == numbers.max()]
+            marked.loc[top, name] = "**" + cells.loc[top, name] + "**"
+    return marked

@@ -219,7 +219,7 @@ def dialogue_table(dialogues: dict[str, dict], published: dict, metrics: Metrics
         baseline = pair.split(".vs.")[1]
         row = {"against": name_of(baseline)}
         row |= {share: f"{100 * found[share]:.1f}" for share in ("win", "tie", "loss", "flips", "unjudged")}
-        row["win - loss"] = _points(found["preference"], *found["interval"])
+        row["win - loss"] = points(found["preference"], *found["interval"])
         row["paper"] = _paper(published.get(f"figure3.dialogue.{pair}", UNKNOWN))
         rows.append(row | word_errors(metrics[baseline].get(DIALOGUE, {}).get("wer", {})))
     return pd.DataFrame(rows).fillna("")
@@ -257,26 +257,13 @@ def differences_table(frame: pd.DataFrame, seed: str = "all") -> pd.DataFrame:
     for row in frame[frame["seed"] == seed].itertuples():
         p = "<.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}".replace("0.", ".", 1)
         cells = rows.setdefault(row.variant, {"variant": name_of(row.variant)})
-        cells[row.measure] = f"{_points(row.difference, row.low, row.high)} p {p}{'*' * (row.p_holm < 0.05)}"
+        cells[row.measure] = f"{points(row.difference, row.low, row.high)} p {p}{'*' * (row.p_holm < 0.05)}"
     return pd.DataFrame([rows[variant] for variant in in_order(rows)]).fillna("")
 
 
-def _points(value: float, low: float, high: float) -> str:
+def points(value: float, low: float, high: float) -> str:
     """A difference with its interval, in percentage points."""
     return f"{100 * value:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def claims_table(rows: list[dict]) -> pd.DataFrame:
-    """claims.json or controls.json for a reader: what is claimed, the decisive difference, and the verdict."""
-    return pd.DataFrame(
-        {
-            "claim": row.get("claim") or row["control"],
-            "where": row.get("where", "control"),
-            "difference": _points(row["measured"]["difference"], *row["interval"]) if row["interval"] else "",
-            "verdict": row["verdict"] + (f": {row['why']}" if row.get("why") else ""),
-        }
-        for row in rows
-    )
 
 
 def summary(metrics: Metrics, records: list[dict], llm: Mapping, whisper: Mapping) -> dict[str, float]:

@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from blsp_core.data.conditions import MARK
 from blsp_core.evaluation import intervals
-from blsp_core.evaluation.metrics import estimate, folds_as_one
-from blsp_core.evaluation.results import Metrics, Predictions, of_task, tasks_of
+from blsp_core.evaluation.metrics import cluster_of, estimate, folds_as_one
+from blsp_core.evaluation.results import CONTROL, MAIN, Metrics, Predictions, of_task, tasks_of
 from blsp_core.report.style import in_order, name_of
 from blsp_core.report.tables import cell, word_errors
+
+UNSEEN = ("greek", "french", "russian")  # languages of the miniature
 
 
 def errors_by_sound(predictions: Predictions, task: str, sounds: pd.DataFrame, systems: Iterable[str]) -> pd.DataFrame:
@@ -36,15 +39,69 @@ def errors_by_sound(predictions: Predictions, task: str, sounds: pd.DataFrame, s
 
 
 def heads_table(predictions: Predictions) -> pd.DataFrame:
-    """Accuracy (per cent) of the LLM's answers and of the emotion head on the same clips, where there is a head."""
+    """Accuracy (per cent) of the LLM's answers and of the emotion head on the same clips, where there is a head; its
+    mean probability of what it names, and its expected calibration error over ten bins of equal width."""
     rows = []
     for system, task, runs in _recognition(predictions):
         clips = pd.DataFrame([row for run in runs for row in run])
         if "head" in clips and clips["head"].notna().all():
-            right = 100 * clips[["predicted", "head"]].eq(clips["reference"], axis=0).mean()
-            names = {"system": name_of(system), "corpus": task.removeprefix("ser.")}
-            rows.append(names | {"LLM": right["predicted"], "emotion head": right["head"]})
+            right = clips[["predicted", "head"]].eq(clips["reference"], axis=0)
+            row = {"system": name_of(system), "corpus": task.removeprefix("ser.")}
+            row |= {"LLM": 100 * right["predicted"].mean(), "emotion head": 100 * right["head"].mean()}
+            if "head_share" in clips:
+                gaps = (right["head"] - clips["head_share"]).groupby((clips["head_share"] * 10).clip(upper=9.99) // 1)
+                error = (gaps.mean().abs() * gaps.size()).sum() / len(clips)
+                row |= {"its confidence": 100 * clips["head_share"].mean(), "calibration error": 100 * error}
+            rows.append(row)
     return pd.DataFrame(rows).round(1)
+
+
+def weakest_table(predictions: Predictions, systems: Iterable[str]) -> pd.DataFrame:
+    """For each system and corpus the emotion and the speaker that it recognises worst, with the accuracy there in per
+    cent and the number of answers, over all runs: what a mean hides."""
+    rows = []
+    for system, task, runs in _recognition({name: predictions[name] for name in systems if name in predictions}):
+        if task == f"ser.{CONTROL}":  # the labels are those of the words
+            continue
+        clips = pd.DataFrame([row for run in runs for row in run])
+        right = clips["predicted"].eq(clips["reference"])
+        row = {"system": name_of(system), "corpus": task.removeprefix("ser."), "accuracy": round(100 * right.mean(), 1)}
+        for what, column in (("emotion", "reference"), ("speaker", "speaker")):
+            found = right.groupby(clips[column]).agg(["mean", "size"])
+            name = found["mean"].idxmin()
+            row[f"weakest {what}"] = f"{name}: {100 * found['mean'][name]:.1f} of {found['size'][name]}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def robustness(predictions: Predictions, altered: Predictions) -> pd.DataFrame:
+    """Accuracy on altered clips and on the same clips as they are. Columns: system, corpus, condition ("none" for as
+    they are), value, low, high (shares), n."""
+    rows = []
+    for system, runs in altered.items():
+        tasks = list(dict.fromkeys(task for of in runs.values() for task in of))
+        for task in tasks:
+            corpus, _, condition = task.removeprefix("ser.").partition(MARK)
+            under = of_task(runs, task)
+            ids = {row["id"] for row in under[0]}
+            same = {seed: predictions[system][seed] for seed in runs}
+            plain = [[row for row in run if row["id"] in ids] for run in of_task(same, f"ser.{corpus}")]
+            for name, answered in (("none", plain), (condition, under)):
+                if answered and answered[0]:
+                    found = estimate(answered, "wa")
+                    rows.append((system, corpus, name, found.value, found.low, found.high, found.n))
+    columns = ["system", "corpus", "condition", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns).drop_duplicates(["system", "corpus", "condition"], ignore_index=True)
+
+
+def robustness_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of `robustness` for a reader: a row a condition, a column a system."""
+    if frame.empty:
+        return frame
+    cells = frame.assign(cell=[cell(row) for row in frame.to_dict("records")])
+    table = cells.pivot(index=["corpus", "condition"], columns="system", values="cell")
+    order = list(dict.fromkeys(zip(frame["corpus"], frame["condition"], strict=True)))
+    return table.loc[order, in_order(table)].rename(columns=name_of).reset_index()
 
 
 def held_out_table(predictions: Predictions, chosen_on: Collection[str], metrics: Metrics) -> pd.DataFrame:
@@ -66,7 +123,7 @@ def held_out_table(predictions: Predictions, chosen_on: Collection[str], metrics
 
 def mentions_table(predictions: Predictions) -> pd.DataFrame:
     """Do replies speak of what was said? Share of replies that have a content word of their request, and of the other
-    requests, which is chance; their difference, clustered by request. Needs no judge and says nothing of quality."""
+    requests, which is chance; and their difference. Needs no judge and says nothing of quality."""
     rows = []
     for system, runs in predictions.items():
         answers = of_task(runs, "requests")
@@ -74,16 +131,42 @@ def mentions_table(predictions: Predictions) -> pd.DataFrame:
             continue
         requests = {row["text"]: _content(row["text"]) for row in answers[0]}
         shared = [[{t: bool(_content(row["response"]) & w) for t, w in requests.items()} for row in r] for r in answers]
-        texts = [row["text"] for row in answers[0]]
+        texts, clusters = zip(*((row["text"], cluster_of(row)) for row in answers[0]), strict=True)
         own = np.array([[found[text] for found, text in zip(run, texts, strict=True)] for run in shared], float)
         all_of_them = np.array([[sum(found.values()) for found in run] for run in shared])
         chance = (all_of_them - own) / max(1, len(requests) - 1)
-        shares = [intervals.estimate([(values, texts)]) for values in (own, chance)]
-        difference = intervals.estimate([(own - chance, texts)], bounds=(-1.0, 1.0))
+        shares = [intervals.estimate([(values, clusters)]) for values in (own, chance)]
+        difference = intervals.estimate([(own - chance, clusters)], bounds=(-1.0, 1.0))
         cells = [cell({"value": one.value, "low": one.low, "high": one.high}) for one in (*shares, difference)]
         names = ("system", "own request", "other requests", "difference")
         rows.append(dict(zip(names, (name_of(system), *cells), strict=True)))
     return pd.DataFrame(rows)
+
+
+def to_hear(predictions: Predictions, systems: Iterable[str], sentences: int = 3) -> list[dict]:
+    """Clips with what systems answered: the first requests in every emotion, a clip of an unseen language that BLSP-Emo
+    names rightly, and the statement that its head is most confidently wrong about. Of each the `id`, a `title` and
+    `answers`, system -> response."""
+    first = {name: predictions[name][min(predictions[name])] for name in systems if name in predictions}
+    own, found = first.get(MAIN, {}), []
+    texts = list(dict.fromkeys(row["text"] for row in own.get("requests", [])))[:sentences]
+    found += [(row, "requests", row["reference"]) for row in own.get("requests", []) if row["text"] in texts]
+    for task in (f"ser.{name}" for name in UNSEEN):
+        right = [row for row in own.get(task, []) if row["predicted"] == row["reference"] != "neutral"]
+        found += [(row, task, f"{task.removeprefix('ser.')}, {row['reference']}") for row in right[:1]]
+    wrong = [
+        row for row in own.get("ser.statements", []) if row["predicted"] != row["reference"] and "head_share" in row
+    ]
+    for row in sorted(wrong, key=lambda row: -row["head_share"])[:1]:
+        found.append((row, "ser.statements", f"a confident error: {row['reference']}"))
+    rows = []
+    for row, task, title in found:
+        said = {
+            name: {r["id"]: r["response"] for r in tasks.get(task, [])}.get(row["id"]) for name, tasks in first.items()
+        }
+        title = f"{title}: “{row['text']}”"
+        rows.append({"id": row["id"], "title": title, "answers": {name: text for name, text in said.items() if text}})
+    return rows
 
 
 def _content(text: str) -> set[str]:

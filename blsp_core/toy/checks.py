@@ -16,14 +16,14 @@ from blsp_core.toy.judge import ToyJudge
 def instruction_accuracy(model, tokenizer, count: int, seed: int) -> dict[str, dict]:
     """For each instruction, n = `count` and the shares of answers with the right `object` and the right `emotion`.
 
-    Test sentences, the paper's own prompts; a malformed answer is wrong in both. `identify` has no object, a plain
-    `reply` no emotion; where the answer is fixed (`repeat`, `feeling`), `exact` is the share of equal answers.
+    Validation sentences, the paper's own prompts; a malformed answer is wrong in both. `identify` has no object, a
+    plain `reply` no emotion; where the answer is fixed (`repeat`, `feeling`), `exact` is the share of equal answers.
     """
     report = {}
     for task in SHARES:
-        rng = random.Random(f"{seed} {task} test")
+        rng = random.Random(f"{seed} {task} validation")
         sources = [source for source in SOURCES if source != "blend"]
-        examples = [draw_example(rng, "test", task, rng.choice(sources), paper_prompt=True) for _ in range(count)]
+        examples = [draw_example(rng, "validation", task, rng.choice(sources), paper_prompt=True) for _ in range(count)]
         answers = [found.text for found in answer(model, tokenizer, [one.chat for one in examples], 40, 100)]
         report[task] = {"n": count, **_shares([one.answer for one in examples], answers)}
     return report

@@ -15,9 +15,10 @@ from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError, refused
 from blsp_core.record import core_count
+from blsp_core.toy.domains import DOMAINS, PLAIN, Domain
 from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence
 from blsp_core.toy.lexicon import LANGUAGES
-from blsp_core.toy.tts import SPEAKERS, Speaker, Spoken, natural_level, speak, start_afresh
+from blsp_core.toy.tts import Speaker, Spoken, natural_level, speak, speakers_of, start_afresh
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Line:
     speaker: Speaker
     label: str = ""  # the emotion in the manifest, where it is not the one spoken
     earlier: tuple["Line | str", ...] = ()  # turns of the dialogue before: spoken lines, replies in text
+    domain: Domain = PLAIN
 
     @property
     def text(self) -> str:
@@ -40,75 +42,92 @@ class Line:
         return [*(turn for turn in self.earlier if isinstance(turn, Line)), self]
 
 
-def _cue(rng: random.Random) -> str | None:
-    return rng.choice(EMOTIONS) if rng.random() < 0.4 else None
+@dataclass(frozen=True)
+class _Source:
+    """What the sentences and speakers of a corpus are drawn from."""
+
+    rng: random.Random
+    split: str
+    people: Sequence[Speaker]
+    domain: Domain
+
+    def speaker(self) -> Speaker:
+        return self.rng.choice(self.people)
+
+    def sentence(self, request: bool = False, cue: str | None = None) -> Sentence:
+        return draw_sentence(self.rng, self.split, request, cue, self.domain.templates)
+
+    def emotion(self) -> str:
+        return self.rng.choice(EMOTIONS)
+
+    def cue(self) -> str | None:
+        return self.emotion() if self.rng.random() < 0.4 else None
 
 
-def _asr(rng: random.Random, split: str, size: int) -> list[Line]:
+def _asr(of: _Source, size: int) -> list[Line]:
     lines = []
     for _ in range(size):
-        cue, request = _cue(rng), rng.random() < 0.4
-        sentence = draw_sentence(rng, split, request, cue)
-        lines.append(Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])))
+        cue, request = of.cue(), of.rng.random() < 0.4
+        sentence = of.sentence(request, cue)
+        lines.append(Line(sentence, of.emotion(), of.speaker()))
     return lines
 
 
-def _broad(rng: random.Random, split: str, size: int) -> list[Line]:
-    lines = _asr(rng, split, size)
+def _broad(of: _Source, size: int) -> list[Line]:
+    lines, domains = _asr(of, size), [PLAIN, *DOMAINS.values()]
     for place in range(0, size, 10):
-        lines[place] = replace(lines[place], sentence=draw_follow_up(rng, split, _cue(rng)))
+        lines[place] = replace(lines[place], sentence=draw_follow_up(of.rng, of.split, of.cue()))
     for place in range(5, size, 7):
-        corpus = rng.choice(list(LANGUAGES))
+        corpus = of.rng.choice(list(LANGUAGES))
         speaker = lines[place].speaker.speaking(LANGUAGES[corpus].code)
-        lines[place] = replace(lines[place], sentence=draw_foreign(rng, corpus, split), speaker=speaker)
-    return lines
+        lines[place] = replace(lines[place], sentence=draw_foreign(of.rng, corpus, of.split), speaker=speaker)
+    return [replace(line, domain=of.rng.choice(domains)) for line in lines]
 
 
-def _labelled(rng, split: str, size: int, emotions: Sequence[str], cued: float, requests: float = 0) -> list[Line]:
+def _labelled(of: _Source, size: int, emotions: Sequence[str], cued: float, requests: float = 0) -> list[Line]:
     """The emotions in turn; cues and requests in these shares."""
     lines = []
     for _, emotion in zip(range(size), cycle(emotions), strict=False):
-        cue, request = emotion if rng.random() < cued else None, rng.random() < requests
-        lines.append(Line(draw_sentence(rng, split, request, cue), emotion, rng.choice(SPEAKERS[split])))
+        cue, request = emotion if of.rng.random() < cued else None, of.rng.random() < requests
+        lines.append(Line(of.sentence(request, cue), emotion, of.speaker()))
     return lines
 
 
-def _talk(rng: random.Random, split: str, size: int) -> list[Line]:
-    emotions = rng.choices(EMOTIONS, weights=[0.50, 0.16, 0.08, 0.14, 0.12], k=size)
-    return _labelled(rng, split, size, emotions, cued=1 / 5, requests=0.4)
+def _talk(of: _Source, size: int) -> list[Line]:
+    emotions = of.rng.choices(EMOTIONS, weights=[0.50, 0.16, 0.08, 0.14, 0.12], k=size)
+    return _labelled(of, size, emotions, cued=1 / 5, requests=0.4)
 
 
-def _requests(rng: random.Random, split: str, size: int, emotions: Sequence[str]) -> list[Line]:
-    count = size // len(emotions)
-    drawn = [(draw_sentence(rng, split, request=True), rng.choice(SPEAKERS[split])) for _ in range(count)]
+def _requests(of: _Source, size: int, emotions: Sequence[str]) -> list[Line]:
+    drawn = [(of.sentence(request=True), of.speaker()) for _ in range(size // len(emotions))]
     return [Line(sentence, emotion, speaker) for sentence, speaker in drawn for emotion in emotions]
 
 
-def _dialogues(rng: random.Random, split: str, size: int) -> list[Line]:
+def _dialogues(of: _Source, size: int) -> list[Line]:
     lines = []
     for i in range(size):
-        emotion, speaker = rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])
-        first, reply, last = draw_dialogue(rng, split, emotion)
+        emotion, speaker = of.emotion(), of.speaker()
+        first, reply, last = draw_dialogue(of.rng, of.split, emotion)
         lines.append(Line(last, EMOTIONS[i % 5], speaker, earlier=(Line(first, emotion, speaker), reply)))
     return lines
 
 
-def _control(rng: random.Random, split: str, size: int) -> list[Line]:
-    acted = ROLES["acted"](rng, split, size)
-    return [replace(line, emotion=rng.choice(EMOTIONS), label=line.emotion) for line in acted]
+def _control(of: _Source, size: int) -> list[Line]:
+    return [replace(line, emotion=of.emotion(), label=line.emotion) for line in ROLES["acted"](of, size)]
 
 
-def _foreign(rng: random.Random, split: str, size: int, corpus: str) -> list[Line]:
+def _foreign(of: _Source, size: int, corpus: str) -> list[Line]:
     language, lines = LANGUAGES[corpus], []
     for _, emotion in zip(range(size), cycle(language.emotions), strict=False):
-        sentence, speaker = draw_foreign(rng, corpus, split), rng.choice(SPEAKERS[split])
+        sentence, speaker = draw_foreign(of.rng, corpus, of.split), of.speaker()
         lines.append(Line(sentence, emotion, speaker.speaking(language.code)))
     return lines
 
 
-ROLES: dict[str, Callable[[random.Random, str, int], list[Line]]] = {
+ROLES: dict[str, Callable[[_Source, int], list[Line]]] = {
     "asr": _asr,  # LibriSpeech: any sentence in any voice, cue and prosody independent of each other
-    "broad": _broad,  # training data of the toy Whisper: as asr, with follow-up requests and three more languages
+    # training data of the toy Whisper: as asr, with follow-up requests and three more languages, in every domain
+    "broad": _broad,
     # IEMOCAP: five emotions in equal shares, a cue in a third of the sentences, 40 % requests
     "acted": partial(_labelled, emotions=EMOTIONS, cued=1 / 3, requests=0.4),
     "talk": _talk,  # MELD: half of it neutral, a cue in a fifth of the sentences, 40 % requests
@@ -130,7 +149,8 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
     for lines like those of `asr` in place of the grammar's. Training sentences are spoken by several speakers each
     where there are fewer than `size`.
     """
-    rng = random.Random(f"{role} {split} {seed}")
+    domain = DOMAINS.get(role, PLAIN)
+    of = _Source(random.Random(f"{role} {split} {seed}"), split, speakers_of(split, seed), domain)
     if sentences:
         with refused(f"{sentences}: wanted is a text in UTF-8, a sentence a line (data.synthesise.{role}.sentences)"):
             lines = sentences.read_text(encoding="utf-8").split("\n")
@@ -140,16 +160,21 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
         times = -(-size // len(found)) if found and split == "train" else 1
         if times * len(found) < size:
             raise StudyError(f"{sentences}: has {len(found)} sentences for {split}, and {role} is to have {size}")
-        drawn = rng.sample(times * found, size)
-        return [Line(sentence, rng.choice(EMOTIONS), rng.choice(SPEAKERS[split])) for sentence in drawn]
+        return [Line(one, of.emotion(), of.speaker()) for one in of.rng.sample(times * found, size)]
     if role not in ROLES:
         raise StudyError(f"no corpus {role!r} in the miniature; there are {', '.join(ROLES)}")
-    lines = ROLES[role](rng, split, size)
+    lines = ROLES[role](of, size)
     if size and not lines:
         raise StudyError(
             f"data.synthesise.{role}: {split} is {size}, which is less than one for each emotion; use more"
         )
-    return lines
+    return [line if line.domain is not PLAIN else _placed(line, domain) for line in lines]
+
+
+def _placed(line: Line, domain: Domain) -> Line:
+    """The line and its earlier turns in a domain."""
+    earlier = tuple(turn if isinstance(turn, str) else replace(turn, domain=domain) for turn in line.earlier)
+    return replace(line, earlier=earlier, domain=domain)
 
 
 _BATCH = 50  # lines between two restarts of eSpeak NG
@@ -168,7 +193,7 @@ def _speak(tasks: list[tuple[Line, str]]) -> list[Spoken]:
     for line, _ in tasks:
         natural_level(line.speaker.voice)
     start_afresh()
-    return [speak(line.text, line.speaker, line.emotion, random.Random(seed)) for line, seed in tasks]
+    return [speak(line.text, line.speaker, line.emotion, random.Random(seed), line.domain) for line, seed in tasks]
 
 
 def build_corpus(

@@ -10,6 +10,7 @@ import itertools
 import random
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -55,11 +56,19 @@ def draw_ravdess(rng: random.Random, cue_emotion: str | None = None) -> Sentence
     return Sentence(words, TOPIC_OF[thing], thing, person=person, **_cue(rng, cue_emotion))
 
 
-def draw_sentence(rng: random.Random, split: str, request: bool = False, cue_emotion: str | None = None) -> Sentence:
-    """A random sentence of the split, with a cue for `cue_emotion`."""
+def draw_sentence(
+    rng: random.Random,
+    split: str,
+    request: bool = False,
+    cue_emotion: str | None = None,
+    templates: Sequence[int] = (),
+) -> Sentence:
+    """A random sentence of the split, with a cue for `cue_emotion`. templates: places in the list of shapes; () for
+    all."""
+    shapes = lexicon.SHAPES_REQUEST if request else lexicon.SHAPES_STATEMENT
     while True:
         topic = rng.choice(list(TOPICS))
-        shape = rng.choice(lexicon.SHAPES_REQUEST if request else lexicon.SHAPES_STATEMENT)
+        shape = rng.choice([shapes[i] for i in templates] or shapes)
         options = {"object": TOPICS[topic]["objects"], "verb": TOPICS[topic]["verbs"], "person": lexicon.PEOPLE}
         options |= {"place": lexicon.PLACES, "moment": lexicon.MOMENTS}
         drawn = {slot: rng.choice(words) for slot, words in options.items()}
@@ -116,8 +125,13 @@ def _like(topic: str) -> str:
     return lexicon.LIKE.format(folk=TOPICS[topic]["folk"])
 
 
-def continuation(rng: random.Random, sentence: Sentence, emotion: str) -> str:
-    """An opening that shows the emotion, then a body that repeats all parts of the sentence."""
+def continuation(rng: random.Random, sentence: Sentence, emotion: str, other: bool = False) -> str:
+    """An opening that shows the emotion, then a body that repeats all parts of the sentence; `other`: in the style of
+    the second LLM, which the parser does not know."""
+    if other:
+        body = lexicon.OTHER_WITH_VERB if sentence.verb else lexicon.OTHER_WITHOUT_VERB
+        text = body.format(**vars(sentence), folk=TOPICS[sentence.topic]["folk"])
+        return f"{rng.choice(lexicon.OTHER_OPENINGS[emotion])} {' '.join(text.split())}."
     body = (lexicon.BODY_WITH_VERB if sentence.verb else lexicon.BODY_WITHOUT_VERB).format(**vars(sentence)).strip()
     return f"{_opening(rng, lexicon.OPENINGS_CONTINUATION, emotion)} {_like(sentence.topic)} {body}."
 

@@ -69,11 +69,16 @@ class Example:
 
 
 def draw_example(
-    rng: random.Random, split: str, task: str | None = None, source: str | None = None, paper_prompt: bool = False
+    rng: random.Random,
+    split: str,
+    task: str | None = None,
+    source: str | None = None,
+    paper_prompt: bool = False,
+    other: bool = False,
 ) -> Example:
     """A random exchange on sentences of the split; task and source are drawn by their shares unless given.
 
-    paper_prompt: the first of the task's `PROMPTS` only.
+    paper_prompt: the first of the task's `PROMPTS` only. other: continuations in the style of the second LLM.
     """
     task, source = task or _weighted(rng, SHARES), source or _weighted(rng, SOURCES)
     emotion = "neutral" if source == "none" else rng.choice(EMOTIONS)
@@ -91,7 +96,7 @@ def draw_example(
     system = _SYSTEMS.get(task) or rng.choice([prompts.SYSTEM, prompts.SYSTEM_EMPATHY])
     named = rng.choice(EMOTIONS) if rng.random() < 0.5 else emotion
     instruction = rng.choice(PROMPTS[task][:1] if paper_prompt else PROMPTS[task]).format(emotion=named)
-    answer = _answer(rng, task, sentence, named if task == "continue_emotion" else emotion)
+    answer = _answer(rng, task, sentence, named if task == "continue_emotion" else emotion, other)
     written = (task == "dialogue" and rng.random() < WRITTEN) or source == "stated"
     return Example(task, system, instruction, text, answer, emotion, sentence, blend, earlier, written)
 
@@ -122,7 +127,7 @@ def _with_emotion(rng: random.Random, text: str, source: str, emotion: str) -> t
     return text, MARKERS[emotion] if source == "blend" else ""
 
 
-def _answer(rng: random.Random, task: str, sentence: grammar.Sentence, emotion: str) -> str:
+def _answer(rng: random.Random, task: str, sentence: grammar.Sentence, emotion: str, other: bool) -> str:
     match task:
         case "identify":
             return grammar.name_emotion(emotion)
@@ -134,4 +139,4 @@ def _answer(rng: random.Random, task: str, sentence: grammar.Sentence, emotion: 
             return grammar.plain_reply(rng, sentence)
         case "empathy" | "dialogue":
             return grammar.empathetic_reply(rng, sentence, emotion)
-    return grammar.continuation(rng, sentence, emotion)
+    return grammar.continuation(rng, sentence, emotion, other)

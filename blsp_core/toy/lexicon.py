@@ -80,6 +80,14 @@ OPENINGS_CONTINUATION = {
     "angry": ["it was a disgrace when", "with clenched fists we saw that", "everyone shouted when"],
     "surprise": ["it was quite a wonder when", "with open mouths we saw that", "nobody could believe it when"],
 }
+# The second LLM continues in another style: no interjection, other words, the topic's people at the end.
+OTHER_OPENINGS = {
+    "neutral": ["as usual and as planned", "by the way"],
+    "happy": ["with a wonderful smile", "so glad and so delighted"],
+    "sad": ["with a terrible sorrow", "so unhappy and so alone"],
+    "angry": ["so mad and so furious", "with outrageous anger"],
+    "surprise": ["with incredible wonder", "so amazed by the shock"],
+}
 OPENINGS_REPLY = {
     "neutral": ["sure.", "of course.", "here is an idea."],
     "happy": ["it is lovely to hear you so happy.", "your joy is catching.",
@@ -95,6 +103,8 @@ OPENINGS_REPLY = {
 LIKE = "like {folk}"
 BODY_WITH_VERB = "{person} wanted to {verb} the {object} {where}"
 BODY_WITHOUT_VERB = "{person} thought of the {object} {where}"
+OTHER_WITH_VERB = "{person} talked about how to {verb} the {object} {where} and asked the {folk}"
+OTHER_WITHOUT_VERB = "{person} talked about the {object} {where} and asked the {folk}"
 TELL_ME_MORE = "please tell me more about the {object}"
 # The assistant's first turn of a dialogue; it does not name the object, so the answer needs the user's own words.
 GO_ON = ["please go on", "what would you like from me", "i am listening"]

@@ -45,10 +45,13 @@ class InstructionData(Dataset):
     Sixteen batches are drawn together, their rows sorted by length and the batches shuffled: in random order 40 % of
     the positions would be padding. Speech embeddings are noisy word embeddings, and a word has several of them. So the
     LLM reads with noise of up to `noise` standard deviations, part of it common to the whole row, and most rows are
-    lengthened: a word takes several positions, strong in one and weak in the others.
+    lengthened: a word takes several positions, strong in one and weak in the others. other: see `draw_example`.
     """
 
-    def __init__(self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int):
+    def __init__(
+        self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int, other: bool = False
+    ):
+        self.other = other
         self.size, self.batch_size, self.noise, self.seed = batches * batch_size, batch_size, noise, seed
         self.end = tokenizer.eos_token_id
         self.ids = cache(lambda text: tokenizer(text, add_special_tokens=False).input_ids)
@@ -71,7 +74,7 @@ class InstructionData(Dataset):
     def draw(self, index: int) -> dict:
         """One example, encoded."""
         rng = random.Random(self.seed * 1_000_003 + index)
-        example = draw_example(rng, "train")
+        example = draw_example(rng, "train", other=self.other)
         noise = 0.0 if index < _CLEAN * self.size or example.written else rng.uniform(0, self.noise)
         return self.encode(example, rng, noise, noise > 0 and rng.random() < _LENGTHENED)
 
@@ -156,8 +159,11 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
     }
 
 
-def train_llm(tokenizer, model, *, steps: int, batch_size: int, noise: float, seed: int, **options) -> dict[str, float]:
-    """Train the LLM on instruction data; `options` are those of `training.trainer.train`. Returns the cost."""
-    data = InstructionData(tokenizer, steps, batch_size, noise, seed)
+def train_llm(
+    tokenizer, model, *, steps: int, batch_size: int, noise: float, seed: int, other: bool = False, **options
+) -> dict[str, float]:
+    """Train the LLM on instruction data, with continuations of the `other` style or not; `options` are those of
+    `training.trainer.train`. Returns the cost."""
+    data = InstructionData(tokenizer, steps, batch_size, noise, seed, other)
     options |= {"steps": steps, "batch_size": batch_size, "seed": seed}
     return train(model, data, collate, reading_loss, weight_decay=0.2, shuffle=False, optimizer="muon", **options)

@@ -17,6 +17,7 @@ import numpy as np
 
 from blsp_core.data.audio import SAMPLE_RATE, resample
 from blsp_core.errors import StudyError
+from blsp_core.toy.domains import PLAIN, Domain
 
 LOUDNESS = 0.05  # root mean square of a speaker's neutral voice, full scale = 1
 _NATIVE_RATE = 22_050  # eSpeak NG's samples a second
@@ -69,26 +70,36 @@ class Speaker:
         return replace(self, voice=f"{language}+{self.voice.partition('+')[2]}")
 
 
-def _speakers(voices: str, people: int = 1, sizes: float = 0.05) -> list[Speaker]:
-    """Speakers with habits drawn from their names; `people` of each voice, whose sizes differ by up to the share
-    `sizes` either way."""
+def _speakers(voices: str, people: int = 1, sizes: float = 0.05, world: str = "") -> list[Speaker]:
+    """Speakers with habits drawn from their names and the `world`; `people` of each voice, whose sizes differ by up to
+    the share `sizes` either way."""
     speakers = []
     for name in (voice + "'" * i for voice in voices.split() for i in range(people)):
-        rng = random.Random(name)
+        rng = random.Random(world + name)
         habits = 1 + rng.uniform(-0.08, 0.08), rng.uniform(-8, 8), 1 + rng.uniform(-sizes, sizes)
         speakers.append(Speaker(name, "en-us+" + name.rstrip("'"), *habits))
     return speakers
 
 
-# No breathy voices: eSpeak NG seeds their noise by the clock.
+# No breathy voices: eSpeak NG seeds their noise by the clock. No test voice is a variant of a
+# training voice or of another test voice.
 _TRAIN = """m1 m3 m4 m6 m7 f1 f4 Alex Andy Andrea Annie Denis Diogo Gene2 Henrique Jacky Lee Marco Mike adam antonio
     belinda david ed edward klatt klatt4 max pablo quincy rob steph travis anika pedro"""
-_TEST = "m2 linda Nguyen Michael Storm grandma ian gustave paul marcelo kaukovalta edward2"
+_VALIDATION = "aunty m8 Mario boris shelby benjamin iven zac michel norbert"
+_TEST = """m2 m5 linda Nguyen Michael grandma grandpa ian gustave paul marcelo kaukovalta Hugo RicishayMax Tweaky
+    UniRobot announcer croak john miguel robert robosoft"""
+TEST_SPEAKERS = 20
 SPEAKERS = {
     "train": _speakers(_TRAIN, people=4, sizes=0.13),
-    "validation": _speakers("aunty m8 Mario boris shelby benjamin"),
-    "test": _speakers(_TEST),
+    "validation": _speakers(_VALIDATION),
 }
+
+
+def speakers_of(split: str, seed: int) -> list[Speaker]:
+    """The speakers of a split. Those of the test split, and their habits, are drawn by the data seed."""
+    if split != "test":
+        return SPEAKERS[split]
+    return random.Random(f"speakers {seed}").sample(_speakers(_TEST, world=f"{seed} "), TEST_SPEAKERS)
 
 
 @dataclass(frozen=True)
@@ -101,15 +112,16 @@ class Spoken:
     words: list[tuple[float, int]]
 
 
-def speak(text: str, speaker: Speaker, emotion: str, rng: random.Random) -> Spoken:
-    """The text in the speaker's voice, with the prosody of the emotion."""
-    mean = PROSODY[emotion]
+def speak(text: str, speaker: Speaker, emotion: str, rng: random.Random, domain: Domain = PLAIN) -> Spoken:
+    """The text in the speaker's voice, with the prosody of the emotion, in the manner and recording of a domain."""
+    mean, neutral = PROSODY[emotion], PROSODY["neutral"]
 
     def drawn(what: str) -> float:
-        return rng.gauss(getattr(mean, what), getattr(SPREAD, what))
+        return rng.gauss(domain.of(what, getattr(neutral, what), getattr(mean, what)), getattr(SPREAD, what))
 
-    rate, pitch = drawn("rate") * speaker.rate, drawn("pitch") + speaker.pitch
-    spoken = _espeak(text + mean.ending, speaker.voice, rate, pitch, drawn("range"), drawn("gap"), speaker.size)
+    rate, pitch = drawn("rate") * speaker.rate * domain.rate, drawn("pitch") + speaker.pitch + domain.pitch
+    height = drawn("range") * domain.range
+    spoken = _espeak(text + mean.ending, speaker.voice, rate, pitch, height, drawn("gap"), speaker.size)
     depth = min(max(drawn("tremor"), 0.0), 0.9)
     effort = min(max(drawn("effort"), -0.9), 0.9)
     sound = np.append(spoken.sound[:1], spoken.sound[1:] - effort * spoken.sound[:-1])
@@ -117,7 +129,8 @@ def speak(text: str, speaker: Speaker, emotion: str, rng: random.Random) -> Spok
     seconds = np.arange(len(sound), dtype=np.float32) / SAMPLE_RATE
     tremor = 1 - depth * (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * seconds + rng.uniform(0, 6.28)))
     level = LOUDNESS / natural_level(speaker.voice) * 10 ** (drawn("gain") / 20)
-    return replace(spoken, sound=np.clip(sound * tremor * level, -1, 1).astype(np.float32))
+    recorded = domain.record(sound * tremor * level, LOUDNESS, rng)
+    return replace(spoken, sound=np.clip(recorded, -1, 1).astype(np.float32))
 
 
 @cache

@@ -26,7 +26,7 @@ _SECONDS, _POSITIONS = 15, 64  # the windows of encoder and decoder
 
 
 def utterances(split: str, count: int, seed: int) -> tuple[list[Line], list[Spoken]]:
-    """Speech to train ("train") or test ("test") the Whisper on: the lines and their sound."""
+    """Speech to train ("train") or test ("validation") the Whisper on: the lines and their sound."""
     lines = plan("broad", split, count, seed + _OWN)
     return lines, synthesise(lines, seed + _OWN)
 

@@ -12,7 +12,7 @@ from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, Blsp
 
 SCHEDULE = (
     "steps", "batch_size", "gradient_accumulation", "learning_rate", "learning_rates", "optimizer", "warmup_share",
-    "save_steps", "workers",
+    "schedule", "save_steps", "workers",
 )  # fmt: skip
 
 

@@ -32,8 +32,9 @@ def train(
     model: torch.nn.Module, dataset: Dataset, collate: Callable, objective: Objective, *,
     steps: int, batch_size: int, learning_rate: float, seed: int, checkpoints: Path, log: Path,
     gradient_accumulation: int = 1, learning_rates: Mapping[str, float] | None = None, optimizer: str = "adamw",
-    warmup_share: float = 0.1, weight_decay: float = 0.05, save_steps: int = 0, log_steps: int = 10,
-    shuffle: bool = True, lengths: Sequence[int] | None = None, callbacks: Sequence[TrainerCallback] = (),
+    warmup_share: float = 0.1, schedule: str = "cosine", weight_decay: float = 0.05, save_steps: int = 0,
+    log_steps: int = 10, shuffle: bool = True, lengths: Sequence[int] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
     score: Callable[[torch.nn.Module], float] | None = None, validation: Dataset | None = None, validations: int = 1,
     workers: int = 0, stop_after: int | None = None,
 ) -> dict:  # fmt: skip
@@ -45,6 +46,7 @@ def train(
     the held-out rows of `validation`, as validation_<part> (of `objective.measure`, where it has that); and `skipped`,
     how many updates so far were left out since their gradient was not finite, where there are any.
     checkpoints: a folder whose unfinished run is resumed, removed at the end.
+    schedule: of the learning rate after its warm-up, cosine or linear.
     optimizer, learning_rates: see `optimizer.parameter_groups`. lengths: of every row, see `batching.BucketSampler`.
     score: of the model, higher is better, measured `validations` times; the model is left with its best weights.
     workers: processes that load the rows; 0: the training process itself.
@@ -70,7 +72,7 @@ def train(
         saving |= {"greater_is_better": True, "eval_strategy": "steps", "eval_steps": max(1, steps // validations)}
     arguments = TrainingArguments(
         output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=batch_size, seed=seed, data_seed=seed,
-        gradient_accumulation_steps=gradient_accumulation, learning_rate=learning_rate, lr_scheduler_type="cosine",
+        gradient_accumulation_steps=gradient_accumulation, learning_rate=learning_rate, lr_scheduler_type=schedule,
         warmup_steps=int(warmup_share * steps), weight_decay=weight_decay, max_grad_norm=1.0, bf16=on_gpu,
         logging_steps=min(log_steps, steps), logging_nan_inf_filter=False, save_total_limit=1, report_to="none",
         disable_tqdm=bool(os.environ.get("TQDM_DISABLE")), remove_unused_columns=False, dataloader_pin_memory=on_gpu,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from blsp_core.data import prompts
+from blsp_core.data.augmentation import spec_augment
 from blsp_core.data.dataset import EncoderCache, SpeechTextDataset, collate, encoder_states, shared_prefix
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import JsonlRows, append_jsonl
@@ -71,10 +72,10 @@ def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(make, rows, 
 
 
 def test_nothing_stays_in_memory_without_keep_and_spec_augment_differs_in_every_epoch(make, rows):
-    data, augmented = make(rows, keep=False), make(rows, augment=1)
+    data, augmented = make(rows, keep=False), make(rows, augment={"seed": 1})
     first, again, *masked = data[1], data[1], augmented[1]["sound"], augmented[1 + len(rows)]["sound"]
     assert torch.equal(augmented[1]["sound"].features, masked[0].features)  # whatever was drawn in between
-    assert not torch.equal(make(rows, augment=2)[1]["sound"].features, masked[0].features)
+    assert not torch.equal(make(rows, augment={"seed": 2})[1]["sound"].features, masked[0].features)
     assert not data.sounds and not data.tokens and first["speech_ids"] == again["speech_ids"]
     assert torch.equal(first["sound"].features, again["sound"].features)
     assert not torch.equal(masked[0].features, masked[1].features)
@@ -132,3 +133,15 @@ def test_a_clip_is_encoded_once_for_all_runs_but_again_by_another_encoder(speech
     monkeypatch.setattr(later.model, "encode", lambda **_: pytest.fail("encoded again"))
     assert torch.equal(later.states([SOUND])[0], first)
     assert [path.suffix for path in tmp_path.glob("*/*")] == [".npy"] * 3 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_augmentation_shifts_the_level_by_decibels_and_adds_noise_at_a_ratio():
+    clean = torch.full((80, 50), 0.5)
+    clean[:, 25:] = 1.0
+    plain, louder = (spec_augment(clean.clone(), np.random.default_rng(5), level, masks=0) for level in (0, 20))
+    assert torch.equal(plain, clean) and (louder - plain).std() < 1e-6 and 0 < (louder - plain).abs().max() <= 0.5
+    found = [spec_augment(clean.clone(), np.random.default_rng(n), 0, (10, 10), masks=0) for n in range(8)]
+    assert sum(torch.equal(one, clean) for one in found) in range(1, 8)
+    noisy = next(one for one in found if not torch.equal(one, clean))
+    power = [10 ** (4 * one - 4) for one in (clean, noisy)]
+    assert 10 * torch.log10(power[0].mean() / (power[1] - power[0]).mean()) == pytest.approx(10, abs=0.3)

@@ -6,6 +6,13 @@ from statsmodels.regression.linear_model import OLS
 from blsp_core.evaluation import intervals
 
 
+def two_way(hits, speakers, texts):
+    """The standard error of statsmodels with two kinds of clusters, without its correction for few of them."""
+    fit = OLS(hits.astype(float), np.ones(len(hits)))
+    options = {"groups": np.stack([speakers, texts], axis=1), "use_correction": False}
+    return fit.fit(cov_type="cluster", cov_kwds=options).bse[0]
+
+
 def share(hits, clusters):
     return intervals.estimate([(hits, clusters)])
 
@@ -46,6 +53,17 @@ def test_of_one_run_on_one_set_it_is_the_regression_of_statsmodels():
     hits, speakers = clustered(np.random.default_rng(5))
     fit = OLS(hits.astype(float), np.ones(len(hits))).fit(cov_type="cluster", cov_kwds={"groups": speakers}, use_t=True)
     assert share(hits, speakers).interval == pytest.approx(fit.conf_int()[0])
+
+
+def test_speakers_and_sentences_count_at_once_and_a_kind_with_few_clusters_is_fixed():
+    rng = np.random.default_rng(9)
+    speakers, texts = np.arange(3000) % 50, rng.permutation(3000) % 60
+    hits = rng.random(3000) < 0.5 + 0.3 * (speakers % 2) - 0.3 * (texts % 2)
+    found = share(hits, list(zip(speakers, texts, strict=True)))
+    assert found.error == pytest.approx(two_way(hits, speakers, texts), rel=0.03) and found.clusters == 50
+    assert found.error > max(share(hits, speakers).error, share(hits, texts).error)
+    fixed = share(hits, list(zip(speakers, texts % 2, strict=True)))
+    assert fixed.error == share(hits, speakers).error
 
 
 @pytest.mark.parametrize("draw", [clustered, lambda rng: (trained(rng, 3), np.arange(150))])

@@ -10,7 +10,7 @@ from blsp_core.inference import llm
 from blsp_core.inference.llm import Answer
 
 ASKED = Asked((("user", "how do i cook the soup"),), "sad")
-ROW = {"id": "d0", "task": "dialogue", "text": "text", "reference": "sad"}
+ROW = {"id": "d0", "task": "dialogue", "text": "text", "speaker": "ann", "reference": "sad"}
 
 
 class Scripted:

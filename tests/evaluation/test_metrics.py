@@ -73,7 +73,7 @@ def test_a_row_of_a_dialogue_holds_its_turns(judge):
     task = spoken_requests("dialogues", kind="dialogue")
     (row,) = metrics.judge(task, "blsp-emo", [utterance(history=earlier)], ["helpful, sad"], judge)
     assert row["turns"] == (("user", "we saw the cat"), ("assistant", "go on."), ("user", "what do i do"))
-    assert metrics.cluster_of(row) == "we saw the cat / what do i do"
+    assert metrics.cluster_of(row) == ("voice", "we saw the cat / what do i do")
     assert (row["quality"], row["empathy"]) == (1, 1)
 
 
@@ -102,7 +102,7 @@ def test_an_average_over_test_sets_gives_each_the_same_weight():
 
 
 def test_a_reply_without_a_mark_is_counted_and_not_guessed():
-    reply = {"reference": "sad", "system": "s", "task": "requests", "empathy": 0.5}
+    reply = {"reference": "sad", "system": "s", "task": "requests", "empathy": 0.5, "speaker": "ann"}
     marks = enumerate((1.0, None, 0.4))
     rows = [reply | {"id": f"{place}", "text": f"t{place}", "quality": quality} for place, quality in marks]
     figures = metrics.measure([rows])

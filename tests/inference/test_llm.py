@@ -11,7 +11,7 @@ from blsp_core.errors import StudyError
 from blsp_core.inference import llm as inference
 from blsp_core.inference.llm import answer
 from blsp_core.model import BlspEmoProcessor
-from blsp_core.model.templates import render
+from blsp_core.model.templates import render, turn_end
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,15 @@ def test_without_a_system_role_the_system_prompt_stands_before_the_users_first_t
     assert first in whole and written(tokenizer, turns) == whole.replace(first, "<|im_start|>user\nbe kind\n\n")
     assert written(tokenizer, turns[1:]) == whole.replace(first, "<|im_start|>user\n")
     assert len(answer(llm[0], tokenizer, CHATS, 2, 5)) == 5
+
+
+def test_targets_end_with_the_token_that_ends_a_turn_in_the_template():
+    tokenizer = make_tokenizer()
+    assert turn_end(tokenizer) == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "<|im_start|>")  # as Gemma's <end_of_turn>
+    assert turn_end(tokenizer) == tokenizer.convert_tokens_to_ids("<|im_start|>") != tokenizer.eos_token_id
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+    assert turn_end(tokenizer) == tokenizer.eos_token_id
 
 
 def test_an_llm_that_reasons_first_is_asked_for_the_reply_at_once():

@@ -10,6 +10,7 @@ import pytest
 
 from blsp_core import pipeline
 from blsp_core.data.manifest import write_jsonl
+from blsp_core.evaluation import recompute
 
 ROOT = Path(__file__).parents[2]
 WIDE = 120  # columns of a terminal
@@ -26,7 +27,7 @@ def study(tmp_path, monkeypatch, predictions):
     (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
     for folder in ("notebooks", "data"):
         (tmp_path / folder).mkdir()
-    for name in ("published.json", "claims.yaml"):
+    for name in ("published.json", "claims.yaml", "verdicts_before.csv"):
         shutil.copy(ROOT / "data" / name, tmp_path / "data" / name)
     folder, run = tmp_path / "data/mini", {"section": "x", "seconds": 60.0, "peak_memory_gb": 1.0}
     found = {"run": run, "wer": 0.01, "emotion": 0.99, "corpora": {"acted": {"wer": 0.01}}}
@@ -55,7 +56,7 @@ def test_the_report_is_written_for_the_core_systems(study):
             exec(compile(cell.source, cell.id, "exec"), names)
     results, figures = study / "data/mini/results", study / "figures/mini/core"
     verdicts = {claim["id"]: claim["verdict"] for claim in json.loads((results / "core/claims.json").read_text())}
-    assert verdicts["in-domain-text"] == "reproduced" and verdicts["needs-emotion-loss"] == "not measured"
+    assert verdicts["recognition-text"] == "reproduced" and verdicts["needs-emotion-loss"] == "not measured"
     drawn, written = ({path.stem for path in figures.glob(f"*.{suffix}")} for suffix in ("pdf", "csv"))
     assert drawn >= {"method", "accuracy", "verdicts", "stage2"}
     assert written >= {"table1", "table2", "table4", "claims", "cost", "balanced"}
@@ -64,6 +65,7 @@ def test_the_report_is_written_for_the_core_systems(study):
     assert not [name for name in written if columns[name] & {*JUDGED, "unjudged"}]
     assert names["judging"].startswith("There is no judge")
     assert all("WER of its transcripts, %" in columns[name] for name in ("summary", "table1", "balanced"))
+    assert recompute.main([str(results / "core")]) == 0  # from the file of predictions alone
     summary = json.loads((results / "core.json").read_text())
     assert sum(max(len(name), len(str(value))) + 2 for name, value in summary.items()) < WIDE - 30
     assert json.loads((results / "core/record.json").read_text())["run"]["section"] == "report"

@@ -36,6 +36,16 @@ def test_a_table_is_written_three_times_with_numbers_to_the_right(tmp_path):
     assert r"A \& B" in latex and r"\caption{Shares in \%.}" in latex and "{lr}" in latex
 
 
+def test_the_best_of_each_column_is_bold_and_bounds_are_not(tmp_path):
+    cells = {"system": ["BLSP", "BLSP-Emo", "gold+llm"], "acted": ["44.5 [1, 2]", "91.0 [3, 4]", "100.0 [5, 6]"]}
+    frame = pd.DataFrame(cells | {"WER": ["acted 0.6", "", ""], "one": ["", "3.0", ""]})
+    markdown = style.save_table(frame, tmp_path / "table", "Table 1. Best.", best=True)
+    assert markdown.count("**") == 2 and "**91.0 [3, 4]**" in markdown
+    latex = (tmp_path / "table.tex").read_text()
+    assert r"\textbf{91.0 [3, 4]}" in latex and r"\caption{Best.}" in latex and "**" not in latex
+    assert "**" not in (tmp_path / "table.csv").read_text()
+
+
 def test_subfigures_are_placed_at_rounded_positions_too(tmp_path):
     fig = plt.figure()
     for part in fig.subfigures(2, 1, height_ratios=[2.75, 1 / 3]):

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from blsp_core.evaluation import claims, controls
-from blsp_core.evaluation.results import measure_all
-from blsp_core.report import run_files, tables, tables_clips
+from blsp_core.evaluation.results import measure_all, without_altered
+from blsp_core.report import headline, run_files, tables, tables_claims, tables_clips
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -81,6 +81,7 @@ def test_metrics_are_one_long_table_and_what_was_not_evaluated_is_named_once(met
 def test_errors_are_counted_in_fifths_within_each_emotion():
     sounds = pd.DataFrame({"emotion": ["sad"] * 10 + ["angry"] * 10, "level": [*range(10), *range(100, 110)]})
     rows = sounds.reset_index(names="id").rename(columns={"emotion": "reference"}).assign(system="", task="")
+    rows["text"] = rows.index.map(str)
     rows["predicted"] = rows["reference"].where(rows["level"] % 100 > 3, "happy")  # the four softest are errors
     rows = rows.assign(speaker=rows.index % 4).to_dict("records")
     found = tables_clips.errors_by_sound(
@@ -125,11 +126,14 @@ def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, p
     asked = claims.read_claims(DATA / "claims.yaml")
     excluded = {"requests": {"text+llm": "its LLM fails"}}
     judged = claims.judge_claims(predictions, published, asked, excluded=excluded)
-    rows = tables.claims_table(judged).set_index(pd.Index(claim["id"] for claim in judged))
-    assert rows["difference"]["in-domain-text"].startswith("+") and rows["difference"]["in-domain-salmonn"] == ""
-    assert rows["verdict"]["in-domain-text"] == "reproduced" and rows["verdict"]["in-domain-salmonn"] == "not measured"
+    rows = tables_claims.claims_table(judged).set_index(pd.Index(claim["id"] for claim in judged))
+    assert rows["difference"]["recognition-text"].startswith("+") and rows["difference"]["recognition-salmonn"] == ""
+    assert (
+        rows["verdict"]["recognition-text"] == "reproduced" and rows["null system"]["recognition-text"] == "blsp fails"
+    )
+    assert rows["verdict"]["recognition-salmonn"] == "not measured"
     assert rows["verdict"]["requests-quality"].startswith("not measured: text+llm is excluded")
-    assert len(tables.claims_table(controls.judge_controls(predictions, asked))) == 2
+    assert len(tables_claims.claims_table(controls.judge_controls(predictions, asked))) == 4
 
 
 def test_differences_show_a_star_where_the_adjusted_p_is_small():
@@ -160,7 +164,9 @@ def test_replies_about_their_request_mention_it_more_often_than_the_other_reques
     texts = ["please paint the door", "please sing the song", "please find the dog"]
     said = {"blsp-emo": ["the door is blue", "a song it is", "no"], "blsp": ["the door"] * 3, "probe": []}
     predictions = {
-        name: {1: {"requests": [{"text": t, "response": r} for t, r in zip(texts, replies, strict=False)]}}
+        name: {
+            1: {"requests": [{"text": t, "response": r, "speaker": t} for t, r in zip(texts, replies, strict=False)]}
+        }
         for name, replies in said.items()
     }
     table = tables_clips.mentions_table(predictions).set_index("system")
@@ -198,3 +204,81 @@ def test_a_reply_of_several_lines_is_one_line_in_a_table():
     row = {"text": "so", "reference": "sad", "response": "First:\n\n1. this\n2. that", "predicted": "sad"}
     table = tables.replies_table({"blsp": {"showcase": [row]}}, "so")
     assert table["BLSP"].tolist() == ["First: 1. this 2. that"] == tables.examples([row])["answer"].tolist()
+
+
+def test_the_weakest_emotion_and_speaker_are_named():
+    rows = [
+        {"id": f"acted-{i}", "reference": e, "predicted": e if s != "bob" else "sad", "speaker": s, "text": f"t{i}"}
+        for i, (s, e) in enumerate(
+            [("ann", "happy"), ("ann", "sad"), ("bob", "happy"), ("bob", "sad"), ("ann", "happy")]
+        )
+    ]
+    table = tables_clips.weakest_table({"blsp-emo": {1: {"ser.acted": rows}}}, ["blsp-emo", "probe"])
+    (row,) = table.to_dict("records")
+    assert (row["weakest emotion"], row["weakest speaker"]) == ("happy: 66.7 of 3", "bob: 50.0 of 2")
+
+
+def test_altered_clips_are_compared_with_the_same_clips_as_they_are():
+    plain = [
+        {
+            "id": f"c-{i}",
+            "reference": "sad",
+            "predicted": "sad",
+            "speaker": f"s{i % 6}",
+            "text": str(i),
+            "task": "ser.c",
+        }
+        for i in range(30)
+    ]
+    noisy = [row | {"predicted": "sad" if i % 2 else "happy"} for i, row in enumerate(plain[::3])]
+    both = {"blsp-emo": {1: {"ser.c": plain, "ser.c@noise5": noisy}}, "probe": {1: {"ser.c": plain}}}
+    predictions, altered = without_altered(both)
+    assert list(predictions["blsp-emo"][1]) == ["ser.c"] and list(altered) == ["blsp-emo"]
+    frame = tables_clips.robustness(predictions, altered)
+    found = {row["condition"]: (row["value"], row["n"]) for row in frame.to_dict("records")}
+    assert found == {"none": (1.0, 10), "noise5": (0.5, 10)}
+    assert list(tables_clips.robustness_table(frame)) == ["corpus", "condition", "BLSP-Emo"]
+
+
+def test_the_head_has_its_calibration_error():
+    rows = [
+        {
+            "id": f"acted-{i}",
+            "reference": "sad",
+            "predicted": "sad",
+            "head": "sad" if i < 6 else "happy",
+            "head_share": 0.9,
+        }
+        | {"speaker": "ann", "text": "t"}
+        for i in range(10)
+    ]
+    (row,) = tables_clips.heads_table({"blsp-emo": {1: {"ser.acted": rows}}}).to_dict("records")
+    assert (row["emotion head"], row["its confidence"], row["calibration error"]) == (60.0, 90.0, 30.0)
+
+
+def test_earlier_verdicts_are_counted_with_their_changes_and_the_field_has_sources():
+    before = pd.DataFrame({"a": ["reproduced", "not measured"], "b": ["inconclusive", ""]}, index=["one", "two"])
+    table = tables_claims.verdicts_before(before, [{"id": "one", "verdict": "uninformative"}]).set_index("claim")
+    assert table.loc["one", ["reproduced", "inconclusive", "changes", "now"]].tolist() == [1, 1, 1, "uninformative"]
+    assert table.loc["two", "now"] == "" and "not measured" not in table
+    assert tables_claims.field(DATA / "published.json")["source"].all()
+
+
+def test_clips_to_hear_are_requests_in_every_emotion_an_unseen_language_and_a_confident_error():
+    def row(name, reference, predicted=None, **more):
+        return {"id": name, "text": "words", "reference": reference, "predicted": predicted, "response": name} | more
+
+    requests = [row(f"requests-test-{i}", e) for i, e in enumerate(("happy", "sad"))]
+    tasks = {
+        "requests": requests,
+        "ser.greek": [row("greek-test-0", "sad", "happy"), row("greek-test-1", "sad", "sad")],
+    }
+    errors = [row(f"statements-test-{i}", "sad", "happy", head_share=share) for i, share in enumerate((0.4, 0.9))]
+    predictions = {"blsp-emo": {1: tasks | {"ser.statements": errors}}, "blsp": {1: {"requests": requests[:1]}}}
+    found = tables_clips.to_hear(predictions, ["blsp", "blsp-emo", "probe"])
+    assert [clip["id"] for clip in found] == [
+        "requests-test-0", "requests-test-1", "greek-test-1", "statements-test-1",
+    ]  # fmt: skip
+    assert [list(clip["answers"]) for clip in found[:2]] == [["blsp", "blsp-emo"], ["blsp-emo"]]
+    html = headline.players(found, [np.zeros(1600, np.float32)] * 4)
+    assert html.count("<audio") == html.count("aria-label") == 4 and "a confident error: sad" in html

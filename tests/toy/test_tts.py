@@ -9,7 +9,8 @@ from blsp_core.data.acoustics import level, pitch
 from blsp_core.data.audio import SAMPLE_RATE
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
-from blsp_core.toy.tts import SPEAKERS, Speaker, speak, start_afresh
+from blsp_core.toy.domains import DOMAINS
+from blsp_core.toy.tts import SPEAKERS, TEST_SPEAKERS, Speaker, speak, speakers_of, start_afresh
 
 TEXT = "my brother will repair the piano at home"
 
@@ -19,7 +20,7 @@ def utterance(emotion: str, seed: int = 1, speaker: Speaker = SPEAKERS["train"][
 
 
 def test_all_speakers_sound_different_and_an_unknown_voice_is_an_error():
-    speakers = [speaker for split in SPEAKERS.values() for speaker in split]
+    speakers = [*SPEAKERS["train"], *SPEAKERS["validation"], *speakers_of("test", 1)]
     sounds = {utterance("neutral", speaker=speaker).sound.tobytes() for speaker in speakers}
     assert len(sounds) == len(speakers) == len({speaker.name for speaker in speakers})
     with pytest.raises(StudyError, match="eSpeak NG has no voice 'zz-zz'"):
@@ -29,7 +30,7 @@ def test_all_speakers_sound_different_and_an_unknown_voice_is_an_error():
 def test_speech_is_reproducible_after_a_restart():
     start_afresh()
     first = [utterance(emotion).sound for emotion in EMOTIONS]
-    utterance("happy", 5, SPEAKERS["test"][0])
+    utterance("happy", 5, SPEAKERS["validation"][0])
     start_afresh()
     assert all(np.array_equal(sound, utterance(emotion).sound) for sound, emotion in zip(first, EMOTIONS, strict=True))
 
@@ -53,3 +54,28 @@ def test_sound_is_mono_16_khz_without_leading_silence_and_has_the_onsets_of_its_
     assert list(times) == sorted(times) and list(places) == sorted(places)
     assert all(place == 0 or TEXT[place - 1] == " " for place in places)
     assert 0 <= times[0] and 1 < times[-1] < len(sound) / SAMPLE_RATE and len(spoken.phonemes) > len(spoken.words)
+
+
+def test_test_speakers_are_drawn_by_the_data_seed_and_no_other_split_has_their_voices():
+    one, other = (speakers_of("test", seed) for seed in (1, 2))
+    assert len(one) == len(other) == TEST_SPEAKERS and one == speakers_of("test", 1) != other
+    voices = {speaker.voice for split in SPEAKERS.values() for speaker in split}
+    assert not voices & {speaker.voice for speaker in one + other}
+
+
+def test_domains_differ_in_manner_noise_and_band():
+    def spoken(domain):
+        return speak(TEXT, SPEAKERS["train"][0], "happy", random.Random(3), DOMAINS[domain]).sound
+
+    acted, talk, requests, statements = map(spoken, ("acted", "talk", "requests", "statements"))
+    assert len(talk) < len(acted) < len(statements)
+
+    def above(sound):
+        """The share of the power above 4.5 kHz."""
+        power = np.abs(np.fft.rfft(sound)) ** 2
+        return power[np.arange(len(power)) * SAMPLE_RATE / len(sound) > 4500].sum() / power.sum()
+
+    assert above(requests) < 0.1 * above(talk)
+    silence = np.zeros(SAMPLE_RATE)
+    noise = {name: DOMAINS[name].record(silence, 0.1, random.Random(1)) for name in ("talk", "statements")}
+    assert -45 < level(noise["talk"]) < -32 and not noise["statements"].any()
