@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from blsp_core import pipeline
+from blsp_core.evaluation import recompute
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = pipeline.read_params(ROOT)
@@ -122,7 +123,8 @@ def test_the_readme_shows_the_measured_numbers():
         lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
         return {tuple(cell.strip() for cell in line.split("|")) for line in lines if re.search(r"\d+\.\d \[", line)}
 
-    assert cells("figures/mini/full/summary.md") and cells("figures/mini/full/summary.md") == cells("README.md")
+    shown = cells("README.md")
+    assert shown and shown == cells("figures/mini/core/summary.md")
 
 
 def test_the_readme_quotes_the_benchmark():
@@ -146,3 +148,8 @@ def test_ruff_reads_every_folder_of_the_package_and_no_product():
     files = set(listed.stdout.split())
     assert {str(path) for path in (ROOT / "blsp_core").rglob("*.py")} <= files
     assert not any(name.startswith(f"{ROOT / 'data'}/") for name in files)
+
+
+@pytest.mark.parametrize("level", ["core", "full"])
+def test_the_committed_claims_follow_from_the_committed_predictions(level):
+    assert recompute.main([str(ROOT / f"data/mini/results/{level}")]) == 0
