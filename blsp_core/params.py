@@ -64,6 +64,11 @@ def check_params(params, path: Path) -> None:
     for corpus in data["corpora"]:
         if not (Path(__file__).parent / f"data/corpora/{corpus}.py").is_file():
             raise StudyError(f"{path}: data.corpora.{corpus} has no reader in blsp_core/data/corpora; see data.custom")
+    systems = {*(run.get("system", name) for name, run in all_runs(params).items()), *(params.get("systems") or {})}
+    if unknown := [name for name in params["evaluation"]["altered"] if name not in systems]:
+        raise StudyError(
+            f"{path}: evaluation.altered: no system {unknown[0]!r}; there are {', '.join(sorted(systems))}"
+        )
     for one, other in (("custom", "synthesise"), ("custom", "corpora"), ("corpora", "synthesise")):
         if both := data[one].keys() & data[other].keys():
             raise StudyError(f"{path}: {min(both)} is in data.{one} and in data.{other}; give one another name")

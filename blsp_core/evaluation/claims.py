@@ -66,9 +66,7 @@ class Claim:
     test: str  # a key of TESTS
     comparisons: tuple[Comparison, ...]
     table: str = ""  # the head of its keys in published.json
-    null_system: str = (
-        ""  # the system that must fail it in place of the first one compared; "" where a question has none
-    )
+    null_system: str = ""  # must fail it in place of the first system compared; "" where a question has none
 
     @property
     def published_keys(self) -> list[str]:

@@ -156,9 +156,8 @@ def measure(runs: Sequence[Rows]) -> dict:
     and confusion as {reference: {predicted or "unparsed": count over all runs}}. An unparsed answer is an error.
     Replies: quality, empathy, well_formed (where the judge says it), unjudged (the share without a verdict, which the
     others leave out), empathy_by_emotion (empathy for each emotion of the speaker).
-    Of both: n, intervals {metric: [low, high]}, clusters (speakers or sentences, the fewer), seeds
-    (how many runs) and, with several, sd {metric: standard
-    deviation over the runs}.
+    Of both: n, intervals {metric: [low, high]}, clusters (speakers or sentences, the fewer), seeds (how many runs) and,
+    with several, sd {metric: standard deviation over the runs}.
     """
     runs = folds_as_one(runs)
     rows, answers = runs[0], sum(runs, [])

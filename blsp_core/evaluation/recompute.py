@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blsp_core.errors import StudyError, refused
 from blsp_core.evaluation import claims, controls, judges
-from blsp_core.evaluation.results import Predictions
+from blsp_core.evaluation.results import Predictions, without_altered
 
 FILE = "predictions.zip"
 SHARED = ("reference", "text", "speaker", "turns")  # fields of a row that follow from its task and id
@@ -69,12 +69,9 @@ def judge_all(
     """The claims and the controls, judged, and the published numbers by key. data: the folder with claims.yaml and
     published.json."""
     asked = claims.read_claims(data / "claims.yaml")
-    published, excluded = (
-        claims.read_published(data / "published.json", asked),
-        claims.excluded(predictions, word_errors),
-    )
+    published = claims.read_published(data / "published.json", asked)
     with_null = predictions | controls.shuffled_replies(predictions, judge)
-    judged = claims.judge_claims(with_null, published, asked, judge, excluded)
+    judged = claims.judge_claims(with_null, published, asked, judge, claims.excluded(predictions, word_errors))
     return judged, controls.judge_controls(predictions, asked, judge), published
 
 
@@ -87,6 +84,7 @@ def main(folders: Sequence[str]) -> int:
     predictions, word_errors, settings = unpack(folder / FILE)
     root = folder.resolve().parents[3]
     judge = judges.load(**settings, cache=root / ".scratch/replies")
+    predictions, _ = without_altered(predictions)
     judged, checked, _ = judge_all(predictions, word_errors, judge, root / "data")
     wanted = {row["id"]: row["verdict"] for name in ("claims", "controls") for row in _read(folder / f"{name}.json")}
     differ = 0

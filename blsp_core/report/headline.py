@@ -64,7 +64,7 @@ def folded_figures(title: str, pictures: dict[str, Path]) -> str:
 
 
 def players(clips: Sequence[dict], sounds: Sequence[np.ndarray]) -> str:
-    """Clips of `tables_clips.to_hear` to play, each beside the answers of the systems; HTML. sounds: 16 kHz, mono."""
+    """Players for `tables_clips.clips_to_play`, each beside the answers of the systems; HTML. sounds: 16 kHz, mono."""
     parts = []
     for clip, sound in zip(clips, sounds, strict=True):
         file = BytesIO()

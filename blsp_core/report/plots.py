@@ -255,8 +255,7 @@ def verdicts(claims: list[dict]) -> Figure:
 
 def forest(frame: pd.DataFrame) -> Figure | None:
     """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05, hollow where
-    not. Differences beyond `REACH` points, as of controls, are written at the
-    end of the axis.
+    not. Differences beyond `REACH` points, as of controls, are written at the end of the axis.
 
     frame: of `results.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
     """

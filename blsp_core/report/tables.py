@@ -98,12 +98,10 @@ def _paper(entry: dict, form: str = "{}") -> str:
     return form.format(text + "?" * entry["uncertain"]) if text else ""
 
 
-def recognition(metrics: Metrics, published: dict) -> pd.DataFrame:
-    """Rows of `long` on all corpora but the control, with corpus, published and uncertain."""
-    frame = answered(metrics, published).rename(columns={"column": "corpus"})
-    frame = frame[~frame["corpus"].isin((CONTROL, *REPLIES))]
-    found = {"published": "value", "uncertain": "uncertain"}
-    return frame.assign(**{name: [entry[key] for entry in frame["paper"]] for name, key in found.items()})
+def recognition(metrics: Metrics) -> pd.DataFrame:
+    """Rows of `long` on all corpora but the control, with the corpus."""
+    frame = answered(metrics, {}).rename(columns={"column": "corpus"})
+    return frame[~frame["corpus"].isin((CONTROL, *REPLIES))]
 
 
 def overview(metrics: Metrics, published: dict, columns: Collection[str] | None = None, metric="wa") -> pd.DataFrame:

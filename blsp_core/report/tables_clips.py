@@ -143,7 +143,7 @@ def mentions_table(predictions: Predictions) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def to_hear(predictions: Predictions, systems: Iterable[str], sentences: int = 3) -> list[dict]:
+def clips_to_play(predictions: Predictions, systems: Iterable[str], sentences: int = 3) -> list[dict]:
     """Clips with what systems answered: the first requests in every emotion, a clip of an unseen language that BLSP-Emo
     names rightly, and the statement that its head is most confidently wrong about. Of each the `id`, a `title` and
     `answers`, system -> response."""
@@ -154,11 +154,10 @@ def to_hear(predictions: Predictions, systems: Iterable[str], sentences: int = 3
     for task in (f"ser.{name}" for name in UNSEEN):
         right = [row for row in own.get(task, []) if row["predicted"] == row["reference"] != "neutral"]
         found += [(row, task, f"{task.removeprefix('ser.')}, {row['reference']}") for row in right[:1]]
-    wrong = [
-        row for row in own.get("ser.statements", []) if row["predicted"] != row["reference"] and "head_share" in row
-    ]
+    sure = [row for row in own.get("ser.statements", []) if "head_share" in row]  # where there is a head
+    wrong = [row for row in sure if row["head"] != row["reference"]]
     for row in sorted(wrong, key=lambda row: -row["head_share"])[:1]:
-        found.append((row, "ser.statements", f"a confident error: {row['reference']}"))
+        found.append((row, "ser.statements", f"a confident error: {row['reference']}, by the head {row['head']}"))
     rows = []
     for row, task, title in found:
         said = {

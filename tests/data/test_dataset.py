@@ -145,3 +145,15 @@ def test_augmentation_shifts_the_level_by_decibels_and_adds_noise_at_a_ratio():
     noisy = next(one for one in found if not torch.equal(one, clean))
     power = [10 ** (4 * one - 4) for one in (clean, noisy)]
     assert 10 * torch.log10(power[0].mean() / (power[1] - power[0]).mean()) == pytest.approx(10, abs=0.3)
+
+
+def test_a_narrow_band_is_masked_from_both_ends_every_second_time():
+    sound = 1 + torch.rand(80, 50, generator=torch.Generator().manual_seed(1))
+    counts = []
+    for seed in range(40):
+        found = spec_augment(sound.clone(), np.random.default_rng(seed), level=0, band=True, masks=0)
+        masked = (found == found.min()).all(dim=1)
+        kept = (~masked).nonzero().flatten()
+        assert not masked[kept[0] : kept[-1] + 1].any() and kept[0] < 10 and 79 - kept[-1] < 32
+        counts.append(int(masked.sum()))
+    assert 10 <= sum(count > 0 for count in counts) <= 30 and max(counts) > 20

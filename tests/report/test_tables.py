@@ -264,7 +264,7 @@ def test_earlier_verdicts_are_counted_with_their_changes_and_the_field_has_sourc
     assert tables_claims.field(DATA / "published.json")["source"].all()
 
 
-def test_clips_to_hear_are_requests_in_every_emotion_an_unseen_language_and_a_confident_error():
+def test_clips_to_play_are_requests_in_every_emotion_an_unseen_language_and_a_confident_error():
     def row(name, reference, predicted=None, **more):
         return {"id": name, "text": "words", "reference": reference, "predicted": predicted, "response": name} | more
 
@@ -273,12 +273,19 @@ def test_clips_to_hear_are_requests_in_every_emotion_an_unseen_language_and_a_co
         "requests": requests,
         "ser.greek": [row("greek-test-0", "sad", "happy"), row("greek-test-1", "sad", "sad")],
     }
-    errors = [row(f"statements-test-{i}", "sad", "happy", head_share=share) for i, share in enumerate((0.4, 0.9))]
+    heads = (("happy", 0.4), ("happy", 0.9), ("sad", 1.0))  # the last head is right, where the LLM is wrong
+    errors = [
+        row(f"statements-test-{i}", "sad", "happy", head=head, head_share=share)
+        for i, (head, share) in enumerate(heads)
+    ]
     predictions = {"blsp-emo": {1: tasks | {"ser.statements": errors}}, "blsp": {1: {"requests": requests[:1]}}}
-    found = tables_clips.to_hear(predictions, ["blsp", "blsp-emo", "probe"])
+    found = tables_clips.clips_to_play(predictions, ["blsp", "blsp-emo", "probe"])
     assert [clip["id"] for clip in found] == [
         "requests-test-0", "requests-test-1", "greek-test-1", "statements-test-1",
     ]  # fmt: skip
     assert [list(clip["answers"]) for clip in found[:2]] == [["blsp", "blsp-emo"], ["blsp-emo"]]
+    old = [{name: value for name, value in one.items() if name != "head_share"} for one in errors]
+    without = {"blsp-emo": {1: {"ser.statements": old}}}  # predictions of an earlier version
+    assert tables_clips.clips_to_play(without, ["blsp-emo"]) == []
     html = headline.players(found, [np.zeros(1600, np.float32)] * 4)
-    assert html.count("<audio") == html.count("aria-label") == 4 and "a confident error: sad" in html
+    assert html.count("<audio") == html.count("aria-label") == 4 and "a confident error: sad, by the head happy" in html
