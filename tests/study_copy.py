@@ -26,6 +26,7 @@ class Copy:
                 shutil.copyfile(ROOT / name, root / name)
         self.run("git", "init", "-q")
         self.python("-m", "blsp_core.pipeline", "scale", "smoke")
+        self.change("evaluation", "altered", to=["blsp-emo"])  # "improved", which is in params.yaml, is not among KEPT
         runs = self.params["runs"]
         self.change("runs", to={**runs, **{level: {n: runs[level][n] for n in names} for level, names in KEPT.items()}})
         self.commit()

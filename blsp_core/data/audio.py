@@ -25,7 +25,7 @@ def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
     name, start, frames = split_slice(str(audio))
     path = Path(root) / name
     if not os.path.isfile(path):  # False for a name that no file can have
-        raise StudyError(f"{path}: there is no such sound file; check the path in the manifest")
+        raise StudyError(f"{path}: there is no such sound file; check the path, in a manifest the field `audio`")
     with refused(f"{path}: not a sound file that can be read; wanted is wav, flac, ogg or mp3"):
         with soundfile.SoundFile(path) as file:
             rate, notes = file.samplerate, file.extra_info

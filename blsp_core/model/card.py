@@ -18,11 +18,12 @@ causal LLM ({llm}){lora}. It answers spoken requests in text, with regard to the
 Its emotion head has the classes {emotions}.
 
 ```python
-import blsp_core  # registers the model type with transformers
+from blsp_core.data.prompts import SYSTEM_EMPATHY  # importing blsp_core registers the model type with transformers
 from transformers import AutoModel, AutoProcessor
 
 model, processor = AutoModel.from_pretrained("FOLDER"), AutoProcessor.from_pretrained("FOLDER")
-batch = processor([{{"role": "user", "content": [{{"type": "audio", "path": "speech.wav"}}]}}])
+speech = {{"role": "user", "content": [{{"type": "audio", "path": "speech.wav"}}]}}
+batch = processor([{{"role": "system", "content": SYSTEM_EMPATHY}}, speech])
 reply = model.generate(**batch, max_new_tokens=64)[0, batch["input_ids"].shape[1] :]
 print(processor.decode(reply, skip_special_tokens=True))
 ```
