@@ -2,8 +2,8 @@
 a run had been seen.
 
 How a verdict follows. Every comparison of a claim has two one-sided p values, by Student's t on the standard error of
-its estimate: one for the claim (small where the data are significantly on its side of the threshold) and one against
-it. A claim needs all of its comparisons: its p for is the largest of theirs, its p against the smallest after Holm's
+its estimate: one for the claim (small where the data are significantly on its side of the threshold), one against it.
+A claim needs all of its comparisons: its p for is the largest of theirs, its p against the smallest after Holm's
 adjustment. Open questions, on which the paper makes no claim, are answered by *yes* and *no*; most ask whether anything
 differs, where one comparison is enough: there it is the other way round. The p for of all claims together are adjusted
 by Holm's method, and so are the p against; at 0.025 a claim is *not reproduced* by its p against, *reproduced* by its p
@@ -55,6 +55,10 @@ class Comparison:
     sets: tuple[str, ...]
     metric: str  # wa, ua, quality, empathy; of dialogues preference or unbeaten, see `metrics.WORTH`
     table: str = ""  # where it is not the claim's
+
+    @property
+    def words(self) -> str:
+        return f"{self.system} - {self.baseline}: {METRICS.get(self.metric, self.metric)}, {', '.join(self.sets)}"
 
 
 @dataclass(frozen=True)
@@ -205,18 +209,14 @@ def verdict_of(p_for: float, p_against: float) -> str:
 
 
 def judge_claims(
-    predictions: Predictions,
-    published: Mapping[str, Mapping],
-    claims: Sequence[Claim],
-    judge=None,
+    predictions: Predictions, published: Mapping[str, Mapping], claims: Sequence[Claim], judge=None,
     excluded: Mapping[str, Mapping[str, str]] | None = None,
-) -> list[dict]:
-    """Every claim with the published numbers, our own, the interval of its decisive difference, the test, its null
-    system with what it does (`fails`, `passes`, `not measured`), the smallest distance from the threshold that is found
-    in four of five cases (`detectable`, before the adjustment over claims), and the verdict. `measured` holds both
-    systems' figures, means over the training runs, the decisive `difference`, the `p` for the verdict (for the claim
-    where that is open), adjusted over the claims, and the number of `runs`; None where a system or its scores are
-    missing.
+) -> list[dict]:  # fmt: skip
+    """Every claim with the published numbers, our own, the `decisive` comparison, the interval of its difference,
+    the test, the null system with what it does (`fails`, `passes`, `not measured`), `detectable` as of `Estimate`, and
+    the verdict. `measured` holds both systems' figures, means over the training runs, the decisive `difference`,
+    the `p` for the verdict (for the claim where that is open), adjusted over all claims, and the number of `runs`; None
+    where a system or its scores are missing.
 
     judge: who prefers which reply in dialogues. excluded: of `excluded`; a claim against a baseline that is excluded is
     *not measured*, and `why` says so.
@@ -232,26 +232,27 @@ def judge_claims(
             {
                 "id": claim.id, "title": claim.title, "claim": claim.claim, "where": claim.where,
                 "published": {key: published[key]["value"] for key in claim.published_keys},
-                "measured": measured if decided[-1] else None, "interval": None, "detectable": None,
+                "measured": measured if decided[-1] else None, "decisive": None, "interval": None, "detectable": None,
                 "test": f"{named}: {test.words}", "null": "" if why else _null(claim, predictions, judge),
                 "verdict": NOT_MEASURED, **({"why": why} if why else {}),
             }
         )  # fmt: skip
     known = [(claim, row, one) for claim, row, one in zip(claims, rows, decided, strict=True) if one]
-    adjusted = [holm([one[side] for *_, one in known]) for side in (0, 1)]
+    absent = [1.0] * (len(claims) - len(known))  # they count too: a verdict does not depend on what else is measured
+    adjusted = [holm([one[side] for *_, one in known] + absent)[: len(known)] for side in (0, 1)]
     for (claim, row, (*_, place, found)), p_for, p_against in zip(known, *adjusted, strict=True):
         verdict, decisive = verdict_of(p_for, p_against), found[place]
         p = p_against if verdict == NOT_REPRODUCED else p_for
         row["measured"] |= {"difference": decisive.value, "p": p, "runs": len(decisive.runs)}
+        row["decisive"] = claim.comparisons[place].words
         row["interval"], row["detectable"] = decisive.interval, decisive.detectable
         row["verdict"] = ANSWERS.get(verdict, verdict) if claim.where == OPEN_QUESTION else verdict
-        if row["null"].endswith(PASSES) and row["verdict"] == REPRODUCED:
+        if row["null"].endswith(PASSES) and verdict == REPRODUCED:
             row["verdict"] = UNINFORMATIVE
     return rows
 
 
 def _exclusion(compared: Sequence[Comparison], predictions: Predictions, excluded: Mapping) -> str | None:
-    """Why a claim is not decided, where one of its baselines is excluded."""
     for c in compared:
         for name in c.sets:
             if reason := excluded.get(_task(name, c.metric, predictions.get(c.system, {})), {}).get(c.baseline):
@@ -260,8 +261,7 @@ def _exclusion(compared: Sequence[Comparison], predictions: Predictions, exclude
 
 
 def _null(claim: Claim, predictions: Predictions, judge) -> str:
-    """The claim's null system and whether it passes in BLSP-Emo's place; adjusted for nothing, so that it passes
-    sooner."""
+    """The claim's null system and whether it passes in BLSP-Emo's place, by p values that are not adjusted."""
     if not claim.null_system:
         return ""
     found = [difference(c, predictions, {}, judge) for c in claim.with_null()]

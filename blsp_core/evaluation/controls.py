@@ -20,6 +20,7 @@ NO_ADVANTAGE = claims.Test(
     lambda found: found.p_below(MARGIN),
     lambda found: found.p_above(MARGIN),
 )
+ABSENT = {"measured": None, "decisive": None, "interval": None, "verdict": NOT_MEASURED}
 _VERDICTS = {REPRODUCED: PASSED, NOT_REPRODUCED: FAILED}
 LOWER = "marks of BLSP-Emo's own replies less those of the same replies {}: above 0; failed when significantly below"
 
@@ -51,8 +52,8 @@ def _moved(rows: list[dict], judge, other_words: bool) -> list[dict]:
 
 
 def judge_controls(predictions: Predictions, paper: Sequence[claims.Claim], judge=None) -> list[dict]:
-    """The controls: `id`, `control` in words, `measured`, `interval` of the decisive difference, `test`, `verdict`:
-    passed, failed, inconclusive or not measured.
+    """The controls: `id`, `control` in words, `test`, `measured`, the `decisive` comparison, the `interval` of its
+    difference, `verdict`: passed, failed, inconclusive or not measured.
 
     A model trained on shuffled labels must have no advantage over text in emotion recognition and empathy, else these
     are had without learning from the voice. On a corpus whose voices have emotions drawn at random, so that only the
@@ -75,13 +76,11 @@ def judge_controls(predictions: Predictions, paper: Sequence[claims.Claim], judg
         ("judge-empathy", "The judge gives replies to another emotion less empathy.", empathy,
          _marked_lower(predictions, judge, "empathy")),
     ):  # fmt: skip
-        measured, decisive, verdict = found or (None, None, NOT_MEASURED)
-        row = {"id": name, "control": control, "measured": measured, "interval": decisive and decisive.interval}
-        rows.append(row | {"test": test, "verdict": verdict})
+        rows.append({"id": name, "control": control, "test": test, **(found or ABSENT)})
     return rows
 
 
-def _marked_lower(predictions: Predictions, judge, metric: str) -> tuple[dict, Estimate, str] | None:
+def _marked_lower(predictions: Predictions, judge, metric: str) -> dict | None:
     own = of_task(predictions.get(MAIN, {}), "requests") if judge else []
     moved = [_moved(rows, judge, metric == "quality") for rows in own]
     if not own or not all(moved):
@@ -89,26 +88,24 @@ def _marked_lower(predictions: Predictions, judge, metric: str) -> tuple[dict, E
     found = metrics.compare([(own, moved)], metric)
     verdict = claims.verdict_of(found.p_above(0), found.p_below(0))
     marks = {name: metrics.figure(sum(runs, []), metric) for name, runs in (("own", own), ("moved", moved))}
-    return marks | {"difference": found.value}, found, _VERDICTS.get(verdict, verdict)
+    compared = f"own replies - replies {'to other requests' if metric == 'quality' else 'to another emotion'}: {metric}"
+    return _row(marks | {"difference": found.value}, compared, found, verdict)
 
 
-def _shuffled(predictions: Predictions, paper: Sequence[claims.Claim]) -> tuple[dict, Estimate, str] | None:
+def _shuffled(predictions: Predictions, paper: Sequence[claims.Claim]) -> dict | None:
     compared = [c for claim in paper if claim.id in CONTROL_CLAIMS for c in claim.comparisons if c.baseline != STAGE1]
     compared = [replace(c, system=SHUFFLED, metric={"wa": "ua"}.get(c.metric, c.metric)) for c in compared]
     return _no_advantage(list(dict.fromkeys(compared)), predictions, every=True)
 
 
-def _text_only(predictions: Predictions) -> tuple[dict, Estimate, str] | None:
+def _text_only(predictions: Predictions) -> dict | None:
     given = claims.GOLD, "random+llm"  # these read an emotion
     others = [name for name in predictions if name not in (TEXT_ONLY, *given)]
     return _no_advantage([claims.Comparison(name, TEXT_ONLY, (CONTROL,), "wa") for name in others], predictions)
 
 
-def _no_advantage(
-    compared: Sequence[claims.Comparison], predictions: Predictions, every: bool = False
-) -> tuple[dict, Estimate, str] | None:
-    """What was measured, the decisive estimate and the verdict by `NO_ADVANTAGE`; None where nothing could be compared,
-    or not `every` one."""
+def _no_advantage(compared: Sequence[claims.Comparison], predictions: Predictions, every: bool = False) -> dict | None:
+    """What was measured and the verdict by `NO_ADVANTAGE`; None where nothing could be compared, or not `every` one."""
     measured: dict[str, float] = {}
     found = [claims.difference(c, predictions, measured) for c in compared]
     known = [one for one in found if one is not None]
@@ -116,5 +113,11 @@ def _no_advantage(
         return None
     p_for, p_against, place = claims.decide(NO_ADVANTAGE, known)
     verdict = claims.verdict_of(p_for, p_against)
+    decisive = [c for c, one in zip(compared, found, strict=True) if one is not None][place]
     measured |= {"difference": known[place].value, "p": p_against if verdict == NOT_REPRODUCED else p_for}
-    return measured, known[place], _VERDICTS.get(verdict, verdict)
+    return _row(measured, decisive.words, known[place], verdict)
+
+
+def _row(measured: dict, decisive: str, found: Estimate, verdict: str) -> dict:
+    verdict = _VERDICTS.get(verdict, verdict)
+    return {"measured": measured, "decisive": decisive, "interval": found.interval, "verdict": verdict}

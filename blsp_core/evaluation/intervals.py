@@ -72,8 +72,8 @@ def estimate(
     intersections, and not below that of either. In a set with less than `FEWEST` clusters of the second kind, or one of
     the first, these are taken as fixed. It is combined with the variance of the mean over runs, and the degrees of
     freedom (clusters - 1 of the kind and set with the fewest, runs - 1) by Satterthwaite's formula. One cluster does
-    not show how clusters vary: the interval is then the whole of `bounds`. Where nothing varies, the exact binomial
-    uncertainty of n items is taken.
+    not show how clusters vary: the interval is then the whole of `bounds`. It is never narrower than what n equal
+    answers leave open (exact binomial), which is optimistic for answers in clusters.
     """
     sets = [np.atleast_2d(np.asarray(values, float)) for values, _ in samples]
     runs = np.mean([_means(values) for values in sets], axis=0)
@@ -87,9 +87,8 @@ def estimate(
     if len(kinds) == 2:
         both = [list(zip(*parts, strict=True)) for parts in zip(*kinds, strict=True)]
         each.append(sum(each) - _variance(sets, both))
-    between = max(each)
-    if between < 1e-18:
-        between = ((1 - ALPHA ** (1 / items)) / stats.t.ppf(1 - ALPHA, freedom)) ** 2
+    least = (1 - ALPHA ** (1 / items)) / stats.t.ppf(1 - ALPHA, freedom)
+    between = max(*each, least**2)
     variances = [(between, freedom)] + ([(stats.sem(runs) ** 2, len(runs) - 1)] if len(runs) > 1 else [])
     total = sum(variance for variance, _ in variances)
     shared = float(total**2 / sum(variance**2 / degrees for variance, degrees in variances))

@@ -116,7 +116,8 @@ def folds_as_one(runs: Sequence[Rows]) -> list[Rows]:
 def aligned(first: Sequence[Rows], second: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
     """The runs of two systems on one task, run for run and row for row, in the order of the first.
 
-    A system with a single run is compared with every run of the other; runs that were tested on folds of one test set
+    A system with a single run is compared with every run of the other (where it is trained, the interval does not hold
+    how it would vary between runs of its own); runs that were tested on folds of one test set
     are one run. Raises StudyError when the runs differ in the utterances that were answered.
     """
     ones, others = folds_as_one(first), folds_as_one(second)

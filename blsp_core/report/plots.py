@@ -111,11 +111,16 @@ def quality_and_empathy(frame: pd.DataFrame) -> Figure | None:
     if frame.empty:
         return None
     systems = in_order(frame.index)[::-1]
-    style = looks(systems)
     fig, axes = _grid(2, 2, 0.5 + 0.17 * len(systems), sharey=True)
     for axis, metric in zip(axes, ("quality", "empathy"), strict=True):
         for place, system in enumerate(systems):
-            interval(axis, frame.loc[[system], metric], [place], fmt="o", color=style[system]["color"])
+            interval(
+                axis,
+                frame.loc[[system], metric],
+                [place],
+                fmt="o",
+                color=COLOURS[MAIN] if system == MAIN else "#444444",
+            )
         axis.set(title=f"{metric} of replies, %", xlim=(-3, 103), ylim=(-0.6, len(systems) - 0.4))
         axis.grid(axis="x")
     axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
@@ -144,7 +149,7 @@ def preferences(dialogues: dict[str, dict]) -> Figure | None:
 def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of the speaker") -> Figure | None:
     """Confusion matrices of several systems, in per cent of each row.
 
-    found: system -> {reference: {predicted or "unparsed": count}}, as `metrics.score` gives it.
+    found: system -> {reference: {predicted or "unparsed": count}}, as `metrics.measure` gives it.
     """
     if not found:
         return None
@@ -219,43 +224,47 @@ def amounts(frame: pd.DataFrame) -> Figure | None:
     return fig
 
 
-def verdicts(claims: list[dict]) -> Figure:
-    """Every claim with its decisive difference and 95 % interval; dotted: the thresholds of the tests."""
+def verdicts(claims: list[dict]) -> Figure | None:
+    """Every claim that is measured, with its decisive difference and 95 % interval; dotted: the thresholds of the
+    tests."""
+    claims = [claim for claim in claims if claim["interval"]]
+    if not claims:
+        return None
     fig, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(claims)))
     labels = []
     for place, claim in enumerate(reversed(claims)):
         marker, colour = VERDICTS[claim["verdict"]]
         where = re.sub("Tables?", "T", claim["where"]).replace("Figure", "F").replace(" and", ",")
         labels.append(f"{claim.get('title') or claim['id'].replace('-', ' ')}, {where}")
-        if claim["interval"]:
-            found = dict(
-                zip(("value", "low", "high"), (claim["measured"]["difference"], *claim["interval"]), strict=True)
-            )
-            interval(axis, pd.DataFrame([found]), [place], marker=marker, color=colour)
-        else:
-            axis.axhline(place, color="#eeeeee", linewidth=4, zorder=0)
+        ends = claim["measured"]["difference"], *claim["interval"]
+        row = pd.DataFrame([dict(zip(("value", "low", "high"), ends, strict=True))])
+        interval(axis, row, [place], marker=marker, color=colour)
     axis.axvline(0, color="#444444", linewidth=0.8)
     for bound in (-5, 2, 5):
         axis.axvline(bound, color="#888888", linewidth=0.7, linestyle=":", zorder=0)
     axis.set_yticks(range(len(claims)), labels, fontsize=7)
     axis.set_xscale("symlog", linthresh=10, linscale=1.5)  # the thresholds lie within ten points
-    axis.set_xticks([-50, -20, -10, -5, 0, 2, 5, 10, 20, 50, 100], minor=False)
+    axis.set_xticks([-50, -10, -5, 0, 2, 5, 10, 20, 50, 100], minor=False)
     axis.xaxis.set_major_formatter("{x:.0f}")
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set(xlabel="decisive difference, percentage points, 95 % interval", ylim=(-0.7, len(claims) - 0.3))
+    axis.set(
+        xlabel="decisive difference, percentage points, 95 % interval (logarithmic beyond ±10)",
+        ylim=(-0.7, len(claims) - 0.3),
+    )
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    marks = []
-    for verdict, (marker, colour) in VERDICTS.items():
-        look = {"marker": marker, "linestyle": "none"} if marker else {"linewidth": 4, "alpha": 0.5}
-        marks.append(Line2D([], [], color=colour, label=verdict, **look))
+    marks = [
+        Line2D([], [], color=colour, label=verdict, marker=marker, linestyle="none")
+        for verdict, (marker, colour) in VERDICTS.items()
+        if marker
+    ]
     fig.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1, handletextpad=0.4)
     return fig
 
 
 def forest(frame: pd.DataFrame) -> Figure | None:
     """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05, hollow where
-    not. Differences beyond `REACH` points, as of controls, are written at the end of the axis.
+    not. Differences beyond `REACH` points, as of controls, are written at the end of the axis instead.
 
     frame: of `results.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
     """
@@ -271,7 +280,9 @@ def forest(frame: pd.DataFrame) -> Figure | None:
         for significant, colour, fill in ((True, "#3a3a3a", "#3a3a3a"), (False, "#9a9a9a", "white")):
             chosen = rows[(rows["p_holm"] < 0.05) == significant]
             places = [names.index(variant) for variant in chosen["variant"]]
-            interval(axis, chosen, places, fmt="o", color=colour, markerfacecolor=fill)
+            within = chosen["value"].abs().to_numpy() <= REACH / 100  # the others are written below, not drawn
+            places = [place for place, one in zip(places, within, strict=True) if one]
+            interval(axis, chosen[within], places, fmt="o", color=colour, markerfacecolor=fill)
         runs = single[single["measure"] == measure]
         places = [names.index(variant) for variant in runs["variant"]]
         axis.plot(100 * runs["difference"], places, "|", markersize=6, color=COLOURS[MAIN], alpha=0.8)

@@ -139,7 +139,7 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log:
         axis.set(title=title, xlabel="step", **({"yscale": "log"} if log else {"ylim": (0, None)}))
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(axis="y")
-    axes[0, 0].set_ylabel("loss")
+    axes[0, 0].set_ylabel("loss (points: held-out rows)")
     if len(logs) > 1:
         legend(fig)
     return fig
@@ -191,16 +191,20 @@ def emotion_words(frame: pd.DataFrame) -> Figure | None:
     frame = frame.groupby(["run", "step", "emotion"])["probability"].mean().rename("value").reset_index()
     frame["panel"] = pd.Categorical(frame["run"].map(name_of), map(name_of, in_order(set(frame["run"]))), ordered=True)
     looks_of = {e: {"color": EMOTION_COLOURS[e], "marker": EMOTION_MARKERS[e]} for e in EMOTIONS}
-    fig = lines(frame.sort_values("panel"), "step", "emotion", "panel", looks_of, "share of the right word, %")
+    fig = lines(frame.sort_values("panel"), "step", "emotion", "panel", looks_of, "P(right word) among the five, %")
     for axis in fig.axes:
+        axis.axhline(20, color="#888888", linewidth=0.8, linestyle=":", zorder=0)  # chance
         axis.set_xlabel("step")
     return fig
 
 
-def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) -> Figure | None:
+def layers(
+    frame: pd.DataFrame, reference: Mapping[str, float] | None = None, chosen: Mapping[str, int] | None = None
+) -> Figure | None:
     """Accuracy of a linear probe by encoder layer, a panel for each corpus.
 
-    frame: columns corpus, layer, accuracy (a share); reference: corpus -> BLSP-Emo's accuracy, a horizontal line.
+    frame: columns corpus, layer, accuracy (a share); reference: corpus -> BLSP-Emo's accuracy, a horizontal line;
+    chosen: corpus -> the layer that validation chose, a ring.
     """
     if frame.empty:
         return None
@@ -215,6 +219,9 @@ def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) ->
         axis.plot(
             rows["layer"], 100 * rows["accuracy"], color="#444444", marker="o", markersize=3, label="linear probe"
         )
+        picked = rows[rows["layer"] == (chosen or {}).get(corpus)]
+        ring = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none", "label": "layer chosen on validation"}
+        axis.plot(picked["layer"], 100 * picked["accuracy"], marker="o", color="#444444", **ring)
         if corpus in reference:
             axis.axhline(100 * reference[corpus], color=COLOURS[MAIN], label=name_of(MAIN))
         axis.set(title=corpus, ylim=(-2, 102))
@@ -223,7 +230,7 @@ def layers(frame: pd.DataFrame, reference: Mapping[str, float] | None = None) ->
     fig.supxlabel("encoder layer (0: input of the first)", fontsize=8)
     fig.supylabel("accuracy, %", fontsize=8)
     marks = {label: mark for axis in fig.axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    fig.legend(marks.values(), marks, loc="outside upper center", ncols=2)
+    fig.legend(marks.values(), marks, loc="outside upper center", ncols=len(marks))
     return fig
 
 
@@ -240,20 +247,12 @@ def robustness(frame: pd.DataFrame) -> Figure | None:
         for place, system in enumerate(systems):
             own = rows[rows["system"] == system]
             at = [conditions.index(name) + 0.16 * (place - (len(systems) - 1) / 2) for name in own["condition"]]
-            spread = [100 * (own["value"] - own["low"]), 100 * (own["high"] - own["value"])]
-            axis.errorbar(
-                at,
-                100 * own["value"],
-                spread,
-                fmt="o",
-                markersize=4,
-                label=name_of(system),
-                color=look[system]["color"],
-            )
-        axis.set_xticks(range(len(conditions)), conditions)
+            drawn = {"fmt": "o", "label": name_of(system), "color": look[system]["color"]}
+            interval(axis, own, at, horizontal=False, **drawn)
+        axis.set_xticks(range(len(conditions)), conditions, fontsize=7)
         axis.set(title=corpus, ylim=(-2, 102), ylabel="accuracy, %")
         axis.grid(axis="y")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(systems))
+    legend(fig)
     return fig
 
 

@@ -13,13 +13,14 @@ ANSWERED = {answer: verdict for verdict, answer in ANSWERS.items()}  # a claim t
 
 
 def claims_table(rows: Sequence[dict]) -> pd.DataFrame:
-    """claims.json or controls.json for a reader: what is claimed, the decisive difference, the distance from the
-    threshold that the test finds in four of five cases, what the null system does, and the verdict."""
+    """claims.json or controls.json for a reader: what is claimed, the decisive difference in points, of what it is, the
+    distance from the threshold that the test finds in four of five cases, what the null system does, the verdict."""
     table = pd.DataFrame(
         {
             "claim": row.get("claim") or row["control"],
             "where": row.get("where", "control"),
             "difference": points(row["measured"]["difference"], *row["interval"]) if row["interval"] else "",
+            "decided by": row["decisive"] or "",
             "detectable": f"{100 * row['detectable']:.1f}" if row.get("detectable") else "",
             "null system": row.get("null", ""),
             "verdict": row["verdict"] + (f": {row['why']}" if row.get("why") else ""),

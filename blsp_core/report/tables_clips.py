@@ -43,6 +43,8 @@ def heads_table(predictions: Predictions) -> pd.DataFrame:
     mean probability of what it names, and its expected calibration error over ten bins of equal width."""
     rows = []
     for system, task, runs in _recognition(predictions):
+        if task == f"ser.{CONTROL}":  # the labels are those of the words
+            continue
         clips = pd.DataFrame([row for run in runs for row in run])
         if "head" in clips and clips["head"].notna().all():
             right = clips[["predicted", "head"]].eq(clips["reference"], axis=0)
@@ -69,14 +71,14 @@ def weakest_table(predictions: Predictions, systems: Iterable[str]) -> pd.DataFr
         for what, column in (("emotion", "reference"), ("speaker", "speaker")):
             found = right.groupby(clips[column]).agg(["mean", "size"])
             name = found["mean"].idxmin()
-            row[f"weakest {what}"] = f"{name}: {100 * found['mean'][name]:.1f} of {found['size'][name]}"
+            row[f"weakest {what}"] = f"{name}: {100 * found['mean'][name]:.1f} (n = {found['size'][name]})"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def robustness(predictions: Predictions, altered: Predictions) -> pd.DataFrame:
-    """Accuracy on altered clips and on the same clips as they are. Columns: system, corpus, condition ("none" for as
-    they are), value, low, high (shares), n."""
+    """Accuracy on altered clips and on the same clips as they are. Columns: system, corpus, condition (in words),
+    value, low, high (shares), n."""
     rows = []
     for system, runs in altered.items():
         tasks = list(dict.fromkeys(task for of in runs.values() for task in of))
@@ -86,12 +88,20 @@ def robustness(predictions: Predictions, altered: Predictions) -> pd.DataFrame:
             ids = {row["id"] for row in under[0]}
             same = {seed: predictions[system][seed] for seed in runs}
             plain = [[row for row in run if row["id"] in ids] for run in of_task(same, f"ser.{corpus}")]
-            for name, answered in (("none", plain), (condition, under)):
+            for name, answered in (("unaltered", plain), (_in_words(condition), under)):
                 if answered and answered[0]:
                     found = estimate(answered, "wa")
                     rows.append((system, corpus, name, found.value, found.low, found.high, found.n))
     columns = ["system", "corpus", "condition", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns).drop_duplicates(["system", "corpus", "condition"], ignore_index=True)
+
+
+def _in_words(condition: str) -> str:
+    """A condition of `data.altered` for a reader."""
+    words = {"level": r"\1 dB", "noise": r"SNR \1 dB", "speed": r"\1 % speed"}
+    for name, form in words.items():
+        condition = re.sub(rf"^{name}([+-]?\d+)$", form, condition)
+    return condition
 
 
 def robustness_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,7 @@ STAGES = {
     for file in (ROOT / "dvc.yaml", ROOT / "full/dvc.yaml", ROOT / "extra/dvc.yaml")
     for name, stage in YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))["stages"].items()
 }
+WORLDS = [str(path.parent.relative_to(ROOT)) for path in sorted((ROOT / "data/worlds").glob("*/*/predictions.zip"))]
 LAYERS = [path.name for path in (ROOT / "blsp_core").iterdir() if path.is_dir() and path.name != "__pycache__"]
 
 
@@ -150,6 +151,6 @@ def test_ruff_reads_every_folder_of_the_package_and_no_product():
     assert not any(name.startswith(f"{ROOT / 'data'}/") for name in files)
 
 
-@pytest.mark.parametrize("level", ["core", "full"])
-def test_the_committed_claims_follow_from_the_committed_predictions(level):
-    assert recompute.main([str(ROOT / f"data/mini/results/{level}")]) == 0
+@pytest.mark.parametrize("folder", ["data/mini/results/core", "data/mini/results/full", *WORLDS])
+def test_the_committed_claims_follow_from_the_committed_predictions(folder):
+    assert recompute.main([str(ROOT / folder)]) == 0

@@ -215,7 +215,7 @@ def test_the_weakest_emotion_and_speaker_are_named():
     ]
     table = tables_clips.weakest_table({"blsp-emo": {1: {"ser.acted": rows}}}, ["blsp-emo", "probe"])
     (row,) = table.to_dict("records")
-    assert (row["weakest emotion"], row["weakest speaker"]) == ("happy: 66.7 of 3", "bob: 50.0 of 2")
+    assert (row["weakest emotion"], row["weakest speaker"]) == ("happy: 66.7 (n = 3)", "bob: 50.0 (n = 2)")
 
 
 def test_altered_clips_are_compared_with_the_same_clips_as_they_are():
@@ -236,7 +236,7 @@ def test_altered_clips_are_compared_with_the_same_clips_as_they_are():
     assert list(predictions["blsp-emo"][1]) == ["ser.c"] and list(altered) == ["blsp-emo"]
     frame = tables_clips.robustness(predictions, altered)
     found = {row["condition"]: (row["value"], row["n"]) for row in frame.to_dict("records")}
-    assert found == {"none": (1.0, 10), "noise5": (0.5, 10)}
+    assert found == {"unaltered": (1.0, 10), "SNR 5 dB": (0.5, 10)}
     assert list(tables_clips.robustness_table(frame)) == ["corpus", "condition", "BLSP-Emo"]
 
 

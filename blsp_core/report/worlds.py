@@ -1,0 +1,106 @@
+"""Results of the miniature in several worlds (data seeds), side by side: what reports left in data/worlds/<scale>.
+
+A world has its own sentences, prosody, and rate, pitch and size of the test voices; 18 of their 20 eSpeak variants are
+the same in any two worlds, and so are the backbones and the training seed: the spread over worlds is a lower bound.
+"""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from scipy import stats
+
+from blsp_core.evaluation.intervals import ALPHA
+from blsp_core.report.plots import legend
+from blsp_core.report.style import WIDTH, in_order, looks, name_of
+from blsp_core.report.tables import REPLIES, points
+
+World = tuple[list[dict], pd.DataFrame]  # claims as in claims.json, figures as in metrics.csv
+
+
+def read_worlds(folder: Path) -> dict[str, World]:
+    """The worlds below data/worlds/<scale>, by seed in order; none where there is no such folder."""
+    found = {}
+    for path in sorted(folder.glob("*/claims.json"), key=lambda path: int(path.parent.name)):
+        figures = pd.read_csv(path.with_name("metrics.csv"), keep_default_na=False, na_values=[""])
+        found[path.parent.name] = json.loads(path.read_text(encoding="utf-8")), figures
+    return found
+
+
+def figures(worlds: dict[str, World], systems: Collection[str]) -> pd.DataFrame:
+    """What the study reports of each system in each world: columns world, system, measure (a corpus whose emotions are
+    recognised, or quality and empathy of replies), value."""
+    rows = []
+    for world, (_, measured) in worlds.items():
+        for row in measured.itertuples():
+            name = row.task.removeprefix("ser.") if row.metric == "wa" else row.metric
+            if row.system in systems and name != "control" and (row.metric == "wa" or row.task == "requests"):
+                rows += [(world, row.system, name, row.value)] if name in REPLIES or row.metric == "wa" else []
+    return pd.DataFrame(rows, columns=["world", "system", "measure", "value"])
+
+
+def figures_plot(frame: pd.DataFrame) -> Figure | None:
+    """A mark for each system and world, a group for each measure. frame: of `figures`; with less than two worlds there
+    is nothing to compare."""
+    if frame["world"].nunique() < 2:
+        return None
+    measures, systems = list(dict.fromkeys(frame["measure"])), in_order(set(frame["system"]))
+    fig, axis = plt.subplots(figsize=(WIDTH, 2.6))
+    for place, (system, look) in enumerate(looks(systems).items()):
+        rows = frame[frame["system"] == system]
+        at = [measures.index(name) + 0.7 * ((place + 0.5) / len(systems) - 0.5) for name in rows["measure"]]
+        axis.plot(at, 100 * rows["value"], linestyle="none", markersize=3.5, alpha=0.8, label=name_of(system), **look)
+    for border in range(1, len(measures)):
+        axis.axvline(border - 0.5, color="#dddddd", linewidth=0.6)
+    axis.set_xticks(range(len(measures)), measures, fontsize=7)
+    axis.set(xlim=(-0.5, len(measures) - 0.5), ylim=(-2, 102), ylabel="accuracy, quality, empathy, %")
+    axis.grid(axis="y")
+    legend(fig)
+    return fig
+
+
+def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Per cent: mean over the worlds and the lowest and highest of them. frame: of `figures`."""
+    if frame.empty:
+        return pd.DataFrame()
+    found = (100 * frame.groupby(["system", "measure"])["value"].agg(["mean", "min", "max"])).round(1)
+    cells = found.apply(lambda row: f"{row['mean']:.1f} ({row['min']:.1f}–{row['max']:.1f})", axis=1).unstack()
+    cells = cells.loc[in_order(cells.index), list(dict.fromkeys(frame["measure"]))].fillna("")
+    return cells.rename(index=name_of).rename_axis("system").rename_axis(None, axis=1).reset_index()
+
+
+def verdicts_table(worlds: dict[str, World]) -> pd.DataFrame:
+    """The decisive difference and the verdict of every claim in every world, without claims that none has measured; and
+    over the worlds that measured it: the verdict where it is the same in all, else "mixed", and with several the mean
+    difference with its 95 % interval by Student's t."""
+    columns = {
+        world: {row["title"]: _verdict(row) for row in judged if row["interval"]}
+        for world, (judged, _) in worlds.items()
+    }
+    table = pd.DataFrame(columns).dropna(how="all").fillna("")
+    titles = [row["title"] for judged, _ in worlds.values() for row in judged]
+    table = table.loc[[title for title in dict.fromkeys(titles) if title in table.index]]
+    table = table.add_prefix("world ")
+    table["all"] = [
+        _over([row for judged, _ in worlds.values() for row in judged if row["title"] == t]) for t in table.index
+    ]
+    return table.rename_axis("claim").reset_index()
+
+
+def _verdict(row: dict) -> str:
+    return f"{row['verdict']} {points(row['measured']['difference'], *row['interval'])}"
+
+
+def _over(rows: list[dict]) -> str:
+    measured = [row for row in rows if row["interval"]]
+    named = {row["verdict"] for row in measured}
+    verdict = f"{named.pop() if len(named) == 1 else 'mixed'} ({len(measured)})"
+    if len(measured) < 2:
+        return verdict
+    found = np.array([row["measured"]["difference"] for row in measured])
+    half = stats.t.ppf(1 - ALPHA, len(found) - 1) * stats.sem(found)
+    return f"{verdict} {points(found.mean(), found.mean() - half, found.mean() + half)}"
