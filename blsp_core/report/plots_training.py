@@ -219,9 +219,8 @@ def layers(
         axis.plot(
             rows["layer"], 100 * rows["accuracy"], color="#444444", marker="o", markersize=3, label="linear probe"
         )
-        picked = rows[rows["layer"] == (chosen or {}).get(corpus)]
-        ring = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none", "label": "layer chosen on validation"}
-        axis.plot(picked["layer"], 100 * picked["accuracy"], marker="o", color="#444444", **ring)
+        x, y = rows.loc[rows["layer"] == (chosen or {}).get(corpus), ["layer", "accuracy"]].to_numpy().T
+        axis.plot(x, 100 * y, "o", markersize=8, markerfacecolor="none", color="#444444", label="chosen on validation")
         if corpus in reference:
             axis.axhline(100 * reference[corpus], color=COLOURS[MAIN], label=name_of(MAIN))
         axis.set(title=corpus, ylim=(-2, 102))
@@ -262,8 +261,7 @@ def method(stage1: Mapping, stage2: Mapping) -> Figure:
     parts = {"convolution": f"{len(adapter.get('kernel_sizes', []))} convolutions", "qformer": "window Q-Former"}
     parts = (f"adapter: {parts.get(adapter['type'], adapter['type'])}", TRAINED)
     head, encoder = (TRAINED if train else FROZEN for train in (stage2["head"]["train"], stage2["train_encoder"]))
-    lora = "partial LoRA\n(rank {}, speech only)" if stage2["lora_scope"] == "speech" else "LoRA\n(rank {}, everywhere)"
-    llm = (f"LLM with {lora.format(rank)}", TRAINED) if rank else ("LLM", FROZEN)
+    lora = "partial LoRA, rank {}\n(speech only)" if stage2["lora_scope"] == "speech" else "LoRA, rank {}\n(everywhere)"
     kl = (f"KL divergence over the response (T = {stage1['temperature']:g})", LOSS)
     speech, request = ("speech", INPUT), "“Continue the following\nsentence: [{}]”"
     # panel, x, width, row of the lowest box, and the boxes from there upwards: text and look
@@ -273,7 +271,8 @@ def method(stage1: Mapping, stage2: Mapping) -> Figure:
         (0, 77, 44, 3, [(request.format("transcript"), INPUT), ("the same LLM", FROZEN)]),
         (0, 51, 98, 5, [kl]),
         (1, 26, 48, 0, [speech, ("Whisper encoder", encoder), parts, ("“Continue … conveyed\ntone …: [speech]”", INPUT),
-                        llm, ("cross-entropy of the LLM's\nemotion-aware continuation", LOSS)]),
+                        (f"LLM{' ' * 34 * bool(rank)}", FROZEN),
+                        ("cross-entropy of the LLM's\nemotion-aware continuation", LOSS)]),
     ]  # fmt: skip
     if weight:
         loss = f"{weight:g} × cross-entropy\nof the emotion"
@@ -290,6 +289,9 @@ def method(stage1: Mapping, stage2: Mapping) -> Figure:
             axes[panel].text(x, y, text, ha="center", va="center", fontsize=6.3)
             if look is not LOSS:
                 axes[panel].add_patch(FancyArrowPatch((x, y + 6.5), (x, y + 11.5), **arrow))
+    if rank:  # inside the frozen LLM
+        axes[1].add_patch(FancyBboxPatch((20, 75.5), 28, 9, boxstyle="round,pad=0,rounding_size=2", **TRAINED))
+        axes[1].text(34, 80, lora.format(rank), ha="center", va="center", fontsize=5.6)
     if weight:  # from the speech embeddings to the head
         axes[1].plot([50, 77], [44, 44], color="#444444", linewidth=0.9)
         axes[1].add_patch(FancyArrowPatch((77, 44), (77, 73.5), **arrow))
