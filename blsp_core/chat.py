@@ -89,9 +89,7 @@ def _written(turn: dict) -> dict:
 def _check_length(model, inputs, max_new_tokens: int) -> None:
     length, limit = inputs["input_ids"].shape[1], model.config.get_text_config().max_position_embeddings
     if length + max_new_tokens > limit:
-        raise StudyError(
-            f"The conversation is {length} tokens long, and the LLM takes {limit} with the reply; reset it"
-        )
+        raise StudyError(f"The conversation is {length} tokens long, the LLM takes {limit} with the reply; reset it")
 
 
 def picture(sound: np.ndarray, extractor) -> plt.Figure:
@@ -154,22 +152,22 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
         said, system = gr.Audio(path) if path else turn["text"], SYSTEM_EMPATHY if empathy else SYSTEM
         for turns, shown in talks:
             turns.append(dict(turn))
-            shown.append(_message("user", said))
+            shown.append(dict(role="user", content=said))
         yield None, "", gr.skip(), talks, *(shown for _, shown in talks)
         for one, (turns, shown) in zip(systems, talks, strict=True):
             try:
                 if shares := one.emotions(turn["sound"]) if path else None:
-                    shown.append(_message("user", bars(shares)))
-                shown.append(_message("assistant", ""))
+                    shown.append(dict(role="user", content=bars(shares)))
+                shown.append(dict(role="assistant", content=""))
                 for reply in one.reply(turns, system, int(length), temperature):
-                    shown[-1] = _message("assistant", warning + reply)
+                    shown[-1] = dict(role="assistant", content=warning + reply)
                     yield *[gr.skip()] * 3, talks, *(shown for _, shown in talks)
                 turns.append({"role": "assistant", "text": reply})
             except Exception as error:
                 turns.pop()  # the conversation goes on without this turn
                 if shown[-1]["role"] == "assistant":
                     shown.pop()
-                shown.append(_message("assistant", f"⚠️ {first_line(error)}"))
+                shown.append(dict(role="assistant", content=f"⚠️ {first_line(error)}"))
         drawn = picture(turn["sound"], ears) if path and ears else None
         yield gr.skip(), gr.skip(), drawn, talks, *(shown for _, shown in talks)
 
@@ -206,13 +204,7 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
     return blocks.queue(max_size=WAITING)
 
 
-def _message(role: str, content) -> dict:
-    return {"role": role, "content": content}
-
-
 def launch(blocks: gr.Blocks, host: str = "127.0.0.1", port: int = 0, browser: bool = False, wait: bool = True):
     """Serve the page until it is stopped; in a notebook with `wait` false, below the cell. port: 0 for any."""
-    how = {"server_name": host, "server_port": port or None, "inbrowser": browser, "max_file_size": UPLOAD}
-    return blocks.launch(
-        **how, css=CSS, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=not wait
-    )
+    how = {"server_name": host, "server_port": port or None, "inbrowser": browser, "max_file_size": UPLOAD, "css": CSS}
+    return blocks.launch(**how, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=not wait)

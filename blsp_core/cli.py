@@ -16,10 +16,7 @@ LIMITS = (
     "This model was trained on a speech synthesiser's voices and knows about a hundred words. It does not understand "
     "human speech."
 )
-WARNING = (
-    "warning: this model was trained on a speech synthesiser and knows about a hundred words; for other speech name "
-    "another with --model"
-)
+WARNING = f"warning: {LIMITS[0].lower()}{LIMITS[1:]} Name another one with --model."
 FEW = 5000  # tokens of a vocabulary, below which the LLM is a toy of this study
 _IDENTIFY = IDENTIFY.replace("\n", "\\n")
 EXAMPLES = f"""Examples:
@@ -188,10 +185,8 @@ def chat(
             raise StudyError(f'blsp-chat: {error}; run pip install -e ".[chat]"') from None
         data = find_root() / "data" / read_params(find_root())["scale"]
         if study:
-            missing = [
-                name for name in ("whisper", "llm", "models/blsp", "models/blsp-emo") if not (data / name).is_dir()
-            ]
-            if missing:
+            parts = "whisper", "llm", "models/blsp", "models/blsp-emo"
+            if missing := [name for name in parts if not (data / name).is_dir()]:
                 raise StudyError(f"{data / missing[0]} does not exist yet; `dvc repro` makes it, or leave out --study")
             systems = [page.Cascade(data / "whisper", data / "llm")]
             systems += [page.SpeechModel(data / "models" / name, name) for name in ("blsp", "blsp-emo")]

@@ -92,9 +92,8 @@ class Study:
         if not place.exists():
             others = sorted(other.name for other in place.parent.glob(f"*{place.suffix}")) if place.suffix else []
             if others:
-                raise StudyError(
-                    f"{place} is not there; there are {', '.join(others[:20])}: correct the name in {PARAMS}"
-                )
+                known = ", ".join(others[:20])
+                raise StudyError(f"{place} is not there; there are {known}: correct the name in {PARAMS}")
             raise StudyError(f"{os.path.relpath(place, self.root)} does not exist yet; `dvc repro` makes it")
         self._read.add(place)
         return place
@@ -114,7 +113,7 @@ class Study:
         run |= {"train_seed": self.train_seed, "settings": vars(self.settings), "versions": record.versions()}
         run |= {"hardware": record.hardware(), "seconds": round(time.time() - self._started, 1)}
         record.write_json(self.write(path), {"run": run | record.peak_memory(), **figures})
-        record.remove(self._unfinished)
+        shutil.rmtree(self._unfinished, ignore_errors=True)
 
     @property
     def checkpoints(self) -> Path:

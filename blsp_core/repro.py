@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,27 +25,22 @@ MINUTES = {"train": 7, "data": 3, "continuations": 2, "probe": 2}  # about, of a
 
 def wanted_stages(root: Path, level: str) -> dict[str, set[str]]:
     """Stage -> the stages it depends on, for all stages of a level and what they need."""
+    import networkx as nx  # which DVC brings
     from dvc.repo import Repo  # takes seconds
 
     read_params(root)
     with refused(f"{root}: DVC cannot read the stages; look at what was changed in params.yaml or dvc.yaml"):
         graph = Repo(str(root)).index.graph  # an edge leads from a stage to one that it depends on
-    needs = {stage.addressing: {other.addressing for other in graph.successors(stage)} for stage in graph}
-    new = {stage.addressing for stage in graph if Path(stage.path_in_repo) == Path(FILES[level])}
-    found: set[str] = set()
-    while new:
-        found |= new
-        new = {need for name in new for need in needs[name]} - found
-    return {name: needs[name] for name in needs if name in found}
+    wanted = [stage for stage in graph if Path(stage.path_in_repo) == Path(FILES[level])]
+    wanted += [need for stage in wanted for need in nx.descendants(graph, stage)]
+    return {stage.addressing: {other.addressing for other in graph.successors(stage)} for stage in wanted}
 
 
 def path_lengths(needs: dict[str, set[str]]) -> dict[str, float]:
     """Stage -> minutes from its start to the end of the longest chain of stages that wait for it."""
-    after = {name: [other for other, of in needs.items() if name in of] for name in needs}
     lengths: dict[str, float] = {}
-    while len(lengths) < len(needs):  # from the last stages to the first
-        for name in [name for name in needs if name not in lengths and all(other in lengths for other in after[name])]:
-            lengths[name] = minutes(name) + max((lengths[other] for other in after[name]), default=0)
+    for name in reversed([*TopologicalSorter(needs).static_order()]):  # from the last stages to the first
+        lengths[name] = minutes(name) + max((lengths[other] for other in needs if name in needs[other]), default=0)
     return lengths
 
 

@@ -13,15 +13,12 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from blsp_core.convert.tokenizer import CHATML
 from blsp_core.data.audio import SAMPLE_RATE, write_corpus
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
 SECONDS = 10  # of the Whisper's window
 
 
@@ -32,9 +29,8 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML
-    )
+    settings = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": CHATML}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **settings)
 
 
 def disturbed(model):
@@ -100,9 +96,8 @@ def speech_model(backbones):
     that replies depend on the clip."""
     torch.manual_seed(1)
     processor = BlspEmoProcessor.from_parts(*backbones)
-    model = BlspEmoForConditionalGeneration.from_parts(
-        *backbones, processor, lora_rank=2, lora_alpha=4, emotions=EMOTIONS
-    )
+    lora = {"lora_rank": 2, "lora_alpha": 4}
+    model = BlspEmoForConditionalGeneration.from_parts(*backbones, processor, **lora, emotions=EMOTIONS)
     with torch.no_grad():
         model.adapter.norm.weight.mul_(20)
     return model.eval(), processor

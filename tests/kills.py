@@ -1,12 +1,11 @@
 """Kills the study at random moments and compares what it makes in the end with what a run without kills makes.
 
-    python tests/kills.py --kills 40 --aimed 10
+    python tests/kills.py          # 40 kills, 10 of them aimed
 
 Every kill is SIGKILL, without notice: of `blsp-repro` alone, of one process below it, or of all at once; the aimed ones
 hit all while a checkpoint is being written. Then `blsp-repro` is started again.
 """
 
-import argparse
 import glob
 import json
 import random
@@ -23,12 +22,7 @@ from study_copy import Copy
 
 ALL = [sys.executable, "-c", "from blsp_core.repro import app; app()", "core", "-j", "2"]
 TIMES = re.compile(r"second|minute|hardware|memory|share_waiting", re.I)  # names of values that hold times
-UNCOMPARED = (
-    "executed/",
-    "notebooks/",
-    "report.html",
-    "cost",
-)  # their outputs are times and progress, or are made of such
+UNCOMPARED = "executed/", "notebooks/", "report.html", "cost"  # times and progress, or made of such
 
 
 def study(folder: Path) -> Copy:
@@ -146,15 +140,6 @@ def survive(folder: Path, kills: int, aimed: int, seed: int, command: list[str] 
     return killed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--aimed", type=int, default=10, help="how many of them hit the writing of a checkpoint")
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        survive(Path(folder), given.kills, given.aimed, given.seed)
-
-
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as place:
+        survive(Path(place), kills=40, aimed=10, seed=1)

@@ -1,7 +1,6 @@
 """The commands: replies to clips and to JSONL files, conversion, export."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -245,26 +244,6 @@ def test_a_model_that_is_not_there_is_one_sentence(folder, model):
     assert not (folder / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("sampling_rate", 8000, "sampling_rate of the processor is 8000, the model wants 16000"),
-        ("feature_size", 128, "feature_size of the processor is 128, the model wants 80"),
-        ("adapter", {"type": "convolution", "kernel_sizes": [5], "inner_dim": 4}, "adapter of the processor is"),
-    ],
-)
-def test_a_processor_that_is_not_of_the_model_is_one_sentence(folder, tmp_path, name, value, words):
-    shutil.copytree(folder / "model", tmp_path / "other")
-    path = tmp_path / "other/processor_config.json"
-    settings = json.loads(path.read_text())
-    part = settings["feature_extractor"] if name in settings["feature_extractor"] else settings
-    assert name in part
-    part[name] = value
-    path.write_text(json.dumps(settings))
-    one_sentence(answer(folder, [{"audio": "a.wav"}], "--model", tmp_path / "other"), words)
-    assert not (folder / "out.jsonl").exists()
-
-
 def test_a_released_checkpoint_is_converted_once(tmp_path):
     result = run(cli.convert_app, RELEASED, tmp_path / "out")
     assert result.exit_code == 0 and "87 tensors converted, 0 left out" in result.output
@@ -302,10 +281,6 @@ def test_help_comes_with_examples_and_without_loading_torch_and_the_version_is_s
     assert "Example" in found and "--version" in found and "--install-completion" in found
     assert found.endswith("loaded: set()\n")
     assert run(getattr(cli, app), "--version").output.startswith("blsp_core 0.")
-
-
-def test_help_has_the_papers_question_for_the_emotion():
-    assert prompts.IDENTIFY.replace("\n", r"\n") in run(cli.generate_app, "--help").output
 
 
 def test_chat_wants_gradio_a_model_and_for_a_study_its_products(folder, monkeypatch):

@@ -157,10 +157,7 @@ def training_steps(stage: str, sizes: Sizes) -> tuple[dict[str, Callable[[], Non
     (loss, gradient), (other, others) = (
         (slope(found), torch.cat([weight.grad.flatten() for weight in trained])) for found in (plainly, exactly)
     )  # real frames change what the encoder computes
-    apart = {
-        "loss": float((loss - other).abs() / loss),
-        "gradient": float((gradient - others).norm() / gradient.norm()),
-    }
+    apart = {"loss": abs(float((loss - other) / loss)), "gradient": float((gradient - others).norm() / gradient.norm())}
     steps = {PLAIN: partial(step, plainly), PADDED: partial(step, exactly), REAL: partial(step, exactly, True)}
     if semantic:
         for name, kept in {KEPT: SemanticAlignment(2.0), TOP: SemanticAlignment(2.0, top=64)}.items():

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from blsp_core.bench.cases import PLAIN, REAL
 from blsp_core.report.style import COLOURS, MAIN, use_style
@@ -30,16 +29,12 @@ def picture(found: dict) -> Figure:
     panels = below[0].subplots(1, len(sizes), sharey=True, squeeze=False)[0] if sizes else []
     for place, (panel, what) in enumerate(zip(panels, sizes, strict=True)):
         rows = growth[growth["of"] == what]
-        for case, colour in COLOUR.items():
-            for variant, dashes in ((REAL, "-"), (PLAIN, "--")):
-                line = rows[(rows["case"] == case) & (rows["variant"] == variant)]
-                look = {"color": colour, "marker": "o", "markersize": 3}
-                panel.plot(line["size"], line["seconds"], dashes, **look, label=case if dashes == "-" else None)
+        look = {"style_order": [REAL, PLAIN], "marker": "o", "markersize": 3, "errorbar": None}
+        sns.lineplot(rows, x="size", y="seconds", hue="case", palette=COLOUR, style="variant", ax=panel, **look)
+        panel.legend_.remove()
         panel.set(xscale="log", yscale="log", xlabel=what, ylabel="" if place else "seconds")
         panel.set_xticks(sorted(set(rows["size"])), [f"{size:g}" for size in sorted(set(rows["size"]))], minor=False)
         panel.minorticks_off()
     if sizes:
-        handles, labels = panels[0].get_legend_handles_labels()
-        reference = Line2D([], [], color="black", linestyle="--")
-        below[0].legend([*handles, reference], [*labels, PLAIN], loc="outside upper center", ncols=5, frameon=False)
+        below[0].legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return fig

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from blsp_core.bench import cases
-from blsp_core.bench.measure import Cost, interleaved, machine
+from blsp_core.bench.measure import Cost, interleaved
 from blsp_core.inference import llm, speech
+from blsp_core.record import hardware, versions
 
 CLIP, BATCH, VOCABULARY = "clip length, s", "batch", "vocabulary"
 GROWTH = {  # the sizes that grow, and what else they change; clip length and batch with a small vocabulary
@@ -24,14 +27,13 @@ def measure(source: str | Path, whole: bool, runs: int, growth: bool, tiny: bool
     """Everything that was found: `machine`, `agreement` with the reference where a change is exact, and rows of `cases`
     and `growth`. source: the LLM that continues sentences, or `whole`, a BLSP-Emo with it."""
     sizes, rows, more = cases.TINY if tiny else cases.Sizes(), [], []
-    found = {"machine": machine(), "runs": runs, "sizes": asdict(sizes), "llm": Path(source).name}
+    machine = hardware() | versions() | {"arithmetic": torch.backends.cpu.get_cpu_capability()}
+    found = {"machine": machine, "runs": runs, "sizes": asdict(sizes), "llm": Path(source).name}
     found |= {"agreement": {}, "cases": rows, "growth": more}
     for stage in STAGES:
         steps, agreement = cases.training_steps(stage, sizes)
         found["agreement"][stage] = agreement
-        print(
-            f"{stage}: off the reference by {agreement['loss']:.1e} (loss) and {agreement['gradient']:.1e} (gradient)"
-        )
+        print(f"{stage}: off the reference by {agreement['loss']:.1e} (loss), {agreement['gradient']:.1e} (gradient)")
         rows += _rows(stage, interleaved(steps, runs))
     model, tokenizer = _llm_of(source) if whole else llm.load(source)
     functions, texts = cases.continuations(model, tokenizer, *((8, 8) if tiny else (64, 48)))

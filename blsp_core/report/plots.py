@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
@@ -20,6 +19,7 @@ from blsp_core.report.plots_training import (  # noqa: F401
     draw_sounds,
     embedding_map,
     emotion_words,
+    grid,
     interval,
     layers,
     legend,
@@ -37,23 +37,9 @@ REACH = 30  # points, to either side of 0 in the forest
 LETTERS = 122  # in a line below the panels of Figure 1, at 6 points
 
 
-def _grid(count: int, wide: int, height: float, **options) -> tuple[Figure, list[Axes]]:
-    """Panels in rows of `wide`, each row `height` inches tall."""
-    wide = min(wide, count)
-    tall = -(-count // wide)
-    fig, axes = plt.subplots(tall, wide, figsize=(WIDTH, 0.6 + tall * height), squeeze=False, **options)
-    for axis in axes.flat[count:]:
-        axis.remove()
-    for axis in axes.flat[max(0, count - wide) : count]:
-        axis.tick_params(labelbottom=True)
-    return fig, list(axes.flat[:count])
-
-
 def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, dict[str, str]]) -> Figure | None:
-    """The paper's Figure 1: one sentence in several emotions, as for `sounds`, and what systems reply to each.
-
-    replies: system -> emotion -> reply. A reply that is the same in all emotions is written once.
-    """
+    """The paper's Figure 1: one sentence in several emotions, as for `sounds`, and what systems reply to each. replies:
+    system -> emotion -> reply. A reply that is the same in all emotions is written once."""
     if not waves:
         return None
     emotions = [emotion for emotion in EMOTIONS if emotion in waves]
@@ -83,25 +69,14 @@ def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, 
 
 def accuracy(frame: pd.DataFrame, chance: dict[str, float], titles: dict[str, str]) -> Figure | None:
     """Every system on every corpus: accuracy with its 95 % interval; dotted: the share of the most frequent emotion.
-
-    frame: of `tables.recognition`: columns system, corpus, value, low and high (shares); chance: by corpus; titles:
-    corpus -> title of its panel.
-    """
+    frame: of `tables.recognition`; chance, titles: by corpus."""
     if frame.empty:
         return None
-    corpora, systems = list(dict.fromkeys(frame["corpus"])), in_order(set(frame["system"]))[::-1]
-    fig, axes = _grid(len(corpora), 4, 0.5 + 0.17 * len(systems), sharey=True)
-    for axis, corpus in zip(axes, corpora, strict=True):
-        rows = frame[frame["corpus"] == corpus].set_index("system")
-        for place, system in enumerate(systems):
-            colour = COLOURS[MAIN] if system == MAIN else "#444444"
-            interval(axis, rows.filter([system], axis=0), [place], fmt="o", color=colour)
+    fig = _by_system({corpus: rows.set_index("system") for corpus, rows in frame.groupby("corpus", sort=False)}, 4)
+    for axis, corpus in zip(fig.axes, dict.fromkeys(frame["corpus"]), strict=True):
         if corpus in chance:
             axis.axvline(100 * chance[corpus], zorder=0, color="#888888", linewidth=0.8, linestyle=":")
-        axis.set(title=titles.get(corpus, corpus).replace(" (", "\n("), xlim=(-3, 103), xticks=(0, 50, 100))
-        axis.set(ylim=(-0.6, len(systems) - 0.4))
-        axis.grid(axis="x")
-    axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
+        axis.set_title(titles.get(corpus, corpus).replace(" (", "\n("))
     fig.supxlabel("accuracy, %; dotted: share of the most frequent emotion", fontsize=8)
     return fig
 
@@ -110,18 +85,18 @@ def quality_and_empathy(frame: pd.DataFrame) -> Figure | None:
     """Replies to spoken requests, a panel for each metric, with 95 % intervals. frame: of `tables.requests`."""
     if frame.empty:
         return None
-    systems = in_order(frame.index)[::-1]
-    fig, axes = _grid(2, 2, 0.5 + 0.17 * len(systems), sharey=True)
-    for axis, metric in zip(axes, ("quality", "empathy"), strict=True):
+    return _by_system({f"{metric} of replies, %": frame[metric] for metric in ("quality", "empathy")}, 2)
+
+
+def _by_system(panels: dict[str, pd.DataFrame], wide: int) -> Figure:
+    """Panels by title: the value of every system, which is the index, with its interval. BLSP-Emo is red."""
+    systems = in_order({system for rows in panels.values() for system in rows.index})[::-1]
+    fig, axes = grid(len(panels), wide, 0.5 + 0.17 * len(systems), sharey=True)
+    for axis, (title, rows) in zip(axes, panels.items(), strict=True):
         for place, system in enumerate(systems):
-            interval(
-                axis,
-                frame.loc[[system], metric],
-                [place],
-                fmt="o",
-                color=COLOURS[MAIN] if system == MAIN else "#444444",
-            )
-        axis.set(title=f"{metric} of replies, %", xlim=(-3, 103), ylim=(-0.6, len(systems) - 0.4))
+            colour = COLOURS[MAIN] if system == MAIN else "#444444"
+            interval(axis, rows.filter([system], axis=0), [place], fmt="o", color=colour)
+        axis.set(title=title, xlim=(-3, 103), xticks=(0, 50, 100), ylim=(-0.6, len(systems) - 0.4))
         axis.grid(axis="x")
     axes[0].set_yticks(range(len(systems)), [name_of(system) for system in systems])
     return fig
@@ -147,10 +122,8 @@ def preferences(dialogues: dict[str, dict]) -> Figure | None:
 
 
 def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of the speaker") -> Figure | None:
-    """Confusion matrices of several systems, in per cent of each row.
-
-    found: system -> {reference: {predicted or "unparsed": count}}, as `metrics.measure` gives it.
-    """
+    """Confusion matrices of several systems, in per cent of each row. found: by system, `confusion` of
+    `metrics.measure`."""
     if not found:
         return None
     systems = in_order(found)
@@ -159,14 +132,13 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of 
     counts = {system: matrix.reindex(spoken) for system, matrix in counts.items()}  # corpora differ in emotions
     labels = [name for name in counts[systems[0]] if name != "unparsed" or any(c[name].any() for c in counts.values())]
     wide = 3 if len(systems) < 7 and len(systems) != 4 else 4
-    fig, axes = _grid(len(systems), wide, (WIDTH - 0.65) / wide + 0.1, sharex=True, sharey=True)
+    fig, axes = grid(len(systems), wide, (WIDTH - 0.65) / wide + 0.1, sharex=True, sharey=True)
     fig.set_figwidth(0.65 + (WIDTH - 0.65) * min(1, len(systems) / wide))
     for axis, system in zip(axes, systems, strict=True):
         shares = 100 * counts[system][labels].div(counts[system].sum(axis=1), axis=0)
         numbers = shares.fillna(0).round().astype(int).astype(str).replace("0", "")
-        sns.heatmap(
-            shares, cmap="Greys", vmin=0, vmax=125, annot=numbers, fmt="", annot_kws={"size": 7}, cbar=False, ax=axis
-        )
+        look = {"cmap": "Greys", "vmin": 0, "vmax": 125, "annot_kws": {"size": 7}, "cbar": False}
+        sns.heatmap(shares, annot=numbers, fmt="", ax=axis, **look)
         axis.set(title=textwrap.fill(name_of(system), 16))
         axis.set_xticks(np.arange(len(labels)) + 0.5, labels, rotation=45, ha="right", rotation_mode="anchor")
         axis.tick_params(length=0, axis="both")
@@ -180,10 +152,7 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of 
 
 
 def empathy_by_emotion(frame: pd.DataFrame) -> Figure | None:
-    """The share of replies that match the speaker's emotion, emotion by emotion.
-
-    frame: columns system, emotion, empathy (share).
-    """
+    """The share of replies that match the speaker's emotion, by emotion. frame: of `tables.empathy_by_emotion`."""
     if frame.empty:
         return None
     shares = 100 * frame.pivot(index="system", columns="emotion", values="empathy")
@@ -200,11 +169,8 @@ def errors_by_sound(frame: pd.DataFrame) -> Figure | None:
     """Errors against measures of the sound, a panel for each. frame: of `tables.errors_by_sound`."""
     if frame.empty:
         return None
-    ends = {
-        "level, dB": "level, quiet to loud",
-        "pitch, Hz": "pitch, low to high",
-        "rate, words/s": "rate, slow to fast",
-    }
+    ends = {"level, dB": "quiet to loud", "pitch, Hz": "low to high", "rate, words/s": "slow to fast"}
+    ends = {name: f"{name.split(',')[0]}, {end}" for name, end in ends.items()}
     frame = frame.assign(measure=frame["measure"].replace(ends))
     fig = lines(frame, "fifth", "system", "measure", looks(set(frame["system"])), "errors, %")
     fig.supxlabel("fifth of the clips of each emotion, 1: lowest", fontsize=8)
@@ -247,42 +213,32 @@ def verdicts(claims: list[dict]) -> Figure | None:
     axis.set_xticks([-50, -10, -5, 0, 2, 5, 10, 20, 50, 100], minor=False)
     axis.xaxis.set_major_formatter("{x:.0f}")
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set(
-        xlabel="decisive difference, percentage points, 95 % interval (logarithmic beyond ±10)",
-        ylim=(-0.7, len(claims) - 0.3),
-    )
+    axis.set_xlabel("decisive difference, percentage points, 95 % interval (logarithmic beyond ±10)")
+    axis.set_ylim(-0.7, len(claims) - 0.3)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    marks = [
-        Line2D([], [], color=colour, label=verdict, marker=marker, linestyle="none")
-        for verdict, (marker, colour) in VERDICTS.items()
-        if marker
-    ]
+    found = [(verdict, *look) for verdict, look in VERDICTS.items() if look[0]]
+    marks = [Line2D([], [], color=colour, label=name, marker=mark, linestyle="none") for name, mark, colour in found]
     fig.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1, handletextpad=0.4)
     return fig
 
 
 def forest(frame: pd.DataFrame) -> Figure | None:
     """Every variant minus BLSP-Emo, a panel for each measure; filled where the adjusted p is below 0.05, hollow where
-    not. Differences beyond `REACH` points, as of controls, are written at the end of the axis instead.
-
-    frame: of `results.differences`. Bars: 95 % intervals over all training runs; ticks: single runs.
-    """
+    not. Differences beyond `REACH` points, as of controls, are written at the end of the axis instead. Bars: 95 %
+    intervals over all training runs; ticks: single runs. frame: of `results.differences`."""
     if frame.empty:
         return None
     pooled, single = frame[frame["seed"] == "all"], frame[frame["seed"] != "all"]
     names, measures = in_order(set(frame["variant"]))[::-1], list(dict.fromkeys(frame["measure"]))
-    fig, axes = _grid(
-        len(measures), 3 if len(measures) % 3 == 0 else 4, 0.45 + 0.19 * len(names), sharex=True, sharey=True
-    )
+    wide = 4 if len(measures) % 3 else 3
+    fig, axes = grid(len(measures), wide, 0.45 + 0.19 * len(names), sharex=True, sharey=True)
     for axis, measure in zip(axes, measures, strict=True):
         rows = pooled[pooled["measure"] == measure].assign(value=pooled["difference"])
         for significant, colour, fill in ((True, "#3a3a3a", "#3a3a3a"), (False, "#9a9a9a", "white")):
-            chosen = rows[(rows["p_holm"] < 0.05) == significant]
-            places = [names.index(variant) for variant in chosen["variant"]]
-            within = chosen["value"].abs().to_numpy() <= REACH / 100  # the others are written below, not drawn
-            places = [place for place, one in zip(places, within, strict=True) if one]
-            interval(axis, chosen[within], places, fmt="o", color=colour, markerfacecolor=fill)
+            chosen = rows[((rows["p_holm"] < 0.05) == significant) & (rows["value"].abs() <= REACH / 100)]
+            places = [names.index(variant) for variant in chosen["variant"]]  # the others are written below, not drawn
+            interval(axis, chosen, places, fmt="o", color=colour, markerfacecolor=fill)
         runs = single[single["measure"] == measure]
         places = [names.index(variant) for variant in runs["variant"]]
         axis.plot(100 * runs["difference"], places, "|", markersize=6, color=COLOURS[MAIN], alpha=0.8)

@@ -1,7 +1,7 @@
 """Plots of speech, of the method and of training. Each takes numbers and returns a figure; none reads a file."""
 
 from collections.abc import Mapping
-from itertools import cycle, zip_longest
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,8 @@ INPUT = {"facecolor": "white", "edgecolor": "#888888"}
 
 
 def sounds(waves: dict[str, np.ndarray], log_mels: dict[str, np.ndarray], sentence: str) -> Figure:
-    """One sentence in several emotions: waveform and log-mel spectrogram, on common scales.
-
-    waves: emotion -> (samples,) in -1..1, 16 kHz; log_mels: emotion -> (mels, frames) at 100 frames a second.
-    """
+    """One sentence in several emotions: waveform and log-mel spectrogram, on common scales. waves: emotion ->
+    (samples,) in -1..1, 16 kHz; log_mels: emotion -> (mels, frames) at 100 frames a second."""
     fig = plt.figure(figsize=(WIDTH, 2.7))
     draw_sounds(fig, waves, log_mels)
     fig.suptitle(f"“{sentence}”", fontsize=8.5, style="italic")
@@ -83,10 +81,8 @@ def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
 def embedding_map(
     points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None
 ) -> Figure | None:
-    """Utterances on the two principal axes of their embeddings, by emotion, a panel for each model.
-
-    points: model -> (utterances, width); tones: the emotion of each utterance; notes: model -> a line below its panel.
-    """
+    """Utterances on the two principal axes of their embeddings, by emotion, a panel for each model. points: model ->
+    (utterances, width); tones: the emotion of each utterance; notes: model -> a line below its panel."""
     from sklearn.decomposition import PCA  # takes long to load
 
     if not points:
@@ -101,10 +97,8 @@ def embedding_map(
             x=x, y=y, hue=tones, style=tones, hue_order=order, style_order=order, palette=EMOTION_COLOURS,
             markers=EMOTION_MARKERS, s=14, linewidth=0, alpha=0.85, ax=axis,
         )  # fmt: skip
-        note = (notes or {}).get(model, "")
-        axis.set(
-            title=name_of(model), xticks=[], yticks=[], xlabel="\n".join(filter(None, (first, note))), ylabel=second
-        )
+        below = "\n".join(filter(None, (first, (notes or {}).get(model, ""))))
+        axis.set(title=name_of(model), xticks=[], yticks=[], xlabel=below, ylabel=second)
         axis.spines[:].set_visible(True)
         axis.get_legend().remove()
     axes[0, -1].legend(title="emotion", loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.4)
@@ -113,10 +107,8 @@ def embedding_map(
 
 def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log: bool = False) -> Figure | None:
     """Losses over steps, a panel for each column, a line for each run: a running mean, and behind it the logged values
-    or, of a system with several training runs, their range. Points: held-out rows (columns validation_...).
-
-    logs: run -> frame with `step` and losses; columns: column -> title of the panel; log: a logarithmic axis.
-    """
+    or, of a system with several training runs, their range. Points: held-out rows (columns validation_...). logs: run
+    -> frame with `step` and losses; columns: column -> title of the panel; log: a logarithmic axis."""
     if not logs:
         return None
     fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH * min(1, 0.2 + 0.4 * len(columns)), 2.3), squeeze=False)
@@ -145,11 +137,23 @@ def training_curves(logs: dict[str, pd.DataFrame], columns: dict[str, str], log:
     return fig
 
 
-def legend(fig: Figure) -> None:
-    """One legend at the right of all panels; of points with bars it shows the points."""
+def grid(count: int, wide: int, height: float, **options) -> tuple[Figure, list[Axes]]:
+    """Panels in rows of `wide`, each row `height` inches tall."""
+    wide = min(wide, count)
+    tall = -(-count // wide)
+    fig, axes = plt.subplots(tall, wide, figsize=(WIDTH, 0.6 + tall * height), squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.remove()
+    for axis in axes.flat[max(0, count - wide) : count]:
+        axis.tick_params(labelbottom=True)
+    return fig, list(axes.flat[:count])
+
+
+def legend(fig: Figure, loc: str = "outside right center", columns: int = 1) -> None:
+    """One legend of all panels; of points with bars it shows the points."""
     found = [pair for axis in fig.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
     marks = {label: getattr(handle, "lines", [handle])[0] for handle, label in found}
-    fig.legend(marks.values(), marks, loc="outside right center")
+    fig.legend(marks.values(), marks, loc=loc, ncols=columns)
 
 
 def interval(axis: Axes, rows: pd.DataFrame, places, horizontal: bool = True, **look) -> None:
@@ -160,11 +164,8 @@ def interval(axis: Axes, rows: pd.DataFrame, places, horizontal: bool = True, **
 
 
 def lines(frame: pd.DataFrame, x: str, line: str, panel: str, looks_of: Mapping, label: str = "", height=1.9) -> Figure:
-    """Shares in per cent as lines with markers, and with 95 % intervals where there are `low` and `high`.
-
-    frame: columns value (a share) and those named by x, line and panel; looks_of: line -> colour and marker; label: of
-    the vertical axis.
-    """
+    """Shares in per cent as lines with markers, and with 95 % intervals where there are `low` and `high`. frame:
+    columns value (a share) and those of x, line, panel; looks_of: line -> colour and marker; label: of the y axis."""
     panels = list(dict.fromkeys(frame[panel]))
     width = WIDTH * min(1, 0.35 + 0.3 * len(panels))
     fig, axes = plt.subplots(1, len(panels), figsize=(width, 0.5 + height), sharey=True, squeeze=False)
@@ -182,10 +183,8 @@ def lines(frame: pd.DataFrame, x: str, line: str, panel: str, looks_of: Mapping,
 
 
 def emotion_words(frame: pd.DataFrame) -> Figure | None:
-    """The probability of the right emotion word, as a share of the five, along training, a panel for each run.
-
-    frame: columns run, step, emotion, probability; the mean where several training runs share a step.
-    """
+    """The probability of the right emotion word, as a share of the five, along training, a panel for each run. frame:
+    columns run, step, emotion, probability; the mean where several training runs share a step."""
     if frame.empty:
         return None
     frame = frame.groupby(["run", "step", "emotion"])["probability"].mean().rename("value").reset_index()
@@ -201,24 +200,16 @@ def emotion_words(frame: pd.DataFrame) -> Figure | None:
 def layers(
     frame: pd.DataFrame, reference: Mapping[str, float] | None = None, chosen: Mapping[str, int] | None = None
 ) -> Figure | None:
-    """Accuracy of a linear probe by encoder layer, a panel for each corpus.
-
-    frame: columns corpus, layer, accuracy (a share); reference: corpus -> BLSP-Emo's accuracy, a horizontal line;
-    chosen: corpus -> the layer that validation chose, a ring.
-    """
+    """Accuracy of a linear probe by encoder layer, a panel for each corpus. frame: columns corpus, layer, accuracy (a
+    share); reference: corpus -> BLSP-Emo's accuracy, a horizontal line; chosen: corpus -> the layer that validation
+    chose, a ring."""
     if frame.empty:
         return None
     corpora, reference = list(dict.fromkeys(frame["corpus"])), reference or {}
-    tall, wide = -(-len(corpora) // 4), min(4, len(corpora))
-    fig, axes = plt.subplots(tall, wide, figsize=(WIDTH, 0.5 + 1.5 * tall), sharey=True, squeeze=False)
-    for axis, corpus in zip_longest(axes.flat, corpora):
-        if corpus is None:
-            axis.remove()
-            continue
+    fig, axes = grid(len(corpora), 4, 1.5, sharey=True)
+    for axis, corpus in zip(axes, corpora, strict=True):
         rows = frame[frame["corpus"] == corpus].sort_values("layer")
-        axis.plot(
-            rows["layer"], 100 * rows["accuracy"], color="#444444", marker="o", markersize=3, label="linear probe"
-        )
+        axis.plot(rows["layer"], 100 * rows["accuracy"], "o-", color="#444444", markersize=3, label="linear probe")
         x, y = rows.loc[rows["layer"] == (chosen or {}).get(corpus), ["layer", "accuracy"]].to_numpy().T
         axis.plot(x, 100 * y, "o", markersize=8, markerfacecolor="none", color="#444444", label="chosen on validation")
         if corpus in reference:
@@ -228,8 +219,7 @@ def layers(
         axis.grid(axis="y")
     fig.supxlabel("encoder layer (0: input of the first)", fontsize=8)
     fig.supylabel("accuracy, %", fontsize=8)
-    marks = {label: mark for axis in fig.axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    fig.legend(marks.values(), marks, loc="outside upper center", ncols=len(marks))
+    legend(fig, "outside upper center", 3)
     return fig
 
 
@@ -246,8 +236,7 @@ def robustness(frame: pd.DataFrame) -> Figure | None:
         for place, system in enumerate(systems):
             own = rows[rows["system"] == system]
             at = [conditions.index(name) + 0.16 * (place - (len(systems) - 1) / 2) for name in own["condition"]]
-            drawn = {"fmt": "o", "label": name_of(system), "color": look[system]["color"]}
-            interval(axis, own, at, horizontal=False, **drawn)
+            interval(axis, own, at, horizontal=False, fmt="o", label=name_of(system), color=look[system]["color"])
         axis.set_xticks(range(len(conditions)), conditions, fontsize=7)
         axis.set(title=corpus, ylim=(-2, 102), ylabel="accuracy, %")
         axis.grid(axis="y")
@@ -271,7 +260,7 @@ def method(stage1: Mapping, stage2: Mapping) -> Figure:
         (0, 77, 44, 3, [(request.format("transcript"), INPUT), ("the same LLM", FROZEN)]),
         (0, 51, 98, 5, [kl]),
         (1, 26, 48, 0, [speech, ("Whisper encoder", encoder), parts, ("“Continue … conveyed\ntone …: [speech]”", INPUT),
-                        (f"LLM{' ' * 34 * bool(rank)}", FROZEN),
+                        ("" if rank else "LLM", FROZEN),
                         ("cross-entropy of the LLM's\nemotion-aware continuation", LOSS)]),
     ]  # fmt: skip
     if weight:
@@ -291,7 +280,8 @@ def method(stage1: Mapping, stage2: Mapping) -> Figure:
                 axes[panel].add_patch(FancyArrowPatch((x, y + 6.5), (x, y + 11.5), **arrow))
     if rank:  # inside the frozen LLM
         axes[1].add_patch(FancyBboxPatch((20, 75.5), 28, 9, boxstyle="round,pad=0,rounding_size=2", **TRAINED))
-        axes[1].text(34, 80, lora.format(rank), ha="center", va="center", fontsize=5.6)
+        for x, text, size in ((11, "LLM", 6.3), (34, lora.format(rank), 5.6)):
+            axes[1].text(x, 80, text, ha="center", va="center", fontsize=size)
     if weight:  # from the speech embeddings to the head
         axes[1].plot([50, 77], [44, 44], color="#444444", linewidth=0.9)
         axes[1].add_patch(FancyArrowPatch((77, 44), (77, 73.5), **arrow))

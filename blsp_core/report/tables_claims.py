@@ -32,17 +32,13 @@ def claims_table(rows: Sequence[dict]) -> pd.DataFrame:
 
 def verdicts_before(before: pd.DataFrame, judged: Sequence[dict]) -> pd.DataFrame:
     """How often each claim got each verdict in earlier runs, how often the verdict changed from one run to the next,
-    and the verdict now; "" where a claim was not among them, or is not any more.
-
-    before: index claim, a column for each run in order.
-    """
+    and the verdict now; "" where a claim was not among them, or is not any more. before: index claim, a column for each
+    run in order."""
     now, rows = {row["id"]: row["verdict"] for row in judged}, []
+    names = [name for name in dict.fromkeys(before.to_numpy().ravel()) if name and name != "not measured"]
     for claim in dict.fromkeys([*now, *before.index]):
         past = [one for one in before.loc[claim] if one and one != "not measured"] if claim in before.index else []
-        row = {"claim": claim} | {
-            name: past.count(name) or "" for name in dict.fromkeys(before.to_numpy().ravel()) if name
-        }
-        row.pop("not measured", None)
+        row = {"claim": claim} | {name: past.count(name) or "" for name in names}
         same = [ANSWERED.get(name, name) for name in past]
         row |= {"changes": sum(a != b for a, b in zip(same, same[1:], strict=False)) if past else ""}
         rows.append(row | {"now": now.get(claim, "")})
@@ -53,8 +49,6 @@ def field(path: str | Path) -> pd.DataFrame:
     """Later systems of published.json with the figures that their papers report, per cent, and where these stand."""
     entries = json.loads(Path(path).read_text(encoding="utf-8"))["field"]
     columns = list(dict.fromkeys(name for one in entries for name in one["figures"]))
-    rows = [
-        {"system": one["system"], **{name: one["figures"].get(name, "") for name in columns}, "source": one["source"]}
-        for one in entries
-    ]
+    blank = dict.fromkeys(columns, "")
+    rows = [{"system": one["system"], **blank, **one["figures"], "source": one["source"]} for one in entries]
     return pd.DataFrame(rows)

@@ -19,10 +19,8 @@ UNSEEN = ("greek", "french", "russian")  # languages of the miniature
 
 def errors_by_sound(predictions: Predictions, task: str, sounds: pd.DataFrame, systems: Iterable[str]) -> pd.DataFrame:
     """The share of errors in each fifth of the clips by loudness, pitch and rate, over all runs, with 95 % intervals.
-
     sounds: a row for each utterance, index its id, columns emotion and measures (of `acoustics.prosody`). Fifths are
-    taken within each emotion. Columns: system, measure, fifth (1 is the lowest), value, low, high, n.
-    """
+    taken within each emotion. Columns: system, measure, fifth (1 is the lowest), value, low, high, n."""
     rows = []
     for measure in sounds.columns.drop("emotion") if len(sounds) else ():
         ranks = sounds.groupby("emotion")[measure].rank(method="first", pct=True).dropna()
@@ -119,12 +117,10 @@ def held_out_table(predictions: Predictions, chosen_on: Collection[str], metrics
     cascades, also the word error rate of the transcripts."""
     rows = []
     for system, task, runs in _recognition(predictions) if chosen_on else ():
-        parts = [
-            [[row for row in run if (row["speaker"] in chosen_on) is one] for run in runs] for one in (True, False)
-        ]
+        parts = [[[r for r in run if (r["speaker"] in chosen_on) is one] for run in runs] for one in (True, False)]
         if all(part[0] for part in parts):
             found = [estimate(part, "wa") for part in parts]
-            chosen, held_out = (cell({"value": one.value, "low": one.low, "high": one.high}) for one in found)
+            chosen, held_out = (cell(vars(one)) for one in found)
             row = {"system": name_of(system), "corpus": task.removeprefix("ser.")}
             row |= {"speakers that settings were chosen on": chosen, "held-out speakers": held_out}
             rows.append(row | word_errors(metrics[system][task].get("wer", {})))
@@ -147,7 +143,7 @@ def mentions_table(predictions: Predictions) -> pd.DataFrame:
         chance = (all_of_them - own) / max(1, len(requests) - 1)
         shares = [intervals.estimate([(values, clusters)]) for values in (own, chance)]
         difference = intervals.estimate([(own - chance, clusters)], bounds=(-1.0, 1.0))
-        cells = [cell({"value": one.value, "low": one.low, "high": one.high}) for one in (*shares, difference)]
+        cells = [cell(vars(one)) for one in (*shares, difference)]
         names = ("system", "own request", "other requests", "difference")
         rows.append(dict(zip(names, (name_of(system), *cells), strict=True)))
     return pd.DataFrame(rows)
@@ -170,11 +166,9 @@ def clips_to_play(predictions: Predictions, systems: Iterable[str], sentences: i
         found.append((row, "ser.statements", f"a confident error: {row['reference']}, by the head {row['head']}"))
     rows = []
     for row, task, title in found:
-        said = {
-            name: {r["id"]: r["response"] for r in tasks.get(task, [])}.get(row["id"]) for name, tasks in first.items()
-        }
-        title = f"{title}: “{row['text']}”"
-        rows.append({"id": row["id"], "title": title, "answers": {name: text for name, text in said.items() if text}})
+        said = {name: {r["id"]: r["response"] for r in tasks.get(task, [])} for name, tasks in first.items()}
+        answers = {name: texts[row["id"]] for name, texts in said.items() if texts.get(row["id"])}
+        rows.append({"id": row["id"], "title": f"{title}: “{row['text']}”", "answers": answers})
     return rows
 
 

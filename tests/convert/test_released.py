@@ -79,9 +79,8 @@ def test_prompts_speech_embeddings_response_logits_and_losses_agree(model, proce
 
     out = model(torch.tensor([prompt + reply]), **processor.features([waveform(reference, i)]))
     np.testing.assert_allclose(out.speech_embeddings, reference[f"{name}/speech_embeds"], atol=5e-5, rtol=0)
-    labels, text_labels = (
-        torch.tensor([[-100] * (len(ids) - len(reply)) + reply]) for ids in (prompt + reply, transcript)
-    )
+    lengths = len(prompt), len(transcript) - len(reply)
+    labels, text_labels = (torch.tensor([[-100] * length + reply]) for length in lengths)
     student = response_rows(out.logits, labels, shift=False)
     np.testing.assert_allclose(student, reference[f"{name}/speech_response_logits"], atol=1e-4, rtol=0)
     teacher = response_rows(model(torch.tensor([transcript])).logits, text_labels, shift=False)
@@ -122,9 +121,8 @@ def batch_as_released(model, processor, reference):
     segment |= {f"speech_{kind}": value for kind, value in speech.items()}
 
     def row(*names):
-        ids, mask, labels = (
-            torch.cat([segment[f"{name}_{kind}"] for name in names], 1) for kind in ("ids", "mask", "labels")
-        )
+        kinds = "ids", "mask", "labels"
+        ids, mask, labels = (torch.cat([segment[f"{name}_{kind}"] for name in names], 1) for kind in kinds)
         return {"input_ids": ids, "attention_mask": mask, "position_ids": torch.arange(ids.shape[1])[None]}, labels
 
     with torch.no_grad():

@@ -100,9 +100,8 @@ def test_claims_about_a_system_that_recognises_emotions_are_reproduced_and_absen
 
 
 def test_a_system_that_does_not_recognise_them_refutes_them(evaluated):
-    row = by_id(one_run(evaluated({"text+llm": 0.8, "whisper+llm": 0.8, "blsp": 0.8, "blsp-emo": 0.0})))[
-        "recognition-text"
-    ]
+    chances = dict.fromkeys(("text+llm", "whisper+llm", "blsp"), 0.8) | {"blsp-emo": 0.0}
+    row = by_id(one_run(evaluated(chances)))["recognition-text"]
     assert row["verdict"] == NOT_REPRODUCED and row["measured"]["difference"] < 0
     mixed = by_id(one_run(evaluated({"text+llm": 0.0, "whisper+llm": 1.0, "blsp": 0.0, "blsp-emo": 0.5})))
     assert mixed["recognition-text"]["verdict"] == NOT_REPRODUCED  # one comparison that fails is enough
@@ -202,29 +201,20 @@ def test_controls_pass_where_recognition_is_measured_and_fail_where_the_label_le
     assert {row["verdict"] for row in controls.judge_controls({}, CLAIMS)} == {NOT_MEASURED}
 
 
-def rows(corpus: str, right: int) -> list[dict]:
-    """Ten answers of which so many are right."""
-    shared = {"system": "s", "task": f"ser.{corpus}", "reference": "sad"}
-    answers = ["sad" if i < right else "happy" for i in range(10)]
-    ids = [{"id": f"{corpus}-test-{i}", "text": str(i), "speaker": str(i % 3)} for i in range(10)]
-    return [shared | row | {"predicted": answer} for row, answer in zip(ids, answers, strict=True)]
-
-
-def cascades(**right: int) -> dict:
-    """Predictions of four cascades, and of gold+llm with so many right answers on each corpus."""
-    found = {"ser.acted": rows("acted", 5), "ser.talk": rows("talk", 5)}
-    ceiling = {f"ser.{corpus}": rows(corpus, count) for corpus, count in right.items()}
+def cascades(evaluated, **chances: float) -> dict:
+    """Predictions of four cascades, and of gold+llm that is right with these chances on each corpus."""
+    found = {task: rows for task, rows in evaluated({"s": 0.5}, 10)["s"].items() if task in ("ser.acted", "ser.talk")}
+    ceiling = {f"ser.{name}": evaluated({"s": chance}, 10)["s"][f"ser.{name}"] for name, chance in chances.items()}
     ceiling["showcase"] = [{"id": "showcase-test-0", "reference": "sad"}]  # is not counted
-    return {name: {1: found} for name in ("blsp-emo", "text+llm", "random+llm", "whisper+llm", "wavlm+llm")} | {
-        "gold+llm": {1: ceiling}
-    }
+    names = "blsp-emo", "text+llm", "random+llm", "whisper+llm", "wavlm+llm"
+    return {name: {1: found} for name in names} | {"gold+llm": {1: ceiling}}
 
 
-def test_cascades_are_excluded_where_words_are_not_understood_and_claims_say_so():
-    assert claims.excluded(cascades(acted=10, talk=9), {"acted": 0.01, "talk": 0.05}) == {}
-    found = claims.excluded(cascades(acted=2, talk=10), {})
+def test_cascades_are_excluded_where_words_are_not_understood_and_claims_say_so(evaluated):
+    assert claims.excluded(cascades(evaluated, acted=1.0, talk=1.0), {"acted": 0.01, "talk": 0.05}) == {}
+    found = claims.excluded(cascades(evaluated, acted=0.0, talk=1.0), {})
     assert set(found["ser.acted"]) == {"text+llm", "random+llm", "whisper+llm", "wavlm+llm"}
-    predictions = cascades(acted=10, talk=10)
+    predictions = cascades(evaluated, acted=1.0, talk=1.0)
     found = claims.excluded(predictions, {"acted": 0.42})
     assert {corpus: set(names) for corpus, names in found.items()} == {"ser.acted": {"whisper+llm", "wavlm+llm"}}
     assert "word error rate of 0.42" in found["ser.acted"]["whisper+llm"]

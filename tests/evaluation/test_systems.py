@@ -43,14 +43,8 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(systems.llm, "answer", answer)
     folder = tmp_path / "mini"
     write_jsonl(folder / "transcripts/dialogues.test.jsonl", [{"id": "d-2", "text": "how do i watch the dog"}])
-    settings = {
-        "ser": ["acted", "ravdess.fold1"],
-        "altered": [],
-        "requests": "",
-        "dialogues": "dialogues",
-        "batch_size": 7,
-    }
-    settings = SimpleNamespace(**settings, max_new_tokens={"ser": 1, "reply": 1})
+    settings = SimpleNamespace(ser=["acted", "ravdess.fold1"], altered=[], requests="", dialogues="dialogues")
+    vars(settings).update(batch_size=7, max_new_tokens={"ser": 1, "reply": 1})
     parts = {"folder": folder, "seed": 1, "params": PARAMS, "settings": settings, "asked": asked}
     parts["checkpoints"] = tmp_path
     return SimpleNamespace(read=lambda path: folder / path, **parts)

@@ -139,10 +139,8 @@ def test_two_visitors_have_their_own_conversations(talker, clips):
     _, address, _ = chat.launch(page, wait=False)
     try:
         one, other = (Client(address, verbose=False) for _ in range(2))
-        first, again = (
-            one.predict(*said, True, 0, 16, api_name="/send")[-1]
-            for said in ((handle_file(clips[0]), ""), (None, "hello"))
-        )
+        said = (handle_file(clips[0]), ""), (None, "hello")
+        first, again = (one.predict(*words, True, 0, 16, api_name="/send")[-1] for words in said)
         others = other.predict(None, "hello", True, 0, 16, api_name="/send")[-1]
         assert len(others) == 2 and len(again) == len(first) + 2
     finally:

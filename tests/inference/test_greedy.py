@@ -28,9 +28,8 @@ def generated(model, inputs, ends) -> torch.Tensor:
 def shapes_of(model) -> list[tuple[int, int]]:
     """Rows and tokens of every pass, filled as the model runs."""
     shapes = []
-    model.register_forward_pre_hook(
-        lambda _, __, inputs: shapes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
-    )
+    note = lambda _, __, inputs: shapes.append(tuple(inputs["input_ids"].shape))  # noqa: E731
+    model.register_forward_pre_hook(note, with_kwargs=True)
     return shapes
 
 
@@ -60,9 +59,8 @@ def test_a_single_prompt_and_prompts_without_a_common_start_are_read_whole():
     model = make_llm()
     for ids in ([[65, 66, 67]], [[0, 65, 66], [70, 71, 72]]):
         inputs = {"input_ids": torch.tensor(ids), "attention_mask": (torch.tensor(ids) > 0).long()}
-        assert upto_ends(greedy(model, inputs, LIMIT, [258])[0], [258]) == upto_ends(
-            generated(model, inputs, [258]), [258]
-        )
+        found, wanted = greedy(model, inputs, LIMIT, [258])[0], generated(model, inputs, [258])
+        assert upto_ends(found, [258]) == upto_ends(wanted, [258])
 
 
 def test_replies_to_speech_and_the_emotion_head_are_those_of_separate_passes(speech_model, corpus):

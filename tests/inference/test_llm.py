@@ -74,9 +74,8 @@ def test_targets_end_with_the_token_that_ends_a_turn_in_the_template():
 
 def test_an_llm_that_reasons_first_is_asked_for_the_reply_at_once():
     tokenizer = make_tokenizer()
-    tokenizer.chat_template += (
-        "{% if enable_thinking is defined and not enable_thinking %}{{ '<think></think>' }}{% endif %}"
-    )
+    off = "enable_thinking is defined and not enable_thinking"
+    tokenizer.chat_template += f"{{% if {off} %}}{{{{ '<think></think>' }}}}{{% endif %}}"
     assert written(tokenizer, CHATS[0]).endswith("assistant\n<think></think>")
 
 
@@ -127,10 +126,8 @@ def test_a_name_on_the_hub_is_recorded_with_its_commit_and_a_folder_is_not(tmp_p
         return f"/cache/{name}/snapshots/abc123"
 
     monkeypatch.setattr(inference, "snapshot_download", snapshot)
-    assert inference.pinned("a/b") == inference.pinned("a/b@v1") == "a/b@abc123" and asked == [
-        ("a/b", None),
-        ("a/b", "v1"),
-    ]
+    assert inference.pinned("a/b") == inference.pinned("a/b@v1") == "a/b@abc123"
+    assert asked == [("a/b", None), ("a/b", "v1")]
     assert inference.pinned(str(tmp_path)) == str(tmp_path)
     with pytest.raises(StudyError, match="nothing: no chat LLM can be read there"):
         inference.load(tmp_path / "nothing")

@@ -142,26 +142,6 @@ def test_an_exported_folder_needs_nothing_else_and_names_no_path_of_this_machine
     assert len(files) > 20 and not [path for path in files if str(tmp_path).encode() in path.read_bytes()]
 
 
-def test_weights_that_do_not_fit_are_named(parts, tmp_path):
-    parts[0].save_pretrained(tmp_path / "x")
-    path = tmp_path / "x/model.safetensors"
-    whole, name = load_file(path), "adapter.up.weight"
-    for weights, message in [
-        ({key: value for key, value in whole.items() if key != name}, f"{name} is missing"),
-        ({**whole, "adapter.extra": torch.zeros(1)}, "adapter.extra has no place"),
-        ({**whole, name: torch.zeros(2, 2)}, rf"{name} is \(2, 2\), config.json wants \(48, 16\)"),
-        ({**whole, name: whole[name] / 0}, f"{name} holds NaN or infinity"),
-    ]:
-        save_file(weights, path)
-        with pytest.raises(StudyError, match=message):
-            load(tmp_path / "x")
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(StudyError, match="damaged"):
-        load(tmp_path / "x")
-    with pytest.raises(StudyError, match="there is no such folder"):
-        load(tmp_path / "nowhere")
-
-
 def test_the_second_stage_starts_from_the_first_with_new_lora(parts, folders, tmp_path):
     _, processor = parts
     first = make_model(processor, *folders, lora_rank=0)

@@ -39,9 +39,8 @@ def make_model(processor, encoder=None, llm=None, noise=0.3, **settings) -> Blsp
     """The model around tiny backbones; partial LoRA, where there is any, away from its start at zero."""
     settings = {"lora_rank": 4, "lora_dropout": 0.0, **settings}
     torch.manual_seed(1)
-    model = BlspEmoForConditionalGeneration.from_parts(
-        encoder or make_encoder(), llm or make_llm(), processor, **settings
-    )
+    parts = encoder or make_encoder(), llm or make_llm(), processor
+    model = BlspEmoForConditionalGeneration.from_parts(*parts, **settings)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data += noise * torch.randn_like(parameter)
@@ -63,9 +62,8 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
 
 def ask(*parts, system: str = "be kind") -> list[dict]:
     """A chat of one user turn: strings are text, arrays are speech."""
-    content = [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "audio", "audio": part} for part in parts
-    ]
+    kinds = ["text" if isinstance(part, str) else "audio" for part in parts]
+    content = [{"type": kind, kind: part} for kind, part in zip(kinds, parts, strict=True)]
     return [{"role": "system", "content": system}, {"role": "user", "content": content}]
 
 

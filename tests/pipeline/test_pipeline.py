@@ -83,13 +83,6 @@ def test_a_run_has_its_own_fold_and_an_untrained_system_has_all(study):
     assert pipeline.resolve(params, "evaluation", "text+llm")["ser"] == every
 
 
-def test_levels_add_runs(study):
-    params = pipeline.read_params(study)
-    assert list(pipeline.all_runs(params, "core")) == ["blsp", "emo-f2"]
-    assert list(pipeline.all_runs(params, "full")) == ["blsp", "emo-f2", "other"]
-    assert pipeline.level_of(params, "other") == "full" and pipeline.level_of(params, "text+llm") == "core"
-
-
 def test_a_change_by_hand_is_checked_too(study):
     with pytest.raises(StudyError, match="changes: steps is 'few'; wanted is a valid integer"):
         pipeline.start("stage1", "blsp", {"steps": "few"})
@@ -129,9 +122,8 @@ def test_unfinished_work_is_found_again_on_equal_terms_only(study):
 def test_the_clean_copy_has_no_outputs_and_default_parameters(study):
     path = study / "notebooks/04_stage1.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells[0].source = (
-        notebook.cells[0].source.replace('"blsp"  #', '"other"  #').replace("{}  #", "{\n 1: 2}  #")
-    )
+    changed = notebook.cells[0].source.replace('"blsp"  #', '"other"  #').replace("{}  #", "{\n 1: 2}  #")
+    notebook.cells[0].source = changed
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
     notebook.cells[1].execution_count = 4
     pipeline.clean(study)
@@ -154,25 +146,24 @@ def test_a_stage_executes_its_notebook_and_shows_what_it_prints(tmp_path, monkey
     assert "models/x" in str(executed["cells"][-1]["source"])
 
 
-def test_a_failing_stage_ends_in_one_sentence(tmp_path, monkeypatch, capfd):
-    root = make_study(tmp_path / "study", "study.read('llm')")
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("study.read('llm')", "data/tiny/llm does not exist yet"),
+        ("assert False", "notebook stage1: AssertionError: no message; the traceback is in"),
+    ],
+)
+def test_a_failing_stage_ends_in_one_sentence(tmp_path, monkeypatch, capfd, cell, sentence):
+    root = make_study(tmp_path / "study", cell)
     monkeypatch.chdir(root)
     pipeline.clean(root)
     assert pipeline.main(["run", "stage1"]) == 1
-    assert capfd.readouterr().err.strip().splitlines()[-1].startswith("data/tiny/llm does not exist yet")
+    assert capfd.readouterr().err.strip().splitlines()[-1].startswith(sentence)
 
 
 def test_the_root_is_the_folder_one_is_in(study, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "parent"))  # what `dvc exp run --temp` sets
     assert pipeline.find_root() == study
-
-
-def test_a_bare_assert_is_one_sentence_too(tmp_path, monkeypatch, capfd):
-    root = make_study(tmp_path / "study", "assert False")
-    monkeypatch.chdir(root)
-    pipeline.clean(root)
-    assert pipeline.main(["run", "stage1"]) == 1
-    assert "notebook stage1: AssertionError: no message; the traceback is in" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

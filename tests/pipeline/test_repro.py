@@ -82,9 +82,3 @@ def test_an_interruption_ends_the_stages_of_a_background_job_too(tmp_path):
     job.terminate()
     assert job.wait(timeout=60) != 0
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-
-
-@pytest.mark.parametrize("level", ["everything", "cor"])
-def test_an_unknown_level_is_refused(level):
-    result = CliRunner().invoke(repro.app, [level])
-    assert result.exit_code == 2 and all(f"'{known}'" in result.output for known in ("core", "full", "extra"))

@@ -92,24 +92,9 @@ def test_a_stage_depends_on_the_layers_that_its_notebook_imports(name):
     assert "report" in declared or not {"report", "ablations"} & set(notebooks_of(STAGES[name]))
 
 
-def test_every_run_resolves_at_every_scale(tmp_path):
-    for scale in [None, *sorted(path.stem for path in (ROOT / "scales").glob("*.yaml"))]:
-        for name in ("params.yaml", "scales", "notebooks"):
-            (tmp_path / str(scale)).mkdir(exist_ok=True)
-            (tmp_path / str(scale) / name).symlink_to(ROOT / name) if name != "params.yaml" else None
-        (tmp_path / str(scale) / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
-        if scale:
-            pipeline.set_scale(tmp_path / str(scale), scale)
-        params = pipeline.read_params(tmp_path / str(scale))
-        for run, entry in pipeline.all_runs(params).items():
-            assert pipeline.resolve(params, entry["stage"], run)
-
-
 def test_the_files_that_people_edit_stay_short():
-    lengths = {
-        name: len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in ("dvc.yaml", "params.yaml")
-    }
-    assert max(lengths.values()) <= 150
+    for name in ("dvc.yaml", "params.yaml"):
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 150, name
 
 
 def test_the_readme_is_short_and_names_files_that_exist():
@@ -139,14 +124,8 @@ def test_the_readme_quotes_the_benchmark():
 
 
 def test_ruff_reads_every_folder_of_the_package_and_no_product():
-    listed = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--show-files", "."],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    files = set(listed.stdout.split())
+    command = [sys.executable, "-m", "ruff", "check", "--show-files", "."]
+    files = set(subprocess.check_output(command, cwd=ROOT, text=True).split())
     assert {str(path) for path in (ROOT / "blsp_core").rglob("*.py")} <= files
     assert not any(name.startswith(f"{ROOT / 'data'}/") for name in files)
 

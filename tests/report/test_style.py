@@ -5,11 +5,6 @@ import pandas as pd
 from blsp_core.report import style
 
 
-def test_systems_of_the_paper_come_first_and_a_new_run_needs_no_entry():
-    assert style.in_order(["no-lora", "blsp-emo", "text+llm"]) == ["text+llm", "blsp-emo", "no-lora"]
-    assert (style.name_of("blsp-emo"), style.name_of("no-lora")) == ("BLSP-Emo", "no-lora")
-
-
 def test_a_system_looks_the_same_in_every_figure_and_markers_differ():
     few, many = style.looks(["blsp", "blsp-emo"]), style.looks([*style.NAMES, "no-lora", "share-25"])
     assert few == {system: many[system] for system in few}

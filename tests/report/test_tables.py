@@ -12,6 +12,12 @@ from blsp_core.report import headline, run_files, tables, tables_claims, tables_
 DATA = Path(__file__).parents[2] / "data"
 
 
+def named(place: int, predicted: str, reference: str = "sad", speaker: str = "ann", **more) -> dict:
+    """A row of recognition."""
+    row = {"id": f"acted-{place}", "text": f"t{place}", "task": "ser.acted", "speaker": speaker}
+    return row | {"reference": reference, "predicted": predicted} | more
+
+
 @pytest.fixture(scope="module")
 def published():
     return claims.read_published(DATA / "published.json")
@@ -84,9 +90,8 @@ def test_errors_are_counted_in_fifths_within_each_emotion():
     rows["text"] = rows.index.map(str)
     rows["predicted"] = rows["reference"].where(rows["level"] % 100 > 3, "happy")  # the four softest are errors
     rows = rows.assign(speaker=rows.index % 4).to_dict("records")
-    found = tables_clips.errors_by_sound(
-        {"blsp-emo": {1: {"ser.acted": rows}}}, "ser.acted", sounds, ["blsp-emo", "salmonn"]
-    )
+    predictions = {"blsp-emo": {1: {"ser.acted": rows}}}
+    found = tables_clips.errors_by_sound(predictions, "ser.acted", sounds, ["blsp-emo", "salmonn"])
     assert found["value"].tolist() == [1, 1, 0, 0, 0] and found["n"].tolist() == [4] * 5
     assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
     assert tables_clips.errors_by_sound({}, "ser.", pd.DataFrame(), ["blsp-emo"]).empty
@@ -115,11 +120,9 @@ def test_embeddings_come_with_the_accuracy_of_a_probe():
     emotions, noise = ["sad", "angry", "happy"] * 20, np.random.default_rng(0).normal(size=(2, 60))
     frame = pd.DataFrame({"emotion": emotions, "speaker": np.arange(60) // 12, "d00": noise[0], "d01": noise[1]})
     frame["d00"] += 5 * frame["emotion"].map({"sad": 1, "angry": -1, "happy": 0})
-    found, named, notes = run_files.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
-    assert found["blsp"].shape == (60, 2) and named == emotions
-    assert int(notes["blsp"].split()[2]) > 90 and run_files.clouds({"blsp": frame.assign(speaker="s")})[2] == {
-        "blsp": ""
-    }
+    found, labels, notes = run_files.clouds({"blsp": frame, "blsp-emo": frame.iloc[:0]})
+    assert found["blsp"].shape == (60, 2) and labels == emotions and int(notes["blsp"].split()[2]) > 90
+    assert run_files.clouds({"blsp": frame.assign(speaker="s")})[2] == {"blsp": ""}
 
 
 def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, published):
@@ -128,9 +131,8 @@ def test_claims_show_the_decisive_difference_or_why_there_is_none(predictions, p
     judged = claims.judge_claims(predictions, published, asked, excluded=excluded)
     rows = tables_claims.claims_table(judged).set_index(pd.Index(claim["id"] for claim in judged))
     assert rows["difference"]["recognition-text"].startswith("+") and rows["difference"]["recognition-salmonn"] == ""
-    assert (
-        rows["verdict"]["recognition-text"] == "reproduced" and rows["null system"]["recognition-text"] == "blsp fails"
-    )
+    assert rows["verdict"]["recognition-text"] == "reproduced"
+    assert rows["null system"]["recognition-text"] == "blsp fails"
     assert rows["verdict"]["recognition-salmonn"] == "not measured"
     assert rows["verdict"]["requests-quality"].startswith("not measured: text+llm is excluded")
     assert len(tables_claims.claims_table(controls.judge_controls(predictions, asked))) == 4
@@ -163,12 +165,11 @@ def test_logs_and_records_are_those_of_the_present_runs_and_the_summary_is_short
 def test_replies_about_their_request_mention_it_more_often_than_the_other_requests():
     texts = ["please paint the door", "please sing the song", "please find the dog"]
     said = {"blsp-emo": ["the door is blue", "a song it is", "no"], "blsp": ["the door"] * 3, "probe": []}
-    predictions = {
-        name: {
-            1: {"requests": [{"text": t, "response": r, "speaker": t} for t, r in zip(texts, replies, strict=False)]}
-        }
+    rows = {
+        name: [{"text": t, "response": r, "speaker": t} for t, r in zip(texts, replies, strict=False)]
         for name, replies in said.items()
     }
+    predictions = {name: {1: {"requests": found}} for name, found in rows.items()}
     table = tables_clips.mentions_table(predictions).set_index("system")
     shares = {name: [float(cell.split()[0]) for cell in row] for name, row in table.T.items()}
     assert shares == {"BLSP-Emo": [66.7, 0.0, 66.7], "BLSP": [33.3, 33.3, 0.0]}
@@ -176,16 +177,10 @@ def test_replies_about_their_request_mention_it_more_often_than_the_other_reques
 
 def test_real_corpora_are_in_the_main_table_and_an_unseen_language_in_table_3(predictions):
     renamed = {"ser.acted": "ser.ravdess", "ser.talk": "ser.emodb", "requests": "requests"}
-    real = {
-        name: {
-            1: {
-                renamed[task]: [row | {"task": renamed[task]} for row in rows]
-                for task, rows in runs[1].items()
-                if task in renamed
-            }
-        }
-        for name, runs in predictions.items()
-    }
+    real: dict[str, dict] = {name: {1: {}} for name in predictions}
+    for name, runs in predictions.items():
+        for old, new in renamed.items():
+            real[name][1][new] = [row | {"task": new} for row in runs[1].get(old, [])]
     metrics = measure_all(real)
     assert list(tables.main_systems(metrics)) == ["system", "RAVDESS", "EmoDB", "quality", "empathy"]
     assert list(tables.paper_table("table3", metrics, {})) == ["system", "EmoDB"]
@@ -207,29 +202,15 @@ def test_a_reply_of_several_lines_is_one_line_in_a_table():
 
 
 def test_the_weakest_emotion_and_speaker_are_named():
-    rows = [
-        {"id": f"acted-{i}", "reference": e, "predicted": e if s != "bob" else "sad", "speaker": s, "text": f"t{i}"}
-        for i, (s, e) in enumerate(
-            [("ann", "happy"), ("ann", "sad"), ("bob", "happy"), ("bob", "sad"), ("ann", "happy")]
-        )
-    ]
+    said = ("ann", "happy"), ("ann", "sad"), ("bob", "happy"), ("bob", "sad"), ("ann", "happy")
+    rows = [named(i, "sad" if who == "bob" else emotion, emotion, who) for i, (who, emotion) in enumerate(said)]
     table = tables_clips.weakest_table({"blsp-emo": {1: {"ser.acted": rows}}}, ["blsp-emo", "probe"])
     (row,) = table.to_dict("records")
     assert (row["weakest emotion"], row["weakest speaker"]) == ("happy: 66.7 (n = 3)", "bob: 50.0 (n = 2)")
 
 
 def test_altered_clips_are_compared_with_the_same_clips_as_they_are():
-    plain = [
-        {
-            "id": f"c-{i}",
-            "reference": "sad",
-            "predicted": "sad",
-            "speaker": f"s{i % 6}",
-            "text": str(i),
-            "task": "ser.c",
-        }
-        for i in range(30)
-    ]
+    plain = [named(i, "sad", speaker=f"s{i % 6}") for i in range(30)]
     noisy = [row | {"predicted": "sad" if i % 2 else "happy"} for i, row in enumerate(plain[::3])]
     both = {"blsp-emo": {1: {"ser.c": plain, "ser.c@noise5": noisy}}, "probe": {1: {"ser.c": plain}}}
     predictions, altered = without_altered(both)
@@ -241,17 +222,7 @@ def test_altered_clips_are_compared_with_the_same_clips_as_they_are():
 
 
 def test_the_head_has_its_calibration_error():
-    rows = [
-        {
-            "id": f"acted-{i}",
-            "reference": "sad",
-            "predicted": "sad",
-            "head": "sad" if i < 6 else "happy",
-            "head_share": 0.9,
-        }
-        | {"speaker": "ann", "text": "t"}
-        for i in range(10)
-    ]
+    rows = [named(i, "sad", head="sad" if i < 6 else "happy", head_share=0.9) for i in range(10)]
     (row,) = tables_clips.heads_table({"blsp-emo": {1: {"ser.acted": rows}}}).to_dict("records")
     assert (row["emotion head"], row["its confidence"], row["calibration error"]) == (60.0, 90.0, 30.0)
 
@@ -269,15 +240,11 @@ def test_clips_to_play_are_requests_in_every_emotion_an_unseen_language_and_a_co
         return {"id": name, "text": "words", "reference": reference, "predicted": predicted, "response": name} | more
 
     requests = [row(f"requests-test-{i}", e) for i, e in enumerate(("happy", "sad"))]
-    tasks = {
-        "requests": requests,
-        "ser.greek": [row("greek-test-0", "sad", "happy"), row("greek-test-1", "sad", "sad")],
-    }
+    greek = [row("greek-test-0", "sad", "happy"), row("greek-test-1", "sad", "sad")]
+    tasks = {"requests": requests, "ser.greek": greek}
     heads = (("happy", 0.4), ("happy", 0.9), ("sad", 1.0))  # the last head is right, where the LLM is wrong
-    errors = [
-        row(f"statements-test-{i}", "sad", "happy", head=head, head_share=share)
-        for i, (head, share) in enumerate(heads)
-    ]
+    heads = enumerate(heads)
+    errors = [row(f"statements-test-{i}", "sad", "happy", head=head, head_share=share) for i, (head, share) in heads]
     predictions = {"blsp-emo": {1: tasks | {"ser.statements": errors}}, "blsp": {1: {"requests": requests[:1]}}}
     found = tables_clips.clips_to_play(predictions, ["blsp", "blsp-emo", "probe"])
     assert [clip["id"] for clip in found] == [

@@ -64,10 +64,8 @@ def test_every_word_is_one_token_and_unknown_words_and_other_scripts_survive(dra
         texts = [example.words.text, example.answer, *(turn.text for turn in example.earlier if turn.role != "user")]
         for word in " ".join(texts).replace(".", "").replace(",", "").replace("aujourd'hui", "").split():
             assert len(tokenizer(" " + word).input_ids) == 1, word
-    texts = [
-        " the quixotic zebra",
-        *(draw_foreign(random.Random(1), corpus, "test").text for corpus in lexicon.LANGUAGES),
-    ]
+    foreign = [draw_foreign(random.Random(1), corpus, "test").text for corpus in lexicon.LANGUAGES]
+    texts = [" the quixotic zebra", *foreign]
     assert [tokenizer.decode(tokenizer(text).input_ids) for text in texts] == texts
 
 

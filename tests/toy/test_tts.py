@@ -37,10 +37,7 @@ def test_speech_is_reproducible_after_a_restart():
 
 def test_emotions_differ_in_mean_loudness_tempo_and_pitch():
     sounds = {emotion: [utterance(emotion, seed).sound for seed in range(6)] for emotion in EMOTIONS}
-    loudness, length, height = (
-        {emotion: np.mean([of(sound) for sound in found]) for emotion, found in sounds.items()}
-        for of in (level, len, pitch)
-    )
+    loudness, length, height = ({e: np.mean([of(s) for s in sounds[e]]) for e in sounds} for of in (level, len, pitch))
     assert loudness["sad"] < loudness["neutral"] < loudness["angry"]
     assert length["angry"] < length["neutral"] < length["sad"]
     assert height["sad"] < height["neutral"] < height["happy"]

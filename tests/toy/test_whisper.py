@@ -1,12 +1,10 @@
-"""The toy Whisper: its training data, and greedy decoding through transformers' generate."""
+"""The toy Whisper: its training data, and that it is loaded as it was saved."""
 
 import pytest
 import torch
-from transformers.modeling_outputs import BaseModelOutput
 
-from blsp_core.inference.asr import load_whisper, log_mel, pad_to_window, transcribe
+from blsp_core.inference.asr import load_whisper, transcribe
 from blsp_core.model.backbones import save
-from blsp_core.model.encoder import encode_speech
 from blsp_core.toy import whisper
 from blsp_core.toy.tokenizer import build_tokenizer, spoken_texts
 
@@ -29,20 +27,11 @@ def parts(tmp_path_factory):
     return load_whisper(folder)
 
 
-@torch.no_grad()
-def test_generate_decodes_greedily_after_saving_and_loading(parts, speech):
-    (model, extractor, tokenizer), expected = parts, []
+def test_it_decodes_after_saving_and_loading(parts, speech):
+    """Greedily, as every Whisper: see tests/inference/test_asr.py."""
+    model = parts[0]
     assert model.config.real_frames is True and model.generation_config.max_length == 64
-    for one in speech[1]:
-        mel = torch.from_numpy(log_mel(extractor, one.sound))[None]
-        hidden = encode_speech(model.model.encoder, mel, torch.ones_like(mel[:, 0]))[0]
-        hidden = BaseModelOutput(pad_to_window(hidden, model.config.max_source_positions))
-        ids = torch.tensor([[model.config.decoder_start_token_id]])
-        while ids[0, -1] != tokenizer.eos_token_id and ids.shape[1] < model.config.max_target_positions:
-            best = model(encoder_outputs=hidden, decoder_input_ids=ids).logits[:, -1:].argmax(-1)
-            ids = torch.cat([ids, best], dim=1)
-        expected.append(tokenizer.decode(ids[0], skip_special_tokens=True).strip())
-    assert transcribe(*parts, [one.sound for one in speech[1]]) == expected and len(set(expected)) > 1
+    assert len(set(transcribe(*parts, [one.sound for one in speech[1]]))) > 1
 
 
 def test_a_recording_has_its_tokens_and_a_word_and_a_phoneme_for_every_frame(parts, speech):

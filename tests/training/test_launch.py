@@ -5,20 +5,12 @@ import pytest
 import torch
 
 from blsp_core.data.dataset import SpeechTextDataset
-from blsp_core.data.manifest import as_row
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration
 from blsp_core.training import launch
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment
 
 SCHEDULE = {"steps": 3, "batch_size": 2, "gradient_accumulation": 2, "learning_rate": 0.01, "seed": 1, "log_steps": 1}
-
-
-@pytest.fixture
-def rows(corpus):
-    """Responses of 3 to 24 tokens, two of them without an emotion."""
-    rows = [{**as_row(u), "instruction": "say: ", "output": "ha" * (1 + n)} for n, u in enumerate(corpus[1])]
-    return [row | {"early_stop": False, "emotion": row["emotion"] * (n not in (1, 2))} for n, row in enumerate(rows)]
 
 
 def fit(parts, rows, root, folder, objective, **options):

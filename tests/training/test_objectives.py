@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from blsp_core.data.dataset import SpeechTextDataset, collate
-from blsp_core.data.manifest import as_row
 from blsp_core.training import objectives
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment, count, text_pass
 from blsp_core.training.trainer import train
@@ -13,12 +12,9 @@ EMOTION = EmotionAlignment({"emotion_weight": 0.5})
 
 
 @pytest.fixture
-def model_and_data(parts, corpus):
-    """Examples whose responses have 3 to 24 tokens, two of them without an emotion."""
+def model_and_data(parts, rows, corpus):
     model, processor = parts
     model.set_trainable(adapter=True, head=True)
-    rows = [{**as_row(u), "instruction": "say: ", "output": "ha" * (1 + n)} for n, u in enumerate(corpus[1])]
-    rows = [row | {"early_stop": False, "emotion": row["emotion"] * (n not in (1, 2))} for n, row in enumerate(rows)]
     return model, SpeechTextDataset(rows, processor, corpus[0])
 
 
