@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from blsp_core.data.prompts import IDENTIFY
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.pipeline import find_root, read_params
 
 LIMITS = (
@@ -231,12 +231,14 @@ def bench(
         torch.set_num_threads(threads)
         os.environ["TQDM_DISABLE"] = "1"
         logging.disable_progress_bar()
+        if output:  # before minutes of measuring
+            with refused(f"{output.parent}: results cannot be written there; name another --output"):
+                output.parent.mkdir(parents=True, exist_ok=True)
         found = measure(llm or default_model(), llm is None, runs, growth, tiny)
         if output:
             from blsp_core.bench.picture import picture
             from blsp_core.report.style import save_figure
 
-            output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             save_figure(picture(found), output.with_suffix(""))
 

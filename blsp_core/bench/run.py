@@ -26,6 +26,7 @@ STAGES = "stage 1", "stage 2"
 def measure(source: str | Path, whole: bool, runs: int, growth: bool, tiny: bool) -> dict:
     """Everything that was found: `machine`, `agreement` with the reference where a change is exact, and rows of `cases`
     and `growth`. source: the LLM that continues sentences, or `whole`, a BLSP-Emo with it."""
+    model, tokenizer = _llm_of(source) if whole else llm.load(source)  # first: a wrong name costs no minutes
     sizes, rows, more = cases.TINY if tiny else cases.Sizes(), [], []
     machine = hardware() | versions() | {"arithmetic": torch.backends.cpu.get_cpu_capability()}
     found = {"machine": machine, "runs": runs, "sizes": asdict(sizes), "llm": Path(source).name}
@@ -35,7 +36,6 @@ def measure(source: str | Path, whole: bool, runs: int, growth: bool, tiny: bool
         found["agreement"][stage] = agreement
         print(f"{stage}: off the reference by {agreement['loss']:.1e} (loss), {agreement['gradient']:.1e} (gradient)")
         rows += _rows(stage, interleaved(steps, runs))
-    model, tokenizer = _llm_of(source) if whole else llm.load(source)
     functions, texts = cases.continuations(model, tokenizer, *((8, 8) if tiny else (64, 48)))
     rows += _rows("continuations", interleaved(functions, runs if whole else 1, warm=whole))
     reference, *others = texts.values()
