@@ -16,10 +16,11 @@ import torch
 
 from blsp_core.data.audio import SAMPLE_RATE, load_speech
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
-from blsp_core.errors import StudyError, first_line
+from blsp_core.errors import StudyError, first_line, refused
 from blsp_core.inference import answers, asr, llm
 from blsp_core.model.templates import render
 
+UPDATE = 0.25  # seconds between updates of a reply that grows
 UPLOAD, WAITING, RATE = "25mb", 32, 20  # size of a file; messages that wait; messages a minute of one address
 TITLE = """# Talk to BLSP-Emo
 A language model that reads speech itself, not a transcript, and so can answer to how something is said."""
@@ -149,6 +150,8 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
             gr.Warning(str(error).replace(path or "the clip", "the clip"))
             yield [gr.skip()] * (4 + len(systems))
             return
+        if path and (text or "").strip():
+            gr.Warning("The clip is answered, the text is not; send one of them at a time.")
         said, system = gr.Audio(path) if path else turn["text"], SYSTEM_EMPATHY if empathy else SYSTEM
         for turns, shown in talks:
             turns.append(dict(turn))
@@ -159,9 +162,12 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
                 if shares := one.emotions(turn["sound"]) if path else None:
                     shown.append(dict(role="user", content=bars(shares)))
                 shown.append(dict(role="assistant", content=""))
+                next_update = 0.0
                 for reply in one.reply(turns, system, int(length), temperature):
                     shown[-1] = dict(role="assistant", content=warning + reply)
-                    yield *[gr.skip()] * 3, talks, *(shown for _, shown in talks)
+                    if time.perf_counter() >= next_update:  # an update sends a column's whole conversation
+                        yield *[gr.skip()] * 4, *(shown if other is one else gr.skip() for other in systems)
+                        next_update = time.perf_counter() + UPDATE
                 turns.append({"role": "assistant", "text": reply})
             except Exception as error:
                 turns.pop()  # the conversation goes on without this turn
@@ -207,4 +213,7 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
 def launch(blocks: gr.Blocks, host: str = "127.0.0.1", port: int = 0, browser: bool = False, wait: bool = True):
     """Serve the page until it is stopped; in a notebook with `wait` false, below the cell. port: 0 for any."""
     how = {"server_name": host, "server_port": port or None, "inbrowser": browser, "max_file_size": UPLOAD, "css": CSS}
-    return blocks.launch(**how, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=not wait)
+    with refused(
+        f"{host}:{port}: no page can be served there, mostly since the port is taken; name another, 0 for any"
+    ):
+        return blocks.launch(**how, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=not wait)

@@ -54,7 +54,8 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except (StudyError, OSError) as error:
-        typer.echo(str(error), err=True)
+        named = isinstance(error, OSError) and error.filename and error.strerror
+        typer.echo(f"{error.filename}: {error.strerror}" if named else str(error), err=True)
         raise typer.Exit(1) from None
 
 
@@ -106,7 +107,10 @@ def generate(
             rows = answers.answer_file(questions, output, audio_root, batch_size)
         failed = sum("error" in row for row in rows)
         if output or failed:
-            typer.echo(f"{len(rows) - failed} of {len(rows)} answered, {failed} failed", err=True)
+            first = next(
+                (f"; the first: {row['error']} (field error in {output})" for row in rows if "error" in row), ""
+            )
+            typer.echo(f"{len(rows) - failed} of {len(rows)} answered, {failed} failed{first * (not clips)}", err=True)
         if failed:
             raise typer.Exit(1)
 
@@ -183,8 +187,8 @@ def chat(
             from blsp_core import chat as page
         except ImportError as error:
             raise StudyError(f'blsp-chat: {error}; run pip install -e ".[chat]"') from None
-        data = find_root() / "data" / read_params(find_root())["scale"]
         if study:
+            data = find_root() / "data" / read_params(find_root())["scale"]
             parts = "whisper", "llm", "models/blsp", "models/blsp-emo"
             if missing := [name for name in parts if not (data / name).is_dir()]:
                 raise StudyError(f"{data / missing[0]} does not exist yet; `dvc repro` makes it, or leave out --study")
@@ -251,11 +255,13 @@ def knows_few_words(tokenizer) -> bool:
 def default_model() -> Path:
     """The study's `models/mini`, or else the blsp-emo of its scale. Raises StudyError when neither exists."""
     root = find_root()
-    places = root / "models/mini", root / "data" / read_params(root)["scale"] / "models/blsp-emo"
-    for place in places:
-        if (place / "config.json").is_file():
-            return place
-    raise StudyError(f"{places[0]}: there is no model; run `dvc repro`, or name a model with --model")
+    committed = root / "models/mini"
+    if (committed / "config.json").is_file():
+        return committed
+    own = root / "data" / read_params(root)["scale"] / "models/blsp-emo"
+    if (own / "config.json").is_file():
+        return own
+    raise StudyError(f"{committed}: there is no model; run `dvc repro`, or name a model with --model")
 
 
 def _on_screen(row: dict) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -23,7 +23,7 @@ def check(model: type[BaseModel], value, where: str) -> None:
     try:
         model.model_validate(value)
     except ValidationError as error:
-        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] == "missing")
         names, found, wanted = [str(name) for name in faults[0]["loc"]], repr(faults[0]["input"]), faults[0]["msg"]
         found = found if len(found) <= 60 else f"{found[:60]}..."
         place = f"{where}: {'.'.join(names)}" if names else where
@@ -69,9 +69,35 @@ def check_params(params, path: Path) -> None:
         raise StudyError(
             f"{path}: evaluation.altered: no system {unknown[0]!r}; there are {', '.join(sorted(systems))}"
         )
+    known = {*data["synthesise"], *data["corpora"], *data["custom"]}
+    for where, corpus in _corpora_named(params):
+        if corpus and corpus.partition(".")[0] not in known:
+            raise StudyError(f"{path}: {where}: no corpus {corpus!r} in data; there are {', '.join(sorted(known))}")
     for one, other in (("custom", "synthesise"), ("custom", "corpora"), ("corpora", "synthesise")):
         if both := data[one].keys() & data[other].keys():
             raise StudyError(f"{path}: {min(both)} is in data.{one} and in data.{other}; give one another name")
+
+
+# Settings that name corpora, by section; of a run too.
+_CORPORA = {
+    "continuations": ("stage1_corpora", "stage2_corpora"), "transcripts": ("corpora",), "stage1": ("validation",),
+    "stage2": ("corpora", "validation"), "classifier": ("corpora", "validation"),
+    "probe": ("train_corpora", "validation", "test_corpora"), "evaluation": ("ser", "requests", "dialogues"),
+    "report": ("acoustics_corpus",),
+}  # fmt: skip
+
+
+def _corpora_named(params: Mapping) -> Iterator[tuple[str, str]]:
+    """Every corpus that a setting names, with the place of the setting."""
+    yield from (("data.altered", corpus) for corpus in params["data"]["altered"])
+    places = [(section, section, params[section]) for section in _CORPORA]
+    places += [(f"runs.{level_of(params, name)}.{name}", run["stage"], run) for name, run in all_runs(params).items()]
+    for where, section, settings in places:
+        for name in _CORPORA[section]:
+            found = settings.get(name, ())
+            if isinstance(found, Mapping):  # a validation
+                found = [found[key] for key in ("ser", "requests") if key in found]
+            yield from ((f"{where}.{name}", one) for one in ([found] if isinstance(found, str) else found))
 
 
 def _read_yaml(path: Path, safe: bool = True):
@@ -90,7 +116,7 @@ def _check_runs(params: dict, path: Path) -> None:
     runs, listed = all_runs(params), [name for level in LEVELS for name in params["runs"].get(level) or ()]
     names = Counter([*listed, *(params.get("systems") or {}), "probe"])
     if twice := [name for name, count in names.items() if count > 1]:
-        raise StudyError(f"{path}: {twice[0]!r} names two systems, the probe among them; rename the run or system")
+        raise StudyError(f"{path}: {twice[0]!r} is the name of two systems; rename the run or system (probe is taken)")
     for name, run in runs.items():
         where, stage, chain = f"{path}: runs.{level_of(params, name)}.{name}", run["stage"], [name]
         if stage in STARTS and run["from"] != STARTS[stage]:

@@ -233,6 +233,9 @@ def main(arguments: list[str] | None = None) -> int:
             clean(root, given.in_place)
         elif given.command == "scale":
             set_scale(root, given.scale)
+            print(
+                f"{PARAMS} is at scale {given.scale}; `git checkout {PARAMS}` goes back, and undoes your own edits too"
+            )
         else:
             _end_with_dvc()
             chosen = {"run": given.run, "level": given.level}

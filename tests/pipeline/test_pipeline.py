@@ -34,7 +34,7 @@ def make_params() -> str:
     params = YAML(typ="safe", pure=True).load((REAL / "params.yaml").read_text(encoding="utf-8"))
     params |= {"scale": "tiny", "seed": 7, "folds": 3, "runs": YAML(typ="safe", pure=True).load(RUNS)}
     params["stage2"]["corpora"] = ["acted", "ravdess.fold{fold}"]
-    params["evaluation"]["altered"] = ["emo"]
+    params["evaluation"]["altered"], params["data"]["corpora"] = ["emo"], {"ravdess": {}}
     text = io.StringIO()
     YAML().dump(params, text)
     return text.getvalue()
