@@ -110,7 +110,7 @@ def test_the_readme_shows_the_measured_numbers():
         return {tuple(cell.strip() for cell in line.split("|")) for line in lines if re.search(r"\d+\.\d \[", line)}
 
     shown = cells("README.md")
-    assert shown and shown == cells("figures/mini/core/summary.md")
+    assert shown and shown == cells("figures/mini/full/summary.md")
 
 
 def test_the_readme_quotes_the_benchmark():
