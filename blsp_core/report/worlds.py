@@ -22,13 +22,13 @@ from blsp_core.report.tables import REPLIES, points
 World = tuple[list[dict], pd.DataFrame]  # claims as in claims.json, figures as in metrics.csv
 
 
-def read_worlds(folder: Path) -> dict[str, World]:
-    """The worlds below data/worlds/<scale>, by seed in order; none where there is no such folder."""
+def read_worlds(folder: Path, own: dict[str, World]) -> dict[str, World]:
+    """The worlds below data/worlds/<scale>, where there is such a folder, and `own`, by seed in order."""
     found = {}
-    for path in sorted(folder.glob("*/claims.json"), key=lambda path: int(path.parent.name)):
+    for path in folder.glob("*/claims.json"):
         figures = pd.read_csv(path.with_name("metrics.csv"), keep_default_na=False, na_values=[""])
         found[path.parent.name] = json.loads(path.read_text(encoding="utf-8")), figures
-    return found
+    return dict(sorted({**found, **own}.items(), key=lambda world: int(world[0])))
 
 
 def figures(worlds: dict[str, World], systems: Collection[str]) -> pd.DataFrame:

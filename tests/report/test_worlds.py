@@ -24,8 +24,8 @@ def world(folder, accuracy, verdict):
 def test_worlds_are_read_in_order_and_summarised(tmp_path):
     world(tmp_path / "11", 0.5, "inconclusive")
     world(tmp_path / "2", 0.6, "reproduced")
-    found = worlds.read_worlds(tmp_path)
-    assert list(found) == ["2", "11"]
+    found = worlds.read_worlds(tmp_path, {})
+    assert list(found) == ["2", "11"] and list(worlds.read_worlds(tmp_path, {"3": found["2"]})) == ["2", "3", "11"]
     frame = worlds.figures(found, ["blsp-emo"])
     assert set(frame["measure"]) == {"acted", "quality"} and len(frame) == 4
     (row,) = worlds.figures_table(frame).to_dict("records")
@@ -39,5 +39,5 @@ def test_worlds_are_read_in_order_and_summarised(tmp_path):
 
 def test_one_world_alone_is_not_drawn(tmp_path):
     world(tmp_path / "2", 0.6, "reproduced")
-    assert worlds.figures_plot(worlds.figures(worlds.read_worlds(tmp_path), ["blsp-emo"])) is None
-    assert worlds.read_worlds(tmp_path / "none") == {}
+    assert worlds.figures_plot(worlds.figures(worlds.read_worlds(tmp_path, {}), ["blsp-emo"])) is None
+    assert worlds.read_worlds(tmp_path / "none", {}) == {}
