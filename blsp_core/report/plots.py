@@ -213,7 +213,7 @@ def verdicts(claims: list[dict]) -> Figure | None:
     axis.set_xticks([-50, -10, -5, 0, 2, 5, 10, 20, 50, 100], minor=False)
     axis.xaxis.set_major_formatter("{x:.0f}")
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlabel("decisive difference, percentage points, 95 % interval (logarithmic beyond ±10)")
+    axis.set_xlabel("decisive difference, points, 95 % interval (logarithmic beyond ±10)")
     axis.set_ylim(-0.7, len(claims) - 0.3)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")

@@ -237,7 +237,7 @@ def robustness(frame: pd.DataFrame) -> Figure | None:
             own = rows[rows["system"] == system]
             at = [conditions.index(name) + 0.16 * (place - (len(systems) - 1) / 2) for name in own["condition"]]
             interval(axis, own, at, horizontal=False, fmt="o", label=name_of(system), color=look[system]["color"])
-        axis.set_xticks(range(len(conditions)), conditions, fontsize=7)
+        axis.set_xticks(range(len(conditions)), conditions, fontsize=6)
         axis.set(title=corpus, ylim=(-2, 102), ylabel="accuracy, %")
         axis.grid(axis="y")
     legend(fig)

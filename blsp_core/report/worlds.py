@@ -64,11 +64,13 @@ def figures_plot(frame: pd.DataFrame) -> Figure | None:
 
 
 def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per cent: mean over the worlds and the lowest and highest of them. frame: of `figures`."""
+    """Per cent: mean over the worlds and the lowest and highest of them, "one world" where there is no more. frame: of
+    `figures`."""
     if frame.empty:
         return pd.DataFrame()
-    found = (100 * frame.groupby(["system", "measure"])["value"].agg(["mean", "min", "max"])).round(1)
-    cells = found.apply(lambda row: f"{row['mean']:.1f} ({row['min']:.1f}–{row['max']:.1f})", axis=1).unstack()
+    values = (100 * frame.groupby(["system", "measure"])["value"].agg(list).map(np.array)).map(lambda x: x.round(1))
+    spread = values.map(lambda x: f"{x.min():.1f}–{x.max():.1f}" if len(x) > 1 else "one world")
+    cells = (values.map(lambda x: f"{x.mean():.1f}") + " (" + spread + ")").unstack()
     cells = cells.loc[in_order(cells.index), list(dict.fromkeys(frame["measure"]))].fillna("")
     return cells.rename(index=name_of).rename_axis("system").rename_axis(None, axis=1).reset_index()
 
