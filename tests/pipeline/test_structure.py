@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
-from blsp_core import pipeline
+from blsp_core import cli, pipeline
 from blsp_core.evaluation import recompute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,19 @@ def test_the_readme_shows_the_measured_numbers():
 
     shown = cells("README.md")
     assert shown and shown == cells("figures/mini/full/summary.md")
+
+
+def test_the_readmes_command_and_python_give_the_replies_it_shows(monkeypatch, capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^(models/mini/clips/\w+\.flac)  \[(\w+) [\d.]+\]  (.+)$", text, re.MULTILINE)
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(cli.generate_app, [clip for clip, *_ in shown])
+    assert len(shown) == 2
+    for line, (clip, emotion, reply) in zip(result.stdout.splitlines(), shown, strict=True):
+        assert line.startswith(f"{clip}  [{emotion} ") and line.endswith(f"]  {reply}")
+    capsys.readouterr()
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], {})
+    assert capsys.readouterr().out.strip() == shown[0][2]
 
 
 def test_the_readme_quotes_the_benchmark():
