@@ -68,7 +68,7 @@ def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
     `figures`."""
     if frame.empty:
         return pd.DataFrame()
-    values = (100 * frame.groupby(["system", "measure"])["value"].agg(list).map(np.array)).map(lambda x: x.round(1))
+    values = frame.groupby(["system", "measure"])["value"].agg(lambda x: [100 * x.to_numpy()]).str[0]
     spread = values.map(lambda x: f"{x.min():.1f}–{x.max():.1f}" if len(x) > 1 else "one world")
     cells = (values.map(lambda x: f"{x.mean():.1f}") + " (" + spread + ")").unstack()
     cells = cells.loc[in_order(cells.index), list(dict.fromkeys(frame["measure"]))].fillna("")
