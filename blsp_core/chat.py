@@ -174,6 +174,7 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
                 if shown[-1]["role"] == "assistant":
                     shown.pop()
                 shown.append(dict(role="assistant", content=f"⚠️ {first_line(error)}"))
+            yield *[gr.skip()] * 4, *(shown if other is one else gr.skip() for other in systems)  # the last words too
         drawn = picture(turn["sound"], ears) if path and ears else None
         yield gr.skip(), gr.skip(), drawn, talks, *(shown for _, shown in talks)
 

@@ -107,10 +107,9 @@ def generate(
             rows = answers.answer_file(questions, output, audio_root, batch_size)
         failed = sum("error" in row for row in rows)
         if output or failed:
-            first = next(
-                (f"; the first: {row['error']} (field error in {output})" for row in rows if "error" in row), ""
-            )
-            typer.echo(f"{len(rows) - failed} of {len(rows)} answered, {failed} failed{first * (not clips)}", err=True)
+            wrong = [row["error"] for row in rows if "error" in row and not clips]  # of clips, each is on the screen
+            first = f"; the first: {wrong[0]} (field error in {output})" if wrong else ""
+            typer.echo(f"{len(rows) - failed} of {len(rows)} answered, {failed} failed{first}", err=True)
         if failed:
             raise typer.Exit(1)
 

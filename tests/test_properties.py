@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 from fixtures import make_tokenizer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import ask, make_processor, sound
+from tiny import ask, make_model, make_processor, sound
 
 from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
@@ -18,6 +19,7 @@ from blsp_core.data.manifest import (
     has_words,
     read_jsonl,
     read_manifest,
+    write_jsonl,
     write_manifest,
 )
 from blsp_core.errors import StudyError
@@ -48,8 +50,9 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path_factory, rows):
     assert read_manifest(path) == rows
 
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | ANY
-JSON = st.recursive(PLAIN, lambda one: st.lists(one, max_size=2))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY, lambda one: st.lists(one, max_size=2)
+)
 
 
 @given(st.lists(st.dictionaries(ANY, JSON, max_size=3) | st.binary(max_size=20), max_size=4))
@@ -61,6 +64,13 @@ def test_any_bytes_are_rows_or_one_sentence_that_names_the_file(tmp_path_factory
             assert all(isinstance(row, dict | Utterance) for row in read(path))
         except StudyError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
+
+
+@given(st.lists(st.dictionaries(ANY, ANY | st.integers() | st.booleans(), max_size=3), max_size=4))
+def test_rows_are_the_same_at_once_and_on_demand(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    write_jsonl(path, rows)
+    assert read_jsonl(path) == rows == [JsonlRows(path)[i] for i in range(len(rows))]
 
 
 @given(TEXT, st.sampled_from([prompts.CONTINUE, prompts.REPEAT, prompts.CONTINUE_CONVEYED, prompts.IDENTIFY]))
@@ -81,5 +91,23 @@ def test_speech_leaves_the_tokens_of_the_text_around_it_as_they_are(parts):
     ids, token = PROCESSOR.prompt_ids(chat, lengths), PROCESSOR.speech_token_id
     assert ids.count(token) == sum(lengths)
     text = "".join(part for part in parts if isinstance(part, str))
-    written = render(TOKENIZER, prompts.chat("be kind", text), add_generation_prompt=True)
-    assert TOKENIZER.decode([i for i in ids if i != token]) == written
+    assert TOKENIZER.decode([i for i in ids if i != token]) == render(
+        TOKENIZER, prompts.chat("be kind", text), add_generation_prompt=True
+    )
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0.05, 3), min_size=1, max_size=3), st.booleans(), st.sampled_from([(5,), (5, 5), (3, 5, 7)]))
+def test_placeholders_are_as_many_as_the_model_makes_embeddings(seconds, real_frames, kernels):
+    adapter = {"type": "convolution", "kernel_sizes": list(kernels), "inner_dim": 16}
+    processor = make_processor(adapter, real_frames)
+    clips = [sound(length) for length in seconds]
+    features, counts = processor.features(clips), [processor.speech_length(len(clip)) for clip in clips]
+    _, mask = make_model(processor).get_speech_embeddings(**features)
+    assert mask.sum(1).tolist() == counts
+
+
+@given(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=400, max_size=410))
+def test_whole_numbers_are_the_sound_that_floats_are(samples):
+    whole = np.array(samples, np.int16)
+    assert np.array_equal(PROCESSOR.waveform(whole), PROCESSOR.waveform(whole.astype(np.float32) / 2**15))

@@ -79,10 +79,10 @@ def likeness(cosine: np.ndarray, words: list[str], title: str = "") -> Figure:
 
 
 def embedding_map(
-    points: dict[str, np.ndarray], tones: list[str], notes: dict[str, str] | None = None
+    points: dict[str, np.ndarray], emotions: list[str], notes: dict[str, str] | None = None
 ) -> Figure | None:
     """Utterances on the two principal axes of their embeddings, by emotion, a panel for each model. points: model ->
-    (utterances, width); tones: the emotion of each utterance; notes: model -> a line below its panel."""
+    (utterances, width); emotions: the emotion of each utterance; notes: model -> a line below its panel."""
     from sklearn.decomposition import PCA  # takes long to load
 
     if not points:
@@ -92,9 +92,9 @@ def embedding_map(
         axes_found = PCA(2, svd_solver="full")
         x, y = axes_found.fit_transform(found).T
         first, second = (f"axis {n}, {100 * s:.0f} %" for n, s in enumerate(axes_found.explained_variance_ratio_, 1))
-        order = [emotion for emotion in EMOTIONS if emotion in tones]
+        order = [emotion for emotion in EMOTIONS if emotion in emotions]
         sns.scatterplot(
-            x=x, y=y, hue=tones, style=tones, hue_order=order, style_order=order, palette=EMOTION_COLOURS,
+            x=x, y=y, hue=emotions, style=emotions, hue_order=order, style_order=order, palette=EMOTION_COLOURS,
             markers=EMOTION_MARKERS, s=14, linewidth=0, alpha=0.85, ax=axis,
         )  # fmt: skip
         below = "\n".join(filter(None, (first, (notes or {}).get(model, ""))))

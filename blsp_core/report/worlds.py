@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from blsp_core.evaluation.intervals import ALPHA
+from blsp_core.evaluation.results import CONTROL
 from blsp_core.report.plots import legend
 from blsp_core.report.style import WIDTH, in_order, looks, name_of
 from blsp_core.report.tables import REPLIES, points
@@ -36,10 +37,11 @@ def figures(worlds: dict[str, World], systems: Collection[str]) -> pd.DataFrame:
     recognised, or quality and empathy of replies), value."""
     rows = []
     for world, (_, measured) in worlds.items():
-        for row in measured.itertuples():
-            name = row.task.removeprefix("ser.") if row.metric == "wa" else row.metric
-            if row.system in systems and name != "control" and (row.metric == "wa" or row.task == "requests"):
-                rows += [(world, row.system, name, row.value)] if name in REPLIES or row.metric == "wa" else []
+        for row in measured[measured["system"].isin(systems)].itertuples():
+            if row.metric == "wa" and row.task != f"ser.{CONTROL}":
+                rows.append((world, row.system, row.task.removeprefix("ser."), row.value))
+            elif row.task == "requests" and row.metric in REPLIES:
+                rows.append((world, row.system, row.metric, row.value))
     return pd.DataFrame(rows, columns=["world", "system", "measure", "value"])
 
 
@@ -68,9 +70,12 @@ def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
     `figures`."""
     if frame.empty:
         return pd.DataFrame()
-    values = frame.groupby(["system", "measure"])["value"].agg(lambda x: [100 * x.to_numpy()]).str[0]
-    spread = values.map(lambda x: f"{x.min():.1f}–{x.max():.1f}" if len(x) > 1 else "one world")
-    cells = (values.map(lambda x: f"{x.mean():.1f}") + " (" + spread + ")").unstack()
+    found = 100 * frame.groupby(["system", "measure"])["value"].agg(["mean", "min", "max"])
+    counts = frame.groupby(["system", "measure"]).size()
+    spread = [f"{row.min:.1f}–{row.max:.1f}" for row in found.rename(columns=str).itertuples(index=False)]
+    spread = [one if count > 1 else "one world" for one, count in zip(spread, counts, strict=True)]
+    means = [f"{mean:.1f} ({one})" for mean, one in zip(found["mean"], spread, strict=True)]
+    cells = pd.Series(means, index=found.index).unstack()
     cells = cells.loc[in_order(cells.index), list(dict.fromkeys(frame["measure"]))].fillna("")
     return cells.rename(index=name_of).rename_axis("system").rename_axis(None, axis=1).reset_index()
 

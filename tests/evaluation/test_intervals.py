@@ -32,6 +32,23 @@ def paired_difference(first, second, clusters):
     return intervals.estimate([(np.subtract(first, second, dtype=float), clusters)], bounds=(-1.0, 1.0))
 
 
+def test_the_bounds_are_those_of_the_cluster_bootstrap_that_was_here_before():
+    """Recorded from the bootstrap of the reference run: one run, two runs, and a paired difference of both."""
+    before = {
+        6: [[0.7136, 0.8656], [0.6923, 0.8716], [-0.1085, 0.1293]],
+        12: [[0.7328, 0.8797], [0.7217, 0.8769], [-0.0831, 0.1595]],
+        40: [[0.6854, 0.7896], [0.7037, 0.7949], [-0.0712, 0.0712]],
+    }
+    rng = np.random.default_rng(11)
+    for groups, wanted in before.items():
+        speakers = np.arange(480) % groups
+        rates = rng.normal(0.75, 0.1, (2, groups))
+        first, second = (rng.random((3, 480)) < rate[speakers] for rate in rates)
+        found = share(first[0], speakers), share(first, speakers), paired_difference(first, second, speakers)
+        for one, bounds in zip(found, wanted, strict=True):
+            assert one.interval == pytest.approx(bounds, abs=0.01)
+
+
 def test_of_one_run_on_one_set_it_is_the_regression_of_statsmodels():
     hits, speakers = clustered(np.random.default_rng(5))
     fit = OLS(hits.astype(float), np.ones(len(hits))).fit(cov_type="cluster", cov_kwds={"groups": speakers}, use_t=True)

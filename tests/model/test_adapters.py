@@ -1,13 +1,14 @@
-"""Adapters and the mix of layers: as many embeddings as placeholders."""
+"""Adapters and the mix of layers: as many embeddings as placeholders, and nothing but one class for a new adapter."""
 
 import pytest
 import torch
 from fixtures import make_tokenizer
 from tiny import CHATS, CONVOLUTION, QFORMER, VARIANTS, ask, make_both, make_encoder, make_model, sound
+from torch import nn
 from transformers import WhisperFeatureExtractor
 
 from blsp_core.errors import StudyError
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, adapters
 from blsp_core.model.adapters import embedding_count
 from blsp_core.model.qformer import WindowQFormer
 
@@ -92,6 +93,31 @@ def test_a_mix_of_layers_reads_all_hidden_states_also_cached_ones(processor):
     beside = make_model(processor, encoder_layers="last+mix").layer_mix(states)  # it starts as the mean
     assert torch.equal(beside[..., :32], last)
     torch.testing.assert_close(beside[..., 32:], states.mean(2))
+
+
+class EveryNth(nn.Linear):
+    """An adapter as a user may write one: an embedding of every nth frame."""
+
+    def __init__(self, input_dim, encoder_dim, llm_dim, n):
+        super().__init__(input_dim, llm_dim)
+        self.n = n
+
+    def forward(self, hidden, mask):
+        return super().forward(hidden[:, :: self.n]), mask[:, :: self.n]
+
+    @staticmethod
+    def output_lengths(frames, n, **_):
+        return -(-frames // n)
+
+    def scale_to(self, size):
+        pass
+
+
+def test_a_new_adapter_is_one_class_and_one_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(adapters.ADAPTERS, "every nth", EveryNth)
+    model, processor = make_both({"type": "every nth", "n": 3})
+    assert_saved_and_loaded(model, processor, tmp_path / "x")
+    assert model.generate(**processor(CHATS), max_new_tokens=3, num_beams=2).shape[0] == 3
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def test_a_batch_in_pieces_sums_to_the_whole():
         assert torch.allclose(sum(in_pieces), whole, atol=1e-6)
 
 
+def test_a_clip_without_a_label_does_not_count():
+    logits, labels = torch.randn(3, 5), torch.tensor([-100, 2, 3])
+    assert torch.allclose(emotion_ce(logits, labels), cross_entropy(logits[1:], labels[1:]))
+    assert emotion_ce(logits, torch.full((3,), -100)) == 0
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_losses_from_states_are_those_of_the_logits(bias, monkeypatch):
     monkeypatch.setitem(losses.MEMORY, "cpu", 12 * 50 * 4)  # three pieces
