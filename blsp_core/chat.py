@@ -14,10 +14,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from blsp_core.data.audio import SAMPLE_RATE, load_speech
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
 from blsp_core.errors import StudyError, first_line, refused
 from blsp_core.inference import answers, asr, llm
+from blsp_core.model.audio import SAMPLE_RATE, load_speech
 from blsp_core.model.templates import render
 
 UPDATE = 0.25  # seconds between updates of a reply that grows

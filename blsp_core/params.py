@@ -1,6 +1,7 @@
 """params.yaml: the settings of every stage, the runs at three levels, and the scales that change both."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,6 +70,15 @@ def check_params(params, path: Path) -> None:
         raise StudyError(
             f"{path}: evaluation.altered: no system {unknown[0]!r}; there are {', '.join(sorted(systems))}"
         )
+    classes = _found("evaluation/systems.py", r"\b([A-Z]\w+)\b")  # those that it imports too
+    for name, system in (params.get("systems") or {}).items():
+        if system["class"] not in classes:
+            raise StudyError(f"{path}: systems.{name}: no class {system['class']!r} in blsp_core/evaluation/systems.py")
+    adapters = _found("model/adapters.py", r'"(\w+)": [A-Z]\w+')
+    for where, settings in [("stage1", params["stage1"]), ("stage2", params["stage2"]), *all_runs(params).items()]:
+        kind = (settings.get("adapter") or {}).get("type", "")
+        if kind and kind not in adapters:
+            raise StudyError(f"{path}: {where}.adapter: no type {kind!r}; there are {', '.join(sorted(adapters))}")
     known = {*data["synthesise"], *data["corpora"], *data["custom"]}
     for where, corpus in _corpora_named(params):
         if corpus and corpus.partition(".")[0] not in known:
@@ -76,6 +86,11 @@ def check_params(params, path: Path) -> None:
     for one, other in (("custom", "synthesise"), ("custom", "corpora"), ("corpora", "synthesise")):
         if both := data[one].keys() & data[other].keys():
             raise StudyError(f"{path}: {min(both)} is in data.{one} and in data.{other}; give one another name")
+
+
+def _found(module: str, pattern: str) -> set[str]:
+    """Names in a module of this package, which is not imported: torch takes seconds."""
+    return set(re.findall(pattern, (Path(__file__).parent / module).read_text(encoding="utf-8"), re.MULTILINE))
 
 
 # Settings that name corpora, by section; of a run too.

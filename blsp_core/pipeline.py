@@ -77,7 +77,8 @@ class Study:
     def __init__(self, root: Path, section: str, run: str | None, params: dict, settings: Settings):
         self.root, self.section, self.run, self.params, self.settings = root, section, run, params, settings
         self.scale, self.seed = params["scale"], params["seed"]
-        self.train_seed = all_runs(params).get(run, {}).get("seed", self.seed)
+        own = all_runs(params).get(run, {}).get("seed")  # runs of one seed draw other numbers in every world
+        self.train_seed = self.seed if own is None else (1000 * self.seed + own) % 2**32
         self.level = level_of(params, run) if run else LEVELS[0]
         self.interactive = "BLSP_STAGE" not in os.environ
         self.folder = root / "data" / self.scale  # what the pipeline has made; sound lies relative to it

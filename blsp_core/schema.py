@@ -135,7 +135,7 @@ Architecture = Literal["wav2vec2", "hubert", "wavlm"]
 
 Llm = settings(
     source=Text | None, revision=Text, test_size=Count, min_accuracy=Share, size=settings(**Size), save_steps=From0,
-    training=settings(**Training, noise=NotNegative),
+    training=settings(**Training, noise=NotNegative, lengthened=Share, blended=NotNegative),
     second=settings(source=Text | None, width=Count, steps=Count) | None,
 )  # fmt: skip
 Whisper = settings(

@@ -14,10 +14,10 @@ from transformers import (
 )
 
 from blsp_core.convert.tokenizer import CHATML
-from blsp_core.data.audio import SAMPLE_RATE, write_corpus
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.audio import SAMPLE_RATE, write_corpus
 
 SECONDS = 10  # of the Whisper's window
 

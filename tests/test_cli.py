@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from tiny import make_model, make_processor, sound
+from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from blsp_core import cli
@@ -253,15 +254,18 @@ def test_a_released_checkpoint_is_converted_once(tmp_path):
 
 def test_an_exported_model_stands_alone_and_answers_alike(folder):
     named, processor = load(folder / "model")
-    named.config.llm_name = str(folder / "model/llm")  # a backbone that lies elsewhere
+    llm = AutoModelForCausalLM.from_pretrained(folder / "model/llm").bfloat16()
+    llm.save_pretrained(folder / "half")
+    named.config.llm_name = str(folder / "half")  # a backbone that lies elsewhere
     for part in (named, processor):
         part.save_pretrained(folder / "named")
     assert not (folder / "named/llm").exists()
     result = run(cli.export_app, folder / "named", folder / "exported/mini")
     assert result.exit_code == 0, result.output
     assert {path.name for path in (folder / "exported").iterdir()} == {"mini"}
-    assert (folder / "exported/mini/llm/model.safetensors").is_file()
-    lines = [generate(folder, *GOOD, model=name).stdout for name in ("model", "exported/mini")]
+    weights = "llm/model.safetensors"
+    assert (folder / "exported/mini" / weights).stat().st_size < 0.7 * (folder / "model" / weights).stat().st_size
+    lines = [generate(folder, *GOOD, model=name).stdout for name in ("named", "exported/mini")]
     assert lines[0] == lines[1]
 
 

@@ -11,13 +11,13 @@ from transformers import Qwen2Config, WhisperConfig, WhisperFeatureExtractor
 
 from blsp_core.bench import plain
 from blsp_core.data import prompts
-from blsp_core.data.audio import SAMPLE_RATE
 from blsp_core.data.dataset import IGNORED, Sound, collate
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.inference.batches import GREEDY, ready
 from blsp_core.inference.greedy import greedy
 from blsp_core.inference.llm import answer, decode, end_tokens
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
+from blsp_core.model.audio import SAMPLE_RATE
 from blsp_core.model.lora import is_lora
 from blsp_core.model.templates import render
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE, load_audio
 
 FRAME = 640  # samples, 40 ms
 

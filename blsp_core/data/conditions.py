@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio, resample, write_corpus
 from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE, load_audio, resample, write_corpus
 
 MARK = "@"  # between the name of a corpus and a condition; no corpus of params.yaml has it in its name
 EVERY = 3  # of the test clips of each emotion, one in so many is altered

@@ -12,7 +12,6 @@ from accelerate import PartialState
 from torch.utils.data import Dataset
 
 from blsp_core.data import prompts
-from blsp_core.data.audio import load_audio
 from blsp_core.data.augmentation import spec_augment
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.progress import progress
@@ -20,6 +19,7 @@ from blsp_core.data.prompts import chat, spoken_chat
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, processing
 from blsp_core.model import encoder as speech_encoder
+from blsp_core.model.audio import load_audio
 from blsp_core.model.processing import encoder_length
 from blsp_core.model.templates import turn_end
 

@@ -17,13 +17,13 @@ from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from blsp_core.data.audio import load_audio
 from blsp_core.data.dataset import pad
 from blsp_core.data.manifest import Utterance
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import FOLD, whole
 from blsp_core.inference.asr import log_mel
 from blsp_core.inference.batches import run_in_batches
+from blsp_core.model.audio import load_audio
 from blsp_core.model.encoder import encode_speech
 
 

@@ -82,7 +82,9 @@ def main(folders: Sequence[str]) -> int:
         return 2
     folder = Path(folders[0])
     predictions, word_errors, settings = unpack(folder / FILE)
-    root = folder.resolve().parents[3]
+    root = next((one for one in folder.resolve().parents if (one / "data/claims.yaml").is_file()), None)
+    if root is None:
+        raise StudyError(f"{folder}: no folder above it holds data/claims.yaml; put it into a study's data/")
     judge = judges.load(**settings, cache=root / ".scratch/replies")
     predictions, _ = without_altered(predictions)
     judged, checked, _ = judge_all(predictions, word_errors, judge, root / "data")

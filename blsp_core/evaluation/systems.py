@@ -94,7 +94,8 @@ class ClassifierLLM(WhisperLLM):
 
 
 class BlspEmo:
-    """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained."""
+    """A BLSP-Emo, of any stage or variant. `has_head`: its emotion head was trained. `by_head`: for the utterances that
+    were answered last, the emotion that the head alone names, and its probability."""
 
     def __init__(self, study, name: str):
         folder, own = study.read(f"models/{name}"), all_runs(study.params)[name]
@@ -105,11 +106,9 @@ class BlspEmo:
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         settings = {name: getattr(task, name) for name in ("system", "instruction", "max_new_tokens")}
         settings |= {"batch_size": self.batch_size, "desc": task.name, "unfinished": _unfinished(self.study, task)}
-        return speech.reply(self.model, self.processor, utterances, self.root, **settings)
-
-    def by_head(self, utterances: list[Utterance]) -> list[tuple[str, float]]:
-        """The emotions that the emotion head alone names, and their probabilities."""
-        return speech.predict_emotions(self.model, self.processor, utterances, self.root)
+        found = speech.listen(self.model, self.processor, utterances, self.root, **settings)
+        self.by_head = [(one["emotion"], one["share"]) for one in found]
+        return [one["reply"] for one in found]
 
 
 class External:

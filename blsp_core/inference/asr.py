@@ -9,12 +9,12 @@ import torch
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.dataset import pad_features
 from blsp_core.data.manifest import Utterance, as_row, plain_words, read_jsonl, write_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.inference import shards
 from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
+from blsp_core.model.audio import SAMPLE_RATE, load_audio
 from blsp_core.model.backbones import has_decoder
 from blsp_core.model.encoder import encode_speech
 

@@ -7,14 +7,14 @@ import pandas as pd
 import torch
 
 from blsp_core.data import prompts
-from blsp_core.data.audio import load_audio
 from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.prompts import spoken_chat
 from blsp_core.inference import shards
 from blsp_core.inference.batches import precision, ready, run_in_batches
-from blsp_core.inference.llm import generate
+from blsp_core.inference.llm import generate, generate_with_emotion
 from blsp_core.model import BlspEmoForConditionalGeneration as Model
 from blsp_core.model import BlspEmoProcessor
+from blsp_core.model.audio import load_audio
 
 DIMENSIONS = 16  # principal axes of `pooled`
 MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
@@ -27,22 +27,35 @@ def load(folder: Path) -> tuple[Model, BlspEmoProcessor]:
     return model, BlspEmoProcessor.from_pretrained(folder)
 
 
-def reply(
+def reply(model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, **settings) -> list[str]:
+    """The replies of `listen`, which says what the settings are."""
+    return [heard["reply"] for heard in listen(model, processor, utterances, root, **settings)]
+
+
+def listen(
     model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, *, system: str,
     instruction: str, max_new_tokens: int, batch_size: int = 64, desc: str = "replies to speech",
     unfinished: Path | None = None,
-) -> list[str]:  # fmt: skip
-    """Greedy replies to utterances whose sound is below `root`, in their order, each with its earlier turns.
-    unfinished: of `run_in_batches`."""
+) -> list[dict]:  # fmt: skip
+    """Greedy replies to utterances whose sound is below `root`, in their order, each with its earlier turns; and what
+    the emotion head reads from the last turn in the same pass: {"reply", "emotion", "share"}, the most probable
+    emotion and its probability. unfinished: of `run_in_batches`."""
 
-    def run(batch: list[int]) -> list[str]:
+    def run(batch: list[int]) -> list[dict]:
         chats = [spoken_dialogue(system, instruction, utterances[i], root) for i in batch]
         inputs = processor(chats).to(model.device)
-        return [answer.text for answer in generate(model, processor.tokenizer, inputs, max_new_tokens)]
+        found, logits = generate_with_emotion(model, processor.tokenizer, inputs, max_new_tokens)
+        last = np.cumsum([len(utterances[i].spoken) for i in batch]) - 1  # the clips of all turns are in `logits`
+        shares, places = logits[last].float().softmax(dim=-1).max(dim=-1)
+        heads = zip(places.tolist(), shares.tolist(), strict=True)
+        return [
+            {"reply": answer.text, "emotion": model.config.emotions[place], "share": share}
+            for answer, (place, share) in zip(found, heads, strict=True)
+        ]
 
     settings = {"system": system, "instruction": instruction, "max_new_tokens": max_new_tokens}
     places = {"root": Path(root).resolve(), "batch_size": batch_size, "desc": desc}
-    shards.ahead("reply", model, [as_row(utterance) for utterance in utterances], unfinished, **settings, **places)
+    shards.ahead("listen", model, [as_row(utterance) for utterance in utterances], unfinished, **settings, **places)
     lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
     keys = [[system, instruction, max_new_tokens, as_row(utterance)] for utterance in utterances]
     return run_in_batches(run, lengths, batch_size, desc, keys, unfinished)
@@ -86,29 +99,11 @@ def speech_embeddings(
     """What the LLM gets in place of each transcript: (speech embeddings, width of the LLM), float32, each."""
 
     def run(batch: list[int]) -> list[torch.Tensor]:
-        embeddings, mask = _embed(model, processor, [utterances[i] for i in batch], root)
+        sounds = [load_audio(utterances[i].audio, root) for i in batch]
+        embeddings, mask = model.get_speech_embeddings(**processor.features(sounds).to(model.device))
         return [row[real].float().cpu() for row, real in zip(embeddings, mask, strict=True)]
 
     return run_in_batches(run, [u.duration for u in utterances], batch_size, "speech embeddings")
-
-
-def predict_emotions(
-    model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path
-) -> list[tuple[str, float]]:
-    """The emotion head's prediction for each utterance and its probability, from the speech embeddings, without the
-    LLM."""
-
-    def run(batch: list[int]) -> list[tuple[str, float]]:
-        embedded = _embed(model, processor, [utterances[i] for i in batch], root)
-        shares, places = model.get_emotion_logits(*embedded).float().softmax(dim=-1).max(dim=-1)
-        return [(model.config.emotions[i], share) for i, share in zip(places.tolist(), shares.tolist(), strict=True)]
-
-    return run_in_batches(run, [u.duration for u in utterances], 64, "emotion head")
-
-
-def _embed(model, processor, utterances: list[Utterance], root: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    sounds = [load_audio(utterance.audio, root) for utterance in utterances]
-    return model.get_speech_embeddings(**processor.features(sounds).to(model.device))
 
 
 def word_similarity(

@@ -71,21 +71,22 @@ class Checkpoints:
     ):
         """The model in a checkpoint folder or hub repository, in evaluation mode.
 
-        dtype, encoder_dtype: as in `from_parts`. device_map, quantization_config: of the LLM; all else is on the device
-        of its embeddings. attn_implementation: of both backbones. settings: `cache_dir`, `force_download`,
-        `local_files_only` and `token`, as in transformers; or settings of BlspEmoConfig, instead of the saved ones:
-        `lora_rank` gives a model without partial LoRA a new one.
+        dtype, encoder_dtype: as in `from_parts`; "auto" is as each backbone was saved. device_map, quantization_config:
+        of the LLM; all else is on the device of its embeddings. attn_implementation: of both backbones. settings:
+        `cache_dir`, `force_download`, `local_files_only` and `token`, as in transformers; or settings of BlspEmoConfig,
+        instead of the saved ones: `lora_rank` gives a model without partial LoRA a new one.
         Raises StudyError when a backbone is not where the checkpoint says, needs code that is not part of transformers,
         or when the weights do not fit the config or are not finite.
         """
         hub = {name: settings.pop(name) for name in _HUB if name in settings}
+        dtype = settings.pop("torch_dtype", dtype)  # transformers' earlier name, which AutoModel still passes on
         folder = _folder(path, revision, hub)
         saved = _config(str(folder), "BLSP-Emo checkpoint", BlspEmoConfig.model_type)
         had_lora, config = saved.lora_rank > 0, config or saved
         config.update(_known({name: value for name, value in settings.items() if name not in _IGNORED}))
         config._attn_implementation = attn_implementation or config._attn_implementation
         how = {**hub, "attn_implementation": config._attn_implementation}
-        dtype = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        dtype = _dtype(dtype)
         config.encoder_name, source = _found(folder, config.encoder_name, "encoder")
         encoder = load_encoder(source, config.encoder_revision, encoder_dtype or dtype, **how)
         _check_sizes(folder, "encoder", encoder.config, config.encoder_config, "d_model", "num_mel_bins")
@@ -165,7 +166,7 @@ def load_encoder(source: str, revision: str | None = None, dtype: torch.dtype = 
     revision, hub = revision or "main", {name: how[name] for name in _HUB if name in how}
     config = _config(source, "speech encoder", "whisper", revision=revision, **hub)
     how |= {"key_mapping": {r"^(model\.)?encoder\.": ""}, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    with refused(f"{source}: the weights of the speech encoder cannot be read; fetch them again"):
+    with refused(f"{source}: the weights of the speech encoder cannot be read; fetch them again, or correct settings"):
         encoder, report = _Encoder.from_pretrained(source, config=config, revision=revision, dtype=dtype, **how)
     return _checked(source, "speech encoder", encoder, report)
 
@@ -183,7 +184,7 @@ def load_llm(source: str, revision: str | None = None, dtype: torch.dtype = torc
     how = {"revision": revision, "dtype": dtype, "trust_remote_code": False, "output_loading_info": True, **how}
     how["ignore_mismatched_sizes"] = True  # they are reported below
     config = _config(source, "LLM", **hub, revision=revision)
-    with refused(f"{source}: the weights of the LLM cannot be read; fetch them again"):
+    with refused(f"{source}: the weights of the LLM cannot be read; fetch them again, or correct settings"):
         llm, report = AutoModelForCausalLM.from_pretrained(source, config=config, **how)
     return _checked(source, "LLM", llm, report)
 
@@ -239,6 +240,16 @@ def _config(source: str, part: str, wanted: str | None = None, **hub) -> PreTrai
     )
 
 
+def _dtype(asked: torch.dtype | str | None) -> torch.dtype | str:
+    """float32 where none is asked for; "auto", as each backbone was saved, is left to transformers."""
+    if asked == "auto":
+        return asked
+    found = getattr(torch, asked.removeprefix("torch."), None) if isinstance(asked, str) else asked or torch.float32
+    if not isinstance(found, torch.dtype):
+        raise StudyError(f"dtype: {asked!r}; wanted is float32, bfloat16, float16 or auto")
+    return found
+
+
 def _known(settings: dict) -> dict:
     for name in settings:
         if not hasattr(BlspEmoConfig, name):
@@ -256,7 +267,10 @@ def _folder(path, revision: str | None, hub: dict) -> Path:
     if not folder.is_dir():
         if str(path).startswith((".", "/", "~")) or str(path).count("/") != 1:
             raise StudyError(f"{path}: there is no such folder; wanted is a BLSP-Emo checkpoint")
-        folder = Path(snapshot_download(str(path), revision=revision, **hub))
+        with refused(f"{path}: there is no such folder, and the hub gives no such model; correct the name"):
+            config = snapshot_download(str(path), revision=revision, allow_patterns=["config.json"], **hub)
+            _config(config, "BLSP-Emo checkpoint", BlspEmoConfig.model_type)  # before many GB of another model
+            folder = Path(snapshot_download(str(path), revision=revision, **hub))
     if not (folder / "config.json").is_file() or not (folder / WEIGHTS).is_file():
         raise StudyError(f"{folder}: not a BLSP-Emo checkpoint; wanted are config.json and {WEIGHTS}")
     return folder

@@ -164,8 +164,10 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         them: where possible the LLM reads them once for all rows, and logits are those of the tokens after them.
         states_to_keep: a bool mask (rows, tokens); the output then has, in place of logits, the `states` before the
         output head at the N tokens that are True.
-        Raises StudyError when the number of placeholders is not that of the speech embeddings.
+        Raises StudyError when the number of placeholders is not that of the speech embeddings, or labels contain them.
         """
+        if labels is not None and bool((labels == self._speech_token()).any()):
+            raise StudyError("labels: contain the speech token, which is no reply; they are -100 where speech is")
         prefix = self._read_prefix(input_ids, shared_prefix, past_key_values, labels) if shared_prefix else None
         if prefix is not None:
             past_key_values, input_ids = prefix, input_ids[:, shared_prefix:]
@@ -209,9 +211,12 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
             speech_mask=speech_mask,
         )
 
+    def _speech_token(self) -> int:
+        return -1 if self.config.speech_token_id is None else self.config.speech_token_id
+
     def _embed(self, input_ids, speech, speech_mask) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Input embeddings of the LLM (rows, tokens, width), and where speech is: indices into the flattened rows."""
-        is_speech = input_ids == (-1 if self.config.speech_token_id is None else self.config.speech_token_id)
+        is_speech = input_ids == self._speech_token()
         embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_speech, 0))
         positions = is_speech.flatten().nonzero()[:, 0]  # (n,)
         count = 0 if speech is None else int(speech_mask.sum())

@@ -1,22 +1,21 @@
 """Chats with speech -> token ids and log-mel features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import numpy as np
 import torch
 from transformers import AddedToken, AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
-from transformers.audio_utils import load_audio
 
 from blsp_core.errors import StudyError
 from blsp_core.model.adapters import embedding_count
+from blsp_core.model.audio import SAMPLE_RATE, load_audio, resample
 from blsp_core.model.configuration import PAPER_ADAPTER, BlspEmoConfig
 from blsp_core.model.templates import render
 
 SPEECH_TOKEN = "<|speech|>"
 ENCODER_STRIDE = 2  # of Whisper's second convolution
+AUDIO = ("audio", "path", "url")  # under which an audio part of a chat holds its sound
 
 
 def mel_length(samples: int, hop: int, real_frames: bool = True) -> int:
@@ -39,7 +38,7 @@ class BlspEmoProcessor(ProcessorMixin):
         ... )
 
     `adapter` and `real_frames` are those of the model (see BlspEmoConfig): they decide how many placeholder tokens
-    stand for a clip. Audio is a path, a file:// or http(s):// URL, or a waveform (see `waveform`).
+    stand for a clip. Audio is a path, a URL or a waveform (see `waveform`).
     """
 
     def __init__(
@@ -91,36 +90,30 @@ class BlspEmoProcessor(ProcessorMixin):
         return embedding_count(frames, self.adapter)
 
     def waveform(self, audio) -> np.ndarray:
-        """Audio as float32 (samples,) at the extractor's rate, 16 kHz.
+        """Audio as float32 (samples,) at 16 kHz.
 
-        audio: a path or URL of a file that soundfile reads, of any rate and number of channels; or a mono waveform at
-        the extractor's rate, an array or tensor (samples,), floats within [-1, 1] or int16. Raises StudyError for a
-        file that is not there or not audio, for other shapes and integer types, and for floats of another range.
+        audio: a path or URL, see `audio.load_audio`; a mono waveform at 16 kHz, an array or tensor (samples,), floats
+        within [-1, 1] or int16; or one of any rate, {"array", "sampling_rate"}, as the library datasets has them.
+        Raises StudyError for a file that cannot be read, for other shapes and integer types, and for floats of another
+        range.
         """
-        rate = self.feature_extractor.sampling_rate
         if isinstance(audio, str | Path):
-            source = str(audio)
-            if source.startswith("file://"):
-                source = url2pathname(urlparse(source).path)
-            if not source.startswith(("http://", "https://")) and not Path(source).is_file():
-                raise StudyError(f"{source}: there is no such audio file")
-            try:
-                return load_audio(source, rate, backend="soundfile")
-            except (OSError, RuntimeError, ValueError) as error:  # soundfile's own are RuntimeErrors
-                raise StudyError(
-                    f"{source}: cannot be read as audio ({error}); wanted is wav, flac, ogg or mp3"
-                ) from None
+            return load_audio(audio)
+        rate = SAMPLE_RATE
+        if isinstance(audio, Mapping):
+            if not audio.keys() >= {"array", "sampling_rate"}:
+                raise StudyError(f"speech: a clip with {', '.join(audio)}; wanted are array and sampling_rate")
+            audio, rate = audio["array"], audio["sampling_rate"]
         array = np.asarray(audio)
         if array.ndim != 1:
             raise StudyError(f"speech: a clip of shape {array.shape}, wanted is mono, (samples,)")
-        if array.dtype == np.int16:
-            return array.astype(np.float32) / 32768
-        if array.dtype.kind != "f":
+        if array.dtype != np.int16 and array.dtype.kind != "f":
             raise StudyError(f"speech: a clip of {array.dtype}, wanted are floats within [-1, 1] or int16")
+        array = array.astype(np.float32) / (32768 if array.dtype == np.int16 else 1)
         loudest = np.abs(array).max(initial=0)
         if not loudest <= 1.5:  # resampled speech may slightly exceed 1; NaN is refused too
             raise StudyError(f"speech: a clip with values up to {loudest:g}, wanted are within [-1, 1]; scale it")
-        return array.astype(np.float32)
+        return array if rate == SAMPLE_RATE else resample(array, rate)
 
     def features(self, waveforms: Sequence) -> BatchFeature:
         """Clips, see `waveform` -> input_features (clips, mels, frames) float32, and feature_attention_mask (clips,
@@ -167,15 +160,15 @@ class BlspEmoProcessor(ProcessorMixin):
         """One chat or a list of them as text, with one placeholder per clip; with `tokenize` as input ids; with
         `return_dict` too, as all inputs of `generate`. Arguments as in transformers; an audio part holds what
         `waveform` reads under "audio", "path" or "url"."""
-        chats = [conversation] if isinstance(conversation[0], dict) else conversation
+        chats = [conversation] if conversation and isinstance(conversation[0], dict) else conversation
         names = ("padding", "padding_side", "sampling_rate")
         how = {name: template.pop(name) for name in names if name in template} | (processor_kwargs or {})
         texts = [self._prompt(chat, **template) for chat in chats]
         if not tokenize:
             return texts if chats is conversation else texts[0]
         contents = [message["content"] for chat in chats for message in chat if not isinstance(message["content"], str)]
-        parts = [part for part in sum(contents, []) if part["type"] == "audio"]
-        audio = [part[key] for part in parts for key in ("audio", "path", "url") if key in part]
+        parts = [part for content in contents for part in content if part["type"] == "audio"]
+        audio = [part[key] for part in parts for key in AUDIO if key in part]
         batch = self(text=texts, audio=audio, return_tensors=return_tensors, **how)
         return batch if return_dict else batch["input_ids"]
 
@@ -206,18 +199,23 @@ class BlspEmoProcessor(ProcessorMixin):
         return ["input_ids", "attention_mask", "input_features", "feature_attention_mask"]
 
     def _prompt(self, messages: list[dict], **template) -> str:
+        if not messages or not all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in messages):
+            raise StudyError(f"messages: {str(messages)[:60]}; wanted is a list of {{role, content}}, one a turn")
         flat = [{**message, "content": self._flat_content(message["content"])} for message in messages]
         return render(self.tokenizer, flat, **{"chat_template": self.chat_template, **template})
 
     def _flat_content(self, content: str | list[dict]) -> str:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         texts = []
-        for part in parts:
-            if part["type"] not in ("text", "audio"):
-                raise StudyError(f"messages: a part of type {part['type']}, wanted is text or audio")
-            if part["type"] == "text" and self.speech_token in part["text"]:
+        for part in parts if isinstance(parts, list | tuple) else [parts]:
+            kind = part.get("type") if isinstance(part, dict) else part
+            if kind not in ("text", "audio"):
+                raise StudyError(f"messages: a part of type {kind}, wanted is text or audio")
+            if kind == "text" and not isinstance(part.get("text"), str):
+                raise StudyError(f"messages: a text part with {part.get('text')!r}; wanted is its text under `text`")
+            if kind == "text" and self.speech_token in part["text"]:
                 raise StudyError(f"messages: a text contains {self.speech_token}, which stands for speech; remove it")
-            texts.append(part["text"] if part["type"] == "text" else self.speech_token)
+            texts.append(part["text"] if kind == "text" else self.speech_token)
         return "".join(texts)
 
     def _ids(self, texts: Sequence[str], speech_lengths: Sequence[int]) -> list[list[int]]:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE
 from blsp_core.evaluation.claims import NOT_REPRODUCED, OPEN_QUESTION, REPRODUCED
+from blsp_core.model.audio import SAMPLE_RATE
 from blsp_core.report.style import COLOURS, MAIN, VERDICTS, name_of
 
 DARK = (REPRODUCED, NOT_REPRODUCED)  # their colours want white letters

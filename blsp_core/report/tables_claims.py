@@ -1,14 +1,23 @@
 """Tables about claims: the verdicts, those of earlier runs, and later systems by their own papers."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import norm
 
-from blsp_core.evaluation.claims import ANSWERS
+from blsp_core.evaluation.claims import ANSWERS, INCONCLUSIVE, MARGIN, SMALLEST_GAIN, Claim
+from blsp_core.evaluation.intervals import ALPHA
 from blsp_core.report.tables import points
 
+# By the test of a claim: how far a true difference is from the threshold by which it would be decided.
+DISTANCES = {
+    "greater": lambda d: max(d, SMALLEST_GAIN - d), "kept": lambda d: abs(d + MARGIN),
+    "same": lambda d: abs(MARGIN - abs(d)), "differs": lambda d: max(abs(d), MARGIN - abs(d)),
+}  # fmt: skip
 ANSWERED = {answer: verdict for verdict, answer in ANSWERS.items()}  # a claim that became a question did not change
 
 
@@ -28,6 +37,34 @@ def claims_table(rows: Sequence[dict]) -> pd.DataFrame:
         for row in rows
     )
     return table.drop(columns=[name for name in ("detectable", "null system") if not any(table[name])])
+
+
+def power_table(
+    rows: Sequence[dict], claims: Sequence[Claim], records: Sequence[Mapping], runs: Mapping[str, Mapping]
+) -> pd.DataFrame:
+    """What would decide each inconclusive claim, if its true difference were the measured one: the distance from the
+    threshold, in points; the number of worlds (data seeds) like this one whose pooled data find it in four of five
+    cases at 0.025 over the number of claims; the minutes of the stages that these worlds need, one at a time. The
+    spread between training runs and worlds is not in the standard error, so that both numbers are lower bounds.
+
+    rows: claims.json, in the order of `claims`; records: of `run_files.read_records`; runs: of `params.all_runs`.
+    """
+    one, all_of_them = (norm.ppf(1 - ALPHA / count) + norm.ppf(0.8) for count in (1, len(rows)))  # standard errors
+    found, spent = [], Counter()
+    for record in records:
+        spent[record["run"]] += record["seconds"] / 60
+    for row, claim in zip(rows, claims, strict=True):
+        if row["verdict"] != INCONCLUSIVE:
+            continue
+        systems = {name for one in claim.comparisons for name in (one.system, one.baseline)}
+        needed = {name for name in spent if runs.get(name, {}).get("system", name) in systems}
+        needed |= {runs[name]["from"].removeprefix("models/") for name in needed & runs.keys()}
+        distance = DISTANCES[claim.test](row["measured"]["difference"])
+        worlds = math.ceil((all_of_them / one * row["detectable"] / max(distance, 1e-3)) ** 2)
+        minutes = worlds * (spent[None] + sum(spent[name] for name in needed))
+        found.append((claim.title, row["decisive"], 100 * distance, worlds, round(minutes)))
+    columns = ["claim", "decided by", "distance, points", "worlds", "minutes"]
+    return pd.DataFrame(found, columns=columns).round(1).sort_values("worlds", kind="stable", ignore_index=True)
 
 
 def verdicts_before(before: pd.DataFrame, judged: Sequence[dict]) -> pd.DataFrame:

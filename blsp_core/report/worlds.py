@@ -1,7 +1,7 @@
 """Results of the miniature in several worlds (data seeds), side by side: what reports left in data/worlds/<scale>.
 
 A world has its own sentences, prosody, and rate, pitch and size of the test voices; 18 of their 20 eSpeak variants are
-the same in any two worlds, and so are the backbones and the training seed: the spread over worlds is a lower bound.
+the same in any two worlds, and so are the backbones, so that the spread over worlds is a lower bound.
 """
 
 import json

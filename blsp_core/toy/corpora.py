@@ -9,11 +9,11 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
-from blsp_core.data.audio import SAMPLE_RATE, write_corpus
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn, Utterance, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError, refused
+from blsp_core.model.audio import SAMPLE_RATE, write_corpus
 from blsp_core.record import core_count
 from blsp_core.toy.domains import DOMAINS, PLAIN, Domain
 from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import signal
 
-from blsp_core.data.audio import SAMPLE_RATE
+from blsp_core.model.audio import SAMPLE_RATE
 
 _ORDER = 4  # of the band-pass filter
 _COLOUR = 0.9  # of the noise: its pole, 0 for white

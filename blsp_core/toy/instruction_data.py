@@ -75,16 +75,19 @@ def draw_example(
     source: str | None = None,
     paper_prompt: bool = False,
     other: bool = False,
+    blended: float = SOURCES["blend"],
 ) -> Example:
     """A random exchange on sentences of the split; task and source are drawn by their shares unless given.
 
-    paper_prompt: the first of the task's `PROMPTS` only. other: continuations in the style of the second LLM.
+    paper_prompt: the first of the task's `PROMPTS` only. other: continuations in the style of the second LLM. blended:
+    the share of the source `blend`, relative to those of the others in `SOURCES`; 0: no embeddings are blended.
     """
-    task, source = task or _weighted(rng, SHARES), source or _weighted(rng, SOURCES)
+    sources = SOURCES | {"blend": blended}
+    task, source = task or _weighted(rng, SHARES), source or _weighted(rng, sources)
     emotion = "neutral" if source == "none" else rng.choice(EMOTIONS)
     cue_emotion, earlier = emotion if source == "cue" else None, ()
     if task == "dialogue":
-        sentence, earlier = _dialogue(rng, split, cue_emotion)
+        sentence, earlier = _dialogue(rng, split, cue_emotion, sources)
     elif split == "train" and rng.random() < RAVDESS:
         sentence = grammar.draw_ravdess(rng, cue_emotion)
     elif split == "train" and task in FOREIGN_TASKS and source != "cue" and rng.random() < FOREIGN:
@@ -105,10 +108,12 @@ def _weighted(rng: random.Random, shares: dict[str, float]) -> str:
     return rng.choices(list(shares), weights=list(shares.values()))[0]
 
 
-def _dialogue(rng: random.Random, split: str, cue_emotion: str | None) -> tuple[grammar.Sentence, tuple[Turn, Turn]]:
+def _dialogue(
+    rng: random.Random, split: str, cue_emotion: str | None, sources: dict[str, float]
+) -> tuple[grammar.Sentence, tuple[Turn, Turn]]:
     """The last sentence of a dialogue and the turns before it. The first turn has an independent emotion, a distractor:
     the answer depends on that of the last."""
-    source = _weighted(rng, {name: share for name, share in SOURCES.items() if name != "none"})
+    source = _weighted(rng, {name: share for name, share in sources.items() if name != "none"})
     emotion = rng.choice(EMOTIONS)
     cue = emotion if source == "cue" else None
     first, reply, last = grammar.draw_dialogue(rng, split, emotion, cue, cue_emotion)

@@ -33,7 +33,6 @@ FILL = {
 }  # fmt: skip
 _POOL = 16  # batches that are drawn together, so that rows of similar length share one
 _CLEAN = 0.15  # share of the rows, the first ones, without noise
-_LENGTHENED = 0.7  # share of the other rows in which words last over several positions, as in speech
 _COMMON = 0.8  # noise that all positions of a row share, relative to that of each
 _UNEVEN = 0.6  # by which share the strength of a marker varies between positions
 _SECOND = 0.4  # share of the blended rows with a second, weaker marker
@@ -44,14 +43,16 @@ class InstructionData(Dataset):
 
     Sixteen batches are drawn together, their rows sorted by length and the batches shuffled: in random order 40 % of
     the positions would be padding. Speech embeddings are noisy word embeddings, and a word has several of them. So the
-    LLM reads with noise of up to `noise` standard deviations, part of it common to the whole row, and most rows are
-    lengthened: a word takes several positions, strong in one and weak in the others. other: see `draw_example`.
+    LLM reads with noise of up to `noise` standard deviations, part of it common to the whole row, and of the rows with
+    noise a share is `lengthened`: a word takes several positions, strong in one and weak in the others.
+    drawn: `other` and `blended` of `draw_example`.
     """
 
     def __init__(
-        self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int, other: bool = False
-    ):
-        self.other = other
+        self, tokenizer: Qwen2Tokenizer, batches: int, batch_size: int, noise: float, seed: int,
+        lengthened: float = 0.7, **drawn,
+    ):  # fmt: skip
+        self.lengthened, self.drawn = lengthened, drawn
         self.size, self.batch_size, self.noise, self.seed = batches * batch_size, batch_size, noise, seed
         self.end = tokenizer.eos_token_id
         self.ids = cache(lambda text: tokenizer(text, add_special_tokens=False).input_ids)
@@ -74,9 +75,9 @@ class InstructionData(Dataset):
     def draw(self, index: int) -> dict:
         """One example, encoded."""
         rng = random.Random(self.seed * 1_000_003 + index)
-        example = draw_example(rng, "train", other=self.other)
+        example = draw_example(rng, "train", **self.drawn)
         noise = 0.0 if index < _CLEAN * self.size or example.written else rng.uniform(0, self.noise)
-        return self.encode(example, rng, noise, noise > 0 and rng.random() < _LENGTHENED)
+        return self.encode(example, rng, noise, noise > 0 and rng.random() < self.lengthened)
 
     def encode(self, example: Example, rng: random.Random, noise: float = 0.0, lengthened: bool = False) -> dict:
         """The fields of `FILL` for every token; `noise` in standard deviations of the embeddings."""
@@ -160,10 +161,12 @@ def reading_loss(model, batch) -> dict[str, torch.Tensor]:
 
 
 def train_llm(
-    tokenizer, model, *, steps: int, batch_size: int, noise: float, seed: int, other: bool = False, **options
-) -> dict[str, float]:
-    """Train the LLM on instruction data, with continuations of the `other` style or not; `options` are those of
-    `training.trainer.train`. Returns the cost."""
-    data = InstructionData(tokenizer, steps, batch_size, noise, seed, other)
+    tokenizer, model, *, steps: int, batch_size: int, noise: float, lengthened: float, blended: float, seed: int,
+    other: bool = False, **options,
+) -> dict[str, float]:  # fmt: skip
+    """Train the LLM on instruction data, see `InstructionData`; `options` are those of `training.trainer.train`.
+    Returns the cost."""
+    how = {"lengthened": lengthened, "blended": blended, "other": other}
+    data = InstructionData(tokenizer, steps, batch_size, noise, seed, **how)
     options |= {"steps": steps, "batch_size": batch_size, "seed": seed}
     return train(model, data, collate, reading_loss, weight_decay=0.2, shuffle=False, optimizer="muon", **options)

@@ -15,8 +15,8 @@ from functools import cache
 import espeakng_loader
 import numpy as np
 
-from blsp_core.data.audio import SAMPLE_RATE, resample
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE, resample
 from blsp_core.toy.domains import PLAIN, Domain
 
 LOUDNESS = 0.05  # root mean square of a speaker's neutral voice, full scale = 1

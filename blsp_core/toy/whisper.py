@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from blsp_core.data.audio import SAMPLE_RATE
 from blsp_core.data.augmentation import spec_augment
 from blsp_core.data.dataset import pad, pad_features
 from blsp_core.inference.asr import log_mel, pad_to_window
+from blsp_core.model.audio import SAMPLE_RATE
 from blsp_core.model.encoder import encode_speech
 from blsp_core.toy.corpora import Line, plan, synthesise
 from blsp_core.toy.tts import Spoken

@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 from transformers import AutoConfig, AutoFeatureExtractor, PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers import AutoModelForAudioClassification as AutoClassifier
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance, read_manifest
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import ready, run_in_batches
+from blsp_core.model.audio import SAMPLE_RATE, load_audio
 from blsp_core.training.objectives import classification
 from blsp_core.training.trainer import train
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from blsp_core.data import acoustics
-from blsp_core.data.audio import SAMPLE_RATE
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn, Utterance
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE
 
 ROW = Utterance("a.wav", "we saw the dog", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
 OTHER = replace(ROW, split="test", speaker="m2", text="they saw the cat")

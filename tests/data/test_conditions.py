@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from blsp_core.data.acoustics import level
-from blsp_core.data.audio import load_audio, write_corpus
 from blsp_core.data.conditions import alter, build_altered, names_of
 from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import load_audio, write_corpus
 
 SOUND = (0.1 * np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)).astype(np.float32)
 

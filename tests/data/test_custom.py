@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from blsp_core.data.audio import load_audio
 from blsp_core.data.corpora.custom import bring_corpus, requested
 from blsp_core.data.manifest import Utterance, as_row, read_manifest, write_manifest
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import load_audio
 
 ROW = Utterance("wav/a.wav", "kids are talking", "angry", "r-1", "actor 1", "en", 0.5, "ravdess", "test")
 NOISE = np.random.default_rng(0).normal(0, 0.1, 8000)

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 import trees
 
-from blsp_core.data.audio import load_audio
 from blsp_core.data.corpora import importing
 from blsp_core.data.corpora.checks import SILENT
 from blsp_core.data.corpora.importing import folds_by_speaker, import_corpus
 from blsp_core.data.manifest import Utterance, plain_words, read_manifest
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import load_audio
 
 REAL = "BLSP_RAVDESS"  # names the folder of the real corpus, where there is one
 SPLITS = ("train", "validation", "test")

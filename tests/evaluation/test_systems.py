@@ -71,10 +71,17 @@ def test_random_emotions_are_the_same_for_an_utterance_in_every_task(study):
 
 def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
     monkeypatch.setattr(systems.speech, "load", lambda folder: (folder, folder))
-    monkeypatch.setattr(systems.speech, "reply", lambda model, processor, spoken, root, **settings: settings)
+    asked = []
+
+    def listen(model, processor, spoken, root, **settings):
+        asked.append(settings)
+        return [{"reply": turn.text, "emotion": "sad", "share": 0.5} for turn in spoken]
+
+    monkeypatch.setattr(systems.speech, "listen", listen)
     found = systems.load("blsp-emo", study)
     assert isinstance(found, systems.BlspEmo) and found.model == study.folder / "models/blsp-emo"
-    settings = found.answer([ALONE], DIALOGUE)
+    assert found.answer([ALONE], DIALOGUE) == [ALONE.text] and found.by_head == [("sad", 0.5)]
+    settings = asked[0]
     assert (settings["system"], settings["instruction"], settings["batch_size"]) == (prompts.SYSTEM_EMPATHY, "", 7)
     assert settings["unfinished"] == study.checkpoints / "dialogue.dialogues.jsonl"
     heads = {name: systems.load(name, study).has_head for name in ("blsp", "blsp-emo", "no-loss")}

@@ -11,10 +11,10 @@ import torch
 from fixtures import make_whisper
 from transformers.modeling_outputs import BaseModelOutput
 
-from blsp_core.data.audio import load_audio
 from blsp_core.errors import StudyError
 from blsp_core.inference import asr
 from blsp_core.inference.asr import load_whisper, transcribe
+from blsp_core.model.audio import load_audio
 from blsp_core.model.encoder import encode_speech
 
 REAL = "BLSP_WHISPER"  # names the folder of a real Whisper

@@ -10,10 +10,10 @@ import soundfile
 from gradio_client import Client, handle_file
 
 from blsp_core import chat
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY
 from blsp_core.inference import llm
 from blsp_core.inference.speech import Conversation
+from blsp_core.model.audio import SAMPLE_RATE, load_audio
 
 SETTINGS = {"system": SYSTEM_EMPATHY, "max_new_tokens": 6, "temperature": 0.0}
 

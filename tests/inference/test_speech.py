@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from blsp_core.data import prompts
-from blsp_core.data.audio import load_audio
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Turn
 from blsp_core.inference import speech
+from blsp_core.model.audio import load_audio
+
+SETTINGS = {"system": prompts.SYSTEM_EMPATHY, "instruction": "", "max_new_tokens": 5}
 
 
 @pytest.fixture
 def ask(speech_model, corpus):
-    settings = {"system": prompts.SYSTEM_EMPATHY, "instruction": "", "max_new_tokens": 5}
-    return lambda rows, **more: speech.reply(*speech_model, rows, corpus[0], **settings, **more)
+    return lambda rows, **more: speech.reply(*speech_model, rows, corpus[0], **SETTINGS, **more)
 
 
 def test_replies_come_in_order_and_do_not_depend_on_their_neighbours(ask, corpus):
@@ -52,7 +53,7 @@ def test_a_conversation_continues_as_the_dialogue_so_far(ask, speech_model, corp
     assert [turn["role"] for turn in talk.turns] == ["user", "assistant"] * 2
 
 
-def test_every_utterance_has_its_own_speech_embeddings_and_one_emotion_of_the_head(speech_model, corpus):
+def test_every_utterance_has_its_own_speech_embeddings_and_one_emotion_of_the_head(ask, speech_model, corpus):
     (model, processor), (folder, utterances) = speech_model, corpus
     rows = speech.speech_embeddings(*speech_model, utterances, folder, batch_size=3)
     assert [len(row) for row in rows] == [processor.speech_length(round(u.duration * 16_000)) for u in utterances]
@@ -60,10 +61,16 @@ def test_every_utterance_has_its_own_speech_embeddings_and_one_emotion_of_the_he
     with torch.no_grad():
         model.emotion_head.weight.zero_()
         model.emotion_head.weight[3] = rows[0].mean(dim=0)
-    predicted = speech.predict_emotions(*speech_model, utterances, folder)
-    names, shares = zip(*predicted, strict=True)
-    assert len(names) == len(utterances) and names[0] == EMOTIONS[3] and set(names) <= set(EMOTIONS)
-    assert all(1 / len(EMOTIONS) < share <= 1 for share in shares)
+        model.emotion_head.weight[1] = 2 * (rows[1] - rows[0].mean(dim=0)).mean(dim=0)
+    heard = speech.listen(*speech_model, utterances, folder, batch_size=3, **SETTINGS)
+    assert [one["reply"] for one in heard] == ask(utterances)
+    for row, one in zip(rows, heard, strict=True):
+        shares = model.emotion_head(row.mean(dim=0)).softmax(dim=-1)
+        assert one["emotion"] == EMOTIONS[int(shares.argmax())] and one["share"] == pytest.approx(float(shares.max()))
+    assert heard[0]["emotion"] == EMOTIONS[3]
+    dialogue = replace(utterances[1], history=turns(utterances[0], "please go on."))
+    again = speech.listen(*speech_model, [dialogue, *utterances[:2]], folder, **SETTINGS)
+    assert again[0]["share"] == pytest.approx(again[2]["share"]) == pytest.approx(heard[1]["share"])  # the last turn's
 
 
 def test_word_similarity_has_a_row_for_every_token(speech_model, corpus):

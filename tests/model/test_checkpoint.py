@@ -122,6 +122,28 @@ def test_trained_weights_of_a_model_in_half_precision_are_float32(parts, tmp_pat
     assert (half.encoder.dtype, half.llm.dtype) == (torch.float32, torch.bfloat16)
 
 
+def test_the_data_type_may_be_that_of_the_saved_backbones(parts, folders, tmp_path):
+    load_llm(str(folders[1]), dtype=torch.bfloat16).save_pretrained(folders[1])
+    parts[0].save_pretrained(tmp_path / "x")
+    for asked in ({"dtype": "auto"}, {"torch_dtype": "auto"}):
+        model = load(tmp_path / "x", **asked)
+        assert (model.encoder.dtype, model.llm.dtype) == (torch.float32, torch.bfloat16)
+    for asked in ({"dtype": "float16"}, {"torch_dtype": torch.float16}, {"dtype": "torch.float16"}):
+        assert load(tmp_path / "x", **asked).llm.dtype == torch.float16
+    assert load(tmp_path / "x").llm.dtype == torch.float32
+    for wrong in ("half-ish", "Tensor", 16):
+        with pytest.raises(StudyError, match=f"dtype: '?{wrong}'?; wanted is float32, bfloat16, float16 or auto"):
+            load(tmp_path / "x", dtype=wrong)
+    with pytest.raises(StudyError, match="weights of the LLM cannot be read; fetch them again, or correct"):
+        load(tmp_path / "x", device_map="nowhere")
+
+
+def test_a_name_that_is_no_folder_and_not_on_the_hub_is_one_sentence():
+    for name, reason in (("models/mni", "the hub gives no such model; correct the name"), ("./x", "no such folder")):
+        with pytest.raises(StudyError, match=reason):
+            load(name)
+
+
 def test_an_exported_folder_needs_nothing_else_and_names_no_path_of_this_machine(parts, tmp_path):
     model, processor = parts
     for write in (model.save_pretrained, processor.save_pretrained):

@@ -68,15 +68,24 @@ def test_audio_is_a_file_a_url_or_an_array(processor, tmp_path):
     for key in ("audio", "path", "url"):
         chat = [{"role": "user", "content": [{"type": "audio", key: uri}]}]
         same(processor(chat), processor([{"role": "user", "content": [{"type": "audio", "audio": values}]}]))
+    rates = [processor.waveform({"array": audio, "sampling_rate": 8000}) for audio in (values, values / 32768)]
+    assert rates[0].shape == (32000,) and np.allclose(*rates, atol=1e-4)
     soundfile.write(tmp_path / "b.flac", np.stack([sound(1.0), sound(1.0)], 1), 44100)
     assert processor.waveform(tmp_path / "b.flac").shape == (5805,)  # of 16000 samples at 44.1 kHz
 
 
 def test_audio_that_would_be_misread_is_refused(processor, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "whole.wav", sound(1.0), 16000)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[:10000])
     for audio, message in [
-        ("gone.wav", "gone.wav: there is no such audio file"),
-        (tmp_path / "text.wav", "text.wav: cannot be read as audio"),
+        ("gone.wav", "gone.wav: there is no such sound file"),
+        (tmp_path / "text.wav", "text.wav: not a sound file that can be read"),
+        (tmp_path, "is a folder; wanted is a sound file"),
+        ("", "audio: is empty; wanted is a sound file"),
+        (tmp_path / "cut.wav", "cut off after 9956 of 32000 bytes of sound"),
+        ("http://127.0.0.1:9/a.wav", "http://127.0.0.1:9/a.wav: cannot be fetched; check the address .*refused"),
+        ({"array": sound(1.0)}, "a clip with array; wanted are array and sampling_rate"),
         (np.ones(16000, np.int32), "a clip of int32, wanted are floats within .-1, 1. or int16"),
         (np.full(16000, np.nan), "values up to nan, wanted are within"),
         (np.zeros((100, 2)), r"shape \(100, 2\), wanted is mono"),
@@ -100,6 +109,11 @@ def test_chats_that_cannot_be_a_prompt_are_refused(processor):
         (ask("a <|speech|> b"), "stands for speech"),
         (ask(sound(1)), "1 audio parts, but 0 clips"),
         ([{"role": "user", "content": [{"type": "video", "video": 1}]}], "a part of type video"),
+        ([{"role": "user", "content": [{"text": "a"}]}], "a part of type None, wanted is text or audio"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "a text part with None; wanted is its text"),
+        ([{"role": "user", "content": None}], "a part of type None"),
+        ([{"role": "user"}], "messages: .*; wanted is a list of {role, content}, one a turn"),
+        ([], "messages: .*; wanted is a list of"),
     ]:
         with pytest.raises(StudyError, match=message):
             processor.prompt_ids(chat)

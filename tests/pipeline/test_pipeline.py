@@ -92,7 +92,7 @@ def test_a_change_by_hand_is_checked_too(study):
 
 def test_an_interactive_notebook_writes_apart(study):
     begun = pipeline.start("stage1", "blsp", {"steps": 5})
-    assert begun.interactive and begun.settings.steps == 5 and begun.train_seed == 7 and begun.root == study
+    assert begun.interactive and begun.settings.steps == 5 and begun.train_seed == 7007 and begun.root == study
     begun.record("models/results.json", {"loss": 1})
     assert (study / ".scratch/interactive/tiny/models/results.json").is_file() and not (study / "data/tiny").exists()
     with pytest.raises(StudyError, match="changes: 'stepz' is not a setting of stage1"):

@@ -81,6 +81,18 @@ def test_the_first_rows_have_no_noise(tokenizer):
     assert not any(noisy[:48]) and any(noisy[48:])
 
 
+def test_blending_and_lengthening_can_be_left_out(tokenizer, data):
+    asked = {"lengthened": 0.0, "blended": 0.0}
+    bare, same = (llm.InstructionData(tokenizer, 20, 8, 0.5, 1, **how) for how in (asked, {"blended": 0.25}))
+    rows, usual = ([one.draw(i) for i in range(100)] for one in (bare, data))
+    assert not any(any(row["marker_strength"]) for row in rows) and {s for row in rows for s in row["strength"]} == {
+        1.0
+    }
+    assert any(any(row["noise"]) for row in rows)
+    assert any(any(row["marker_strength"]) for row in usual) and any(min(row["strength"]) < 0.7 for row in usual)
+    assert [same.draw(i) for i in range(100)] == usual
+
+
 def test_every_row_is_read_once_and_rows_of_similar_length_share_a_batch(tokenizer, data):
     same, other = (llm.InstructionData(tokenizer, 20, 8, 0.5, seed) for seed in (1, 2))
     rows, as_drawn = [data[i] for i in range(160)], [data.draw(i) for i in range(160)]

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import read_manifest
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE, load_audio
 from blsp_core.toy import corpora, lexicon
 from blsp_core.toy.corpora import plan
 from blsp_core.toy.grammar import object_of

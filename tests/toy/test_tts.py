@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from blsp_core.data.acoustics import level, pitch
-from blsp_core.data.audio import SAMPLE_RATE
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE
 from blsp_core.toy.domains import DOMAINS
 from blsp_core.toy.tts import SPEAKERS, TEST_SPEAKERS, Speaker, speak, speakers_of, start_afresh
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from blsp_core.errors import StudyError
 from blsp_core.model.lora import add_partial_lora
-from blsp_core.training.optimizer import Muon, parameter_groups
+from blsp_core.training.optimizer import Muon, orthogonalize, parameter_groups
 
 
 def make_model():
@@ -56,6 +56,19 @@ def test_a_matrix_or_kernel_is_updated_as_by_torch_s_muon_up_to_its_bfloat16(lay
             optimizer.step()
     moved, other = (found.detach() - before for found in (weight.flatten(1), theirs))
     assert (moved - other).norm() < 0.03 * other.norm()
+
+
+@pytest.mark.parametrize("shape", [(2, 12, 40), (1, 40, 12), (3, 24, 24)])
+def test_singular_values_come_near_1_in_both_precisions(shape):
+    torch.manual_seed(0)
+    matrices = torch.randn(shape)
+    exact, rounded = (orthogonalize(matrices, dtype) for dtype in (torch.float32, torch.bfloat16))
+    values = torch.linalg.svdvals(exact)
+    assert values.max() < 1.3 and values[:, : min(shape[1:]) // 2].min() > 0.6
+    assert rounded.dtype == torch.float32 and (rounded - exact).norm() < 0.04 * exact.norm()
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    turned = left.mT @ exact @ right.mT  # diagonal: the singular vectors stay
+    assert (turned - torch.diag_embed(turned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-3
 
 
 def test_what_is_no_matrix_of_a_layer_or_of_the_adapter_is_updated_as_by_adamw():

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from blsp_core.data.audio import write_corpus
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance, write_manifest
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import write_corpus
 from blsp_core.training import ser_classifier as classifiers
 
 SIZE = {

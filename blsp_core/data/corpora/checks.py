@@ -8,9 +8,9 @@ from pathlib import Path
 
 import soundfile
 
-from blsp_core.data.audio import SHORTEST
 from blsp_core.data.corpora.base import Clip, Corpus, Fault
 from blsp_core.errors import StudyError, refused
+from blsp_core.model.audio import SHORTEST
 
 CUT_SHORT, UNREADABLE = "cut short", "no sound that can be read"
 SILENT = "silent, or with channels that cancel each other out"

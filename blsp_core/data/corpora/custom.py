@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio
 from blsp_core.data.corpora import CORPORA
 from blsp_core.data.corpora.importing import LONGEST
 from blsp_core.data.manifest import Utterance, read_manifest, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio
 
 # Source and licence of corpora that the study has no reader for.
 OTHERS = {

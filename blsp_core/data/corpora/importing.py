@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio, resample, split_slice, write_corpus
 from blsp_core.data.corpora import find
 from blsp_core.data.corpora.base import SPLITS, speakers
 from blsp_core.data.corpora.checks import CUT_SHORT, SILENT, TOO_SHORT, UNREADABLE, WORDLESS, check_folder
 from blsp_core.data.manifest import CONTROL, Utterance, has_words, plain_words, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError
+from blsp_core.model.audio import SAMPLE_RATE, SHORTEST, is_silent, load_audio, resample, split_slice, write_corpus
 from blsp_core.params import check
 from blsp_core.schema import ImportOptions
 

@@ -1,9 +1,12 @@
 """Any sound file, or a slice of one, as 16 kHz mono."""
 
+import io
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname, urlopen
 
 import numpy as np
 import soundfile
@@ -18,16 +21,23 @@ SHORTEST = 0.1  # seconds, of a clip
 def load_audio(audio: str | Path, root: str | Path = ".") -> np.ndarray:
     """The waveform as float32 in [-1, 1], mono, 16 kHz, shape (samples,).
 
-    `audio` is a path (wav, flac, ogg, mp3 at any rate, any number of channels), relative ones below `root`, or
-    `path:start:frames` for a slice counted in frames of the file. Raises StudyError when the file is missing, is not
-    audio, is shorter than the slice, or holds a value that is not finite.
+    `audio` is a path (wav, flac, ogg, mp3 at any rate, any number of channels), relative ones below `root`, a file://
+    or http(s):// URL, or one of these as `name:start:frames`, a slice counted in frames of the file. Raises StudyError
+    when the file is missing, cut off, not audio, shorter than the slice, or holds a value that is not finite.
     """
-    name, start, frames = split_slice(str(audio))
-    path = Path(root) / name
-    if not os.path.isfile(path):  # False for a name that no file can have
-        raise StudyError(f"{path}: there is no such sound file; check the path, in a manifest the field `audio`")
+    path, start, frames = split_slice(str(audio))
+    if path.startswith(("http://", "https://")):
+        with refused(f"{path}: cannot be fetched; check the address"), urlopen(path, timeout=60) as answer:
+            source = io.BytesIO(answer.read())
+    else:
+        local = url2pathname(urlparse(path).path) if path.startswith("file://") else path
+        source = path = Path(root) / local
+        if not local or os.path.isdir(path):
+            raise StudyError(f"{local or 'audio'}: is {'a folder' if local else 'empty'}; wanted is a sound file")
+        if not os.path.isfile(path):  # False for a name that no file can have
+            raise StudyError(f"{path}: there is no such sound file; check the path, in a manifest the field `audio`")
     with refused(f"{path}: not a sound file that can be read; wanted is wav, flac, ogg or mp3"):
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             rate, notes = file.samplerate, file.extra_info
             if start:
                 file.seek(start)
@@ -70,7 +80,7 @@ def load_speech(audio: str | Path, root: str | Path, longest: float) -> np.ndarr
     sound = load_audio(audio, root)
     seconds = len(sound) / SAMPLE_RATE
     if not SHORTEST <= seconds <= longest:
-        raise StudyError(f"{seconds:.2f} s long; wanted are {SHORTEST} to {longest} s")
+        raise StudyError(f"{audio}: {seconds:.2f} s long; wanted are {SHORTEST} to {longest} s, cut it")
     if is_silent(sound):
         raise StudyError(f"{audio}: silent, or its channels cancel each other out; wanted is speech")
     return sound

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from blsp_core.data.audio import SAMPLE_RATE, load_audio, write_corpus
+from blsp_core.model.audio import SAMPLE_RATE, load_audio, write_corpus
 
 
 def tone(seconds: float, rate: int = SAMPLE_RATE, hertz: float = 440) -> np.ndarray:
