@@ -34,6 +34,9 @@ meld        surprise validation Monica    en You’re here!
 librispeech none     test       61        en He began
 librispeech none     train      103       en He began a\x85confused complaint
 librispeech none     validation 84        en He began
+sdeval      angry    test       female1   en Water harms
+sdeval      happy    test       W023      en Will you
+sdeval      sad      test       Actor_01  en Kids are
 """
 
 
@@ -83,6 +86,7 @@ def test_what_a_corpus_says_of_itself_fits_together_and_is_what_was_published():
         assert sum(corpus.kept.values()) <= sum(corpus.expected.values())
     assert CORPORA["ravdess"].kept["all"] == 864 and sum(CORPORA["ravdess"].expected.values()) == 1440
     assert CORPORA["iemocap"].kept["test"] == 1241 and sum(CORPORA["iemocap"].expected.values()) == 10_039
+    assert CORPORA["sdeval"].kept["test"] == 884 and sum(CORPORA["sdeval"].expected.values()) == 1289
     assert CORPORA["meld"].kept["test"] == 2492 and CORPORA["meld"].expected["test"] == 2610
 
 

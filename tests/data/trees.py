@@ -1,5 +1,6 @@
 """Small folders in the true layouts of corpora: every file its own tenth of a second of noise."""
 
+import json
 from itertools import product
 from pathlib import Path
 
@@ -100,4 +101,19 @@ def librispeech(folder: Path) -> None:
         write(below / f"{speaker}-{chapter}.trans.txt", f"\ufeff{utterance} HE BEGAN A\x85CONFUSED COMPLAINT\n")
 
 
-TREES = {make.__name__: make for make in (cremad, emodb, nemo, esd, iemocap, meld, librispeech, ravdess)}
+def sdeval(folder: Path) -> None:
+    clips = {
+        "RAVDESS-Speech/Actor_01/03-01-04-02-01-01-01": ("sad", "Kids are talking by the door"),
+        "JL_corpus/female1_angry_10a_1": ("angry", "Water harms the boy."),
+        "MEAD/MEAD_wav/W023/audio/happy/level_3/013": ("happy", "Will you tell me why?"),
+        "MEAD/MEAD_wav/M003/audio/fear/level_3/003": ("fear", "No."),
+    }
+    rows = []
+    for number, (path, (emotion, text)) in enumerate(clips.items()):
+        put(folder / f"audio_data/{path}.wav")
+        row = {"wav_path": f"{path}.wav", "transcript": text, "utt_id": f"u{number}", "info": emotion}
+        rows.append(row | {"target": [{"reply": "Oh.", "reply_emotion": "joy"}], "dataset_name": path.split("/")[0]})
+    write(folder / "SD-Eval/data/test-emo.json", json.dumps(rows))
+
+
+TREES = {make.__name__: make for make in (cremad, emodb, nemo, esd, iemocap, meld, librispeech, sdeval, ravdess)}
