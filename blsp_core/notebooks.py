@@ -45,7 +45,8 @@ body .jp-Notebook {max-width: 1100px; margin: auto}
 .jp-RenderedHTMLCommon table {display: block; overflow: auto; max-height: 85vh; font-variant-numeric: tabular-nums}
 .jp-RenderedHTMLCommon thead th {position: sticky; top: 0; background: #fff; box-shadow: 0 1px #999}
 .jp-RenderedHTMLCommon summary {cursor: pointer; color: #0b57a4; margin: .6em 0}
-.jp-RenderedImage img, details img {max-width: 100%; height: auto}
+.jp-RenderedImage img, .jp-RenderedSVG img, details img {max-width: 100%; height: auto}
+.jp-RenderedSVG img {zoom: 1.5}
 </style></head>"""
 MISSING = "No description has been provided for this image"  # what nbconvert writes
 
@@ -61,6 +62,8 @@ def write_page(executed: Path, page: Path) -> None:
     exporter = HTMLExporter(exclude_anchor_links=True, **options, **offline)
     notebook = nbformat.read(executed, as_version=4)
     html, _ = exporter.from_notebook_node(notebook)
+    vector = 'src="data:image/svg+xml'  # nbconvert gives it no alternative text
+    html = html.replace(f"<img {vector}", f'<img alt="{MISSING}" {vector}')
     for text in _texts_below_pictures(notebook.cells):
         html = html.replace(MISSING, text, 1)
     title = notebook.cells[0].source.splitlines()[0].lstrip("# ")

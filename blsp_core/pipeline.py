@@ -184,9 +184,9 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         where = executed.relative_to(root)
         first = next(iter(said.splitlines()), "no message")  # a bare assert has none
         raise StudyError(f"notebook {name}: {kind}: {first}; the traceback is in {where}") from None
-    if name == "report":
-        shown = root / "figures" / executed.parts[-3] / parameters["level"]
-        write_page(executed, shown / "report.html")
+    if "level" in parameters:  # a report, or ablations
+        shown = root / "figures" / executed.parts[-3] / (parameters["level"] if name == "report" else name)
+        write_page(executed, shown / f"{name}.html")
         if parameters["level"] == LEVELS[0]:
             publish(root, executed.parent, shown / "notebooks")
     print(f"{label}: {time.time() - begun:.0f} s", flush=True)

@@ -37,12 +37,15 @@ EMOTION_COLOURS = dict(zip(EMOTIONS, ("#7f7f7f", "#e69f00", "#3b6fb6", "#b2182b"
 EMOTION_MARKERS = dict(zip(EMOTIONS, "oXsD^", strict=True))
 
 
-def use_style(dpi: int | None = None) -> None:
-    """Set matplotlib for all figures of the study, as blsp.mplstyle beside this file says. dpi: of what a notebook
-    shows, where it is another."""
+def use_style(vector: bool = False) -> None:
+    """Set matplotlib for all figures of the study, as blsp.mplstyle beside this file says. vector: a notebook shows
+    SVG, for pages that readers enlarge."""
     os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # no dates in pictures
     plt.style.use(["default", "blsp_core.report.blsp"])
-    plt.rcParams["figure.dpi"] = dpi or plt.rcParams["figure.dpi"]
+    if vector:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats  # of notebooks only
+
+        set_matplotlib_formats("svg")
 
 
 def in_order(systems) -> list[str]:

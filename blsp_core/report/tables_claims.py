@@ -13,6 +13,7 @@ from blsp_core.evaluation.claims import ANSWERS, INCONCLUSIVE, MARGIN, SMALLEST_
 from blsp_core.evaluation.intervals import ALPHA
 from blsp_core.report.tables import points
 
+MOST = 100  # worlds: a claim that needs more is not decided here
 # By the test of a claim: how far a true difference is from the threshold by which it would be decided.
 DISTANCES = {
     "greater": lambda d: max(d, SMALLEST_GAIN - d), "kept": lambda d: abs(d + MARGIN),
@@ -60,11 +61,12 @@ def power_table(
         needed = {name for name in spent if runs.get(name, {}).get("system", name) in systems}
         needed |= {runs[name]["from"].removeprefix("models/") for name in needed & runs.keys()}
         distance = DISTANCES[claim.test](row["measured"]["difference"])
-        worlds = math.ceil((all_of_them / one * row["detectable"] / max(distance, 1e-3)) ** 2)
-        minutes = worlds * (spent[None] + sum(spent[name] for name in needed))
-        found.append((claim.title, row["decisive"], 100 * distance, worlds, round(minutes)))
-    columns = ["claim", "decided by", "distance, points", "worlds", "minutes"]
-    return pd.DataFrame(found, columns=columns).round(1).sort_values("worlds", kind="stable", ignore_index=True)
+        worlds = math.ceil((all_of_them / one * row["detectable"] / max(distance, 1e-6)) ** 2)
+        minutes = round(worlds * (spent[None] + sum(spent[name] for name in needed)))
+        found.append((claim.title, row["decisive"], 100 * distance, worlds, f"{minutes}" if worlds <= MOST else ""))
+    table = pd.DataFrame(found, columns=["claim", "decided by", "distance, points", "worlds", "minutes"]).round(1)
+    table = table.sort_values("worlds", kind="stable", ignore_index=True)
+    return table.assign(worlds=[f"{one}" if one <= MOST else f"> {MOST}" for one in table["worlds"]])
 
 
 def verdicts_before(before: pd.DataFrame, judged: Sequence[dict]) -> pd.DataFrame:

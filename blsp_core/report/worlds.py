@@ -98,6 +98,21 @@ def verdicts_table(worlds: dict[str, World]) -> pd.DataFrame:
     return table.rename_axis("claim").reset_index()
 
 
+def other_llms(folder: Path) -> pd.DataFrame:
+    """BLSP-Emo around toy LLMs that were raised without a part of their instruction data, one run each: per cent, with
+    the accuracy of the LLM itself on text under its worst instruction. folder: data/worlds/<scale>-llms, with a folder
+    for each, which holds the results.json of the LLM and of BLSP-Emo's evaluation as llm.json and blsp-emo.json."""
+    rows = []
+    for path in sorted(folder.glob("*/blsp-emo.json")):
+        llm, own = (json.loads((path.parent / name).read_text("utf-8")) for name in ("llm.json", path.name))
+        texts = {f"LLM on text: {name}": llm[name] for name in ("object", "emotion")}
+        sets = {name.removeprefix("ser."): one["wa"] for name, one in own.items() if name.startswith("ser.")}
+        sets = {name: value for name, value in sets.items() if "@" not in name and name != CONTROL}
+        values = texts | sets | {name: own["requests"][name] for name in REPLIES}
+        rows.append({"LLM": path.parent.name} | {name: f"{100 * value:.1f}" for name, value in values.items()})
+    return pd.DataFrame(rows)
+
+
 def _verdict(row: dict) -> str:
     return f"{row['verdict']} {points(row['measured']['difference'], *row['interval'])}"
 

@@ -10,8 +10,9 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 def test_pictures_of_a_page_have_the_text_below_them_and_the_page_its_title(tmp_path):
     cells = [v4.new_markdown_cell("# Results\n\nText.")]
-    for text in ("The *first* picture.", 'The second, "quoted".'):
-        output = v4.new_output("display_data", data={"image/png": PIXEL, "text/plain": "<Figure>"})
+    kinds = {"image/png": PIXEL, "image/svg+xml": "<svg></svg>"}
+    for (kind, data), text in zip(kinds.items(), ("The *first* picture.", 'The second, "quoted".'), strict=True):
+        output = v4.new_output("display_data", data={kind: data, "text/plain": "<Figure>"})
         cells += [v4.new_code_cell("plot()", outputs=[output]), v4.new_markdown_cell(text)]
     nbformat.write(v4.new_notebook(cells=cells), tmp_path / "executed.ipynb")
     notebooks.write_page(tmp_path / "executed.ipynb", tmp_path / "page.html")

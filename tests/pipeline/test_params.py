@@ -107,7 +107,7 @@ BAD = [
     ("runs.core.blsp-emo.lora_rnk", 4, "'lora_rnk' is not a setting of stage2, which has targets"),
     ("systems/a.b", {"class": "TextLLM", "reads": "manifests"}, "another name"), ("systems/s", "TextLLM", "dictionary"),
     ("systems/s", {"class": "TextLM", "reads": "manifests"}, "no class 'TextLM' in blsp_core/evaluation/systems.py"),
-    ("stage1.adapter.type", "linear", "stage1.adapter: no type 'linear'; there are convolution, qformer"),
+    ("stage1.adapter.type", "linear", "stage1.adapter: no type 'linear' in blsp_core/model/adapters.py"),
     ("runs.full.salmonn.adapter.type", "qfomer", "salmonn.adapter: no type 'qfomer'"),
     ("systems/s", {"class": "External"}, "reads is missing"), ("systems/s", None, "a valid dictionary"),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from blsp_core import cli, pipeline
+from blsp_core.errors import StudyError
 from blsp_core.evaluation import recompute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,3 +149,9 @@ def test_ruff_reads_every_folder_of_the_package_and_no_product():
 @pytest.mark.parametrize("folder", ["data/mini/results/core", "data/mini/results/full", *WORLDS])
 def test_the_committed_claims_follow_from_the_committed_predictions(folder):
     assert recompute.main([str(ROOT / folder)]) == 0
+
+
+def test_predictions_outside_a_study_are_one_sentence(tmp_path):
+    shutil.copy(ROOT / "data/mini/results/core/predictions.zip", tmp_path)
+    with pytest.raises(StudyError, match="no folder above it holds data/claims.yaml"):
+        recompute.main([str(tmp_path)])

@@ -41,3 +41,19 @@ def test_one_world_alone_is_not_drawn(tmp_path):
     world(tmp_path / "2", 0.6, "reproduced")
     assert worlds.figures_plot(worlds.figures(worlds.read_worlds(tmp_path, {}), ["blsp-emo"])) is None
     assert worlds.read_worlds(tmp_path / "none", {}) == {}
+
+
+def test_other_llms_have_a_row_each_with_their_own_accuracy(tmp_path):
+    for name, share in (("all", 0.9), ("no-noise", 0.5)):
+        (tmp_path / name).mkdir()
+        own = {"ser.acted": {"wa": share}, "ser.control": {"wa": 0.2}, "ser.acted@telephone": {"wa": 0.1}}
+        own |= {"run": {}, "requests": {"quality": 1.0, "empathy": share}}
+        parts = {"llm": {"object": 0.99, "emotion": 0.5}, "blsp-emo": own}
+        for part, found in parts.items():
+            (tmp_path / name / f"{part}.json").write_text(json.dumps(found))
+    rows = worlds.other_llms(tmp_path).to_dict("records")
+    assert rows[1] == {
+        "LLM": "no-noise", "LLM on text: object": "99.0", "LLM on text: emotion": "50.0", "acted": "50.0",
+        "quality": "100.0", "empathy": "50.0",
+    }  # fmt: skip
+    assert [row["acted"] for row in rows] == ["90.0", "50.0"] and worlds.other_llms(tmp_path / "none").empty
