@@ -29,7 +29,7 @@ def study(tmp_path, monkeypatch, predictions):
         (tmp_path / folder).mkdir()
     for name in ("published.json", "claims.yaml", "verdicts_before.csv"):
         shutil.copy(ROOT / "data" / name, tmp_path / "data" / name)
-    folder, run = tmp_path / "data/mini", {"section": "x", "seconds": 60.0, "peak_memory_gb": 1.0}
+    folder, run = tmp_path / "data/mini", {"section": "x", "run": None, "seconds": 60.0, "peak_memory_gb": 1.0}
     found = {"run": run, "wer": 0.01, "emotion": 0.99, "corpora": {"acted": {"wer": 0.01}}}
     read = pipeline.read_params(tmp_path)
     systems = [*read["systems"], *read["runs"]["core"], "probe"]
