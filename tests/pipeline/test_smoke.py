@@ -49,7 +49,9 @@ def test_every_level_has_its_tables_figures_and_verdicts(study):
 @pytest.mark.slow
 def test_no_product_names_a_folder_of_the_machine(study):
     texts = [path for path in (study.root / "data/smoke").rglob("*") if path.suffix in (".json", ".jsonl", ".csv")]
-    assert texts and [path for path in texts if str(study.root) in path.read_text(encoding="utf-8")] == []
+    pages = [path for path in (study.root / "figures/smoke").rglob("*") if path.suffix in (".html", ".ipynb", ".md")]
+    texts += pages
+    assert pages and [path for path in texts if str(study.root) in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.slow
