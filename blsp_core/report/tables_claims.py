@@ -50,7 +50,7 @@ def power_table(
 
     rows: claims.json, in the order of `claims`; records: of `run_files.read_records`; runs: of `params.all_runs`.
     """
-    one, all_of_them = (norm.ppf(1 - ALPHA / count) + norm.ppf(0.8) for count in (1, len(rows)))  # standard errors
+    alone, adjusted = (norm.ppf(1 - ALPHA / count) + norm.ppf(0.8) for count in (1, len(rows)))  # standard errors
     found, spent = [], Counter()
     for record in records:
         spent[record["run"]] += record["seconds"] / 60
@@ -61,7 +61,7 @@ def power_table(
         needed = {name for name in spent if runs.get(name, {}).get("system", name) in systems}
         needed |= {runs[name]["from"].removeprefix("models/") for name in needed & runs.keys()}
         distance = DISTANCES[claim.test](row["measured"]["difference"])
-        worlds = math.ceil((all_of_them / one * row["detectable"] / max(distance, 1e-6)) ** 2)
+        worlds = math.ceil((adjusted / alone * row["detectable"] / max(distance, 1e-6)) ** 2)
         minutes = round(worlds * (spent[None] + sum(spent[name] for name in needed)))
         found.append((claim.title, row["decisive"], 100 * distance, worlds, f"{minutes}" if worlds <= MOST else ""))
     table = pd.DataFrame(found, columns=["claim", "decided by", "distance, points", "worlds", "minutes"]).round(1)

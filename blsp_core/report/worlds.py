@@ -99,7 +99,7 @@ def verdicts_table(worlds: dict[str, World]) -> pd.DataFrame:
 
 
 def other_llms(folder: Path) -> pd.DataFrame:
-    """BLSP-Emo around toy LLMs that were raised without a part of their instruction data, one run each: per cent, with
+    """BLSP-Emo around toy LLMs that were trained without a part of their instruction data, one run each: per cent, with
     the accuracy of the LLM itself on text under its worst instruction. folder: data/worlds/<scale>-llms, with a folder
     for each, which holds the results.json of the LLM and of BLSP-Emo's evaluation as llm.json and blsp-emo.json."""
     rows = []
