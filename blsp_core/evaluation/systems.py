@@ -106,7 +106,7 @@ class BlspEmo:
     def answer(self, utterances: list[Utterance], task: Task) -> list[str]:
         settings = {name: getattr(task, name) for name in ("system", "instruction", "max_new_tokens")}
         settings |= {"batch_size": self.batch_size, "desc": task.name, "unfinished": _unfinished(self.study, task)}
-        found = speech.listen(self.model, self.processor, utterances, self.root, **settings)
+        found = speech.reply_with_emotion(self.model, self.processor, utterances, self.root, **settings)
         self.by_head = [(one["emotion"], one["share"]) for one in found]
         return [one["reply"] for one in found]
 

@@ -11,7 +11,7 @@ from transformers.utils import logging
 from blsp_core.data.prompts import SYSTEM, SYSTEM_EMPATHY, spoken_chat
 from blsp_core.errors import StudyError, first_line, refused
 from blsp_core.inference import llm
-from blsp_core.inference.batches import precision, ready
+from blsp_core.inference.batches import backbone_precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.audio import SAMPLE_RATE, load_audio, load_speech
 from blsp_core.model.processing import ENCODER_STRIDE
@@ -23,7 +23,9 @@ def load_model(source: str | Path, as_saved: bool = False):
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what matters of a report about the weights is in a StudyError
     with refused(f"{source}: no BLSP-Emo model can be read there; fetch it again"):
-        model = BlspEmoForConditionalGeneration.from_pretrained(source, dtype="auto" if as_saved else precision())
+        model = BlspEmoForConditionalGeneration.from_pretrained(
+            source, **({"dtype": "auto"} if as_saved else backbone_precision())
+        )
     with refused(f"{source}: processor_config.json or the tokenizer's files cannot be read; fetch them again"):
         processor = BlspEmoProcessor.from_pretrained(source)
     extractor, config = processor.feature_extractor, model.config

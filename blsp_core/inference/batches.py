@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -51,9 +52,28 @@ def run_in_batches(
     return [results[name] for name in names] if shares == 1 else []
 
 
+@cache
+def fast_precision(kind: str) -> torch.dtype:
+    """What a device of this kind multiplies matrices in fastest: bfloat16 where it has instructions for it."""
+    if kind == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    has = torch.cpu.get_capabilities() if kind == "cpu" else {}
+    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
+
+
 def precision() -> torch.dtype:
-    """Of frozen weights: bfloat16 on a GPU that computes in it, float32 elsewhere."""
-    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+    """Of a frozen Whisper: bfloat16 on a GPU that computes in it, float32 elsewhere."""
+    return fast_precision("cuda") if torch.cuda.is_available() else torch.float32
+
+
+def backbone_precision(train_encoder: bool = False) -> dict:
+    """Of frozen backbones, as `from_pretrained` takes it: that of `precision`; but an LLM that is saved in bfloat16
+    stays in it on a CPU that computes in it, where a step takes half the time. An encoder that is trained is float32.
+    """
+    if torch.cuda.is_available():
+        return {"dtype": precision()} | ({"encoder_dtype": torch.float32} if train_encoder else {})
+    as_saved = fast_precision("cpu") == torch.bfloat16
+    return {"dtype": "auto" if as_saved else torch.float32, "encoder_dtype": torch.float32}
 
 
 def ready(model: torch.nn.Module) -> torch.nn.Module:

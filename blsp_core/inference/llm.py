@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, TextIteratorStr
 
 from blsp_core.errors import refused
 from blsp_core.inference import shards
-from blsp_core.inference.batches import GREEDY, precision, ready, run_in_batches
+from blsp_core.inference.batches import GREEDY, backbone_precision, ready, run_in_batches
 from blsp_core.inference.greedy import greedy
 from blsp_core.model.checkpoint import load_llm
 from blsp_core.model.templates import render
@@ -40,7 +40,7 @@ def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
     name, _, revision = (str(source), "", "") if Path(source).is_dir() else str(source).partition("@")
     with refused(f"{source}: no chat LLM can be read there; name a folder or a hub name of one"):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
-        llm = ready(load_llm(name, revision or None, precision()))
+        llm = ready(load_llm(name, revision or None, backbone_precision()["dtype"]))
     llm.loaded_from = str(source)
     return llm, tokenizer
 

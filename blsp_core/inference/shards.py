@@ -53,10 +53,10 @@ def _answer(source: str, rows: list, **settings) -> None:
     llm.answer(*llm.load(source), rows, **settings)
 
 
-def _listen(source: str, rows: list, root: str, **settings) -> None:
+def _reply(source: str, rows: list, root: str, **settings) -> None:
     from blsp_core.inference import speech
 
-    speech.listen(*speech.load(source), [of_row(row) for row in rows], Path(root), **settings)
+    speech.reply_with_emotion(*speech.load(source), [of_row(row) for row in rows], Path(root), **settings)
 
 
 def _transcribe(source: str, rows: list, root: str, **settings) -> None:
@@ -65,7 +65,7 @@ def _transcribe(source: str, rows: list, root: str, **settings) -> None:
     asr.transcribe_turns([of_row(row) for row in rows], asr.load_whisper(source), Path(root), **settings)
 
 
-WHAT = {"answer": _answer, "listen": _listen, "transcribe": _transcribe}
+WHAT = {"answer": _answer, "reply": _reply, "transcribe": _transcribe}
 
 
 def main(folder: Path) -> None:

@@ -10,7 +10,7 @@ from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.prompts import spoken_chat
 from blsp_core.inference import shards
-from blsp_core.inference.batches import precision, ready, run_in_batches
+from blsp_core.inference.batches import backbone_precision, ready, run_in_batches
 from blsp_core.inference.llm import generate, generate_with_emotion
 from blsp_core.model import BlspEmoForConditionalGeneration as Model
 from blsp_core.model import BlspEmoProcessor
@@ -22,17 +22,17 @@ MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
 
 def load(folder: Path) -> tuple[Model, BlspEmoProcessor]:
     """A model of the pipeline, on the GPU where there is one, and its processor."""
-    model = ready(Model.from_pretrained(folder, dtype=precision()))
+    model = ready(Model.from_pretrained(folder, **backbone_precision()))
     model.loaded_from = str(folder)
     return model, BlspEmoProcessor.from_pretrained(folder)
 
 
 def reply(model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, **settings) -> list[str]:
-    """The replies of `listen`, which says what the settings are."""
-    return [heard["reply"] for heard in listen(model, processor, utterances, root, **settings)]
+    """The replies of `reply_with_emotion`, which says what the settings are."""
+    return [one["reply"] for one in reply_with_emotion(model, processor, utterances, root, **settings)]
 
 
-def listen(
+def reply_with_emotion(
     model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, *, system: str,
     instruction: str, max_new_tokens: int, batch_size: int = 64, desc: str = "replies to speech",
     unfinished: Path | None = None,
@@ -55,7 +55,7 @@ def listen(
 
     settings = {"system": system, "instruction": instruction, "max_new_tokens": max_new_tokens}
     places = {"root": Path(root).resolve(), "batch_size": batch_size, "desc": desc}
-    shards.ahead("listen", model, [as_row(utterance) for utterance in utterances], unfinished, **settings, **places)
+    shards.ahead("reply", model, [as_row(utterance) for utterance in utterances], unfinished, **settings, **places)
     lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
     keys = [[system, instruction, max_new_tokens, as_row(utterance)] for utterance in utterances]
     return run_in_batches(run, lengths, batch_size, desc, keys, unfinished)

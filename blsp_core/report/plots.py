@@ -67,6 +67,24 @@ def one_sentence(waves: dict, log_mels: dict, sentence: str, replies: dict[str, 
     return fig
 
 
+def contradictions(frame: pd.DataFrame) -> Figure | None:
+    """What each system names where words and voice disagree: stacked shares. frame: of `tables_clips`."""
+    if frame.empty:
+        return None
+    shares = 100 * frame.pivot(index="system", columns="named", values="value")
+    shares = shares.loc[in_order(shares.index)[::-1], ["words", "voice", "another"]].rename(index=name_of)
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.6 + 0.2 * len(shares)), layout="constrained")
+    shares.plot.barh(stacked=True, ax=axis, color=["#0173b2", COLOURS[MAIN], "#dddddd"], width=0.8, legend=False)
+    for bars, colour in zip(axis.containers, ("white", "white", "black"), strict=True):
+        axis.bar_label(bars, [f"{w:.0f}" if (w := bar.get_width()) >= 5 else "" for bar in bars], label_type="center",
+            fontsize=6, color=colour)  # fmt: skip
+    for place, (name, colour) in enumerate(zip(shares, ("#0173b2", COLOURS[MAIN], "#777777"), strict=True)):
+        text = name if name == "another" else f"emotion of the {name}"
+        axis.text(0.34 * place, 1.02, text, color=colour, transform=axis.transAxes, fontsize=8)
+    axis.set(xlim=(0, 100), xlabel="per cent of the clips", ylabel="")
+    return fig
+
+
 def accuracy(frame: pd.DataFrame, chance: dict[str, float], titles: dict[str, str]) -> Figure | None:
     """Every system on every corpus: accuracy with its 95 % interval; dotted: the share of the most frequent emotion.
     frame: of `tables.recognition`; chance, titles: by corpus."""

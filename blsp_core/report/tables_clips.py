@@ -1,7 +1,7 @@
 """Frames that are computed clip by clip: errors by sound, by speaker and by the emotion head; words of replies."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -110,6 +110,31 @@ def robustness_table(frame: pd.DataFrame) -> pd.DataFrame:
     table = cells.pivot(index=["corpus", "condition"], columns="system", values="cell")
     order = list(dict.fromkeys(zip(frame["corpus"], frame["condition"], strict=True)))
     return table.loc[order, in_order(table)].rename(columns=name_of).reset_index()
+
+
+def contradictions(predictions: Predictions, emotions: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """What systems name where words and voice disagree. emotions: clip of the control -> its `words` and `voice`.
+    Columns: system, named (the emotion of the words, of the voice, another), value, low, high (shares), n."""
+    rows = []
+    for system, task, runs in _recognition(predictions) if emotions else ():
+        kept = [[row for row in run if row["id"] in emotions] for run in runs] if task == f"ser.{CONTROL}" else []
+        found = [[_named(row["predicted"], emotions[row["id"]]) for row in run] for run in kept]
+        for named in ("words", "voice", "another") if kept else ():
+            hits = [np.array([one == named for one in run], float) for run in found]
+            share = intervals.estimate([(hits, [cluster_of(row) for row in kept[0]])])
+            rows.append((system, named, share.value, share.low, share.high, share.n))
+    return pd.DataFrame(rows, columns=["system", "named", "value", "low", "high", "n"])
+
+
+def _named(predicted: str | None, two: Mapping[str, str]) -> str:
+    return next((source for source, emotion in two.items() if emotion == predicted), "another")
+
+
+def contradictions_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of `contradictions` for a reader: a row a system, a column for what it names."""
+    cells = frame.assign(cell=[cell(row) for row in frame.to_dict("records")])
+    table = cells.pivot(index="system", columns="named", values="cell")
+    return table.loc[in_order(table.index), ["words", "voice", "another"]].rename(name_of).reset_index()
 
 
 def held_out_table(predictions: Predictions, chosen_on: Collection[str], metrics: Metrics) -> pd.DataFrame:

@@ -214,10 +214,21 @@ def build_corpus(
     rows, spoken = [], iter(written)
     for number, line in enumerate(lines):
         history = [Turn("user", **next(spoken)) if isinstance(t, Line) else Turn("assistant", t) for t in line.earlier]
-        fields = {"id": f"{role}-{split}-{number:05d}", "corpus": role, "split": split, "history": tuple(history)}
+        fields = {"id": _id(role, split, number), "corpus": role, "split": split, "history": tuple(history)}
         rows.append(Utterance(**next(spoken), speaker=line.speaker.name, language=line.speaker.language, **fields))
     write_manifest(Path(root) / f"manifests/{name}.jsonl", rows)
     return rows
+
+
+def _id(role: str, split: str, number: int) -> str:
+    return f"{role}-{split}-{number:05d}"
+
+
+def contradictions(role: str, split: str, size: int, seed: int) -> dict[str, dict[str, str]]:
+    """The utterances of `build_corpus` whose words state another emotion than the voice: id -> {"words", "voice"}."""
+    lines = enumerate(plan(role, split, size, seed))
+    kept = ((number, line) for number, line in lines if line.sentence.cue and line.label not in ("", line.emotion))
+    return {_id(role, split, number): {"words": line.label, "voice": line.emotion} for number, line in kept}
 
 
 def build_showcase(seed: int, root: Path) -> list[Utterance]:

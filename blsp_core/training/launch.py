@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from blsp_core import processes
 from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import JsonlRows, Utterance, as_row, of_row, read_jsonl, write_jsonl
-from blsp_core.inference.batches import precision, ready
+from blsp_core.inference.batches import backbone_precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training import objectives
 from blsp_core.training.callbacks import EmotionWords
@@ -93,8 +93,8 @@ def main(folder: Path) -> None:
     """What each process does: the job in `folder`."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     state = PartialState(cpu=not torch.cuda.is_available())
-    dtypes = {"dtype": precision()} | ({"encoder_dtype": torch.float32} if job["trained"]["encoder"] else {})
-    model = BlspEmoForConditionalGeneration.from_pretrained(folder, **dtypes)
+    precision = backbone_precision(job["trained"]["encoder"])
+    model = BlspEmoForConditionalGeneration.from_pretrained(folder, **precision)
     model.set_trainable(**job["trained"])
     rows, held_out = (JsonlRows(folder / f"{name}.jsonl") for name in ("rows", "held_out"))
     processor = BlspEmoProcessor.from_pretrained(folder)

@@ -6,25 +6,16 @@ this on a CPU without bfloat16 arithmetic.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
 
 import torch
 
 from blsp_core.errors import StudyError
+from blsp_core.inference.batches import fast_precision
 from blsp_core.model.lora import is_lora
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, as in torch.optim.Muon
 ITERATIONS = 5
 MATCHED_RMS = 0.2  # updates have the root mean square of AdamW's, so both take the same learning rate: arXiv 2502.16982
-
-
-@cache
-def fast_precision(kind: str) -> torch.dtype:
-    """What a device of this kind multiplies matrices in fastest: bfloat16 where it has instructions for it."""
-    if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    has = torch.cpu.get_capabilities() if kind == "cpu" else {}
-    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 
 
 def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.errors import StudyError
-from blsp_core.inference.batches import precision, ready
+from blsp_core.inference.batches import backbone_precision, ready
 from blsp_core.model import BlspEmoConfig, BlspEmoForConditionalGeneration, BlspEmoProcessor
 
 SCHEDULE = (
@@ -25,7 +25,7 @@ def schedule(settings) -> dict:
 
 def begin_stage1(settings, whisper: Path, llm: Path) -> tuple[BlspEmoForConditionalGeneration, BlspEmoProcessor]:
     """A model around the frozen backbones, with a new adapter, which is what stage 1 trains; and its processor."""
-    return _from_parts(settings, settings.adapter, whisper, llm, dtype=precision())
+    return _from_parts(settings, settings.adapter, whisper, llm, **backbone_precision())
 
 
 def begin_stage2(
@@ -39,7 +39,7 @@ def begin_stage2(
     before = BlspEmoConfig.from_pretrained(start)
     adapter = settings.adapter or before.adapter
     options = {name: getattr(settings, name) for name in ("lora_rank", "lora_alpha", "lora_dropout", "lora_scope")}
-    options |= {"dtype": precision()} | ({"encoder_dtype": torch.float32} if settings.train_encoder else {})
+    options |= backbone_precision(settings.train_encoder)
     trained = {"adapter": True, "encoder": settings.train_encoder, "lora": settings.lora_rank > 0}
     trained["head"] = settings.emotion_weight > 0 and settings.head["train"]
     if not settings.from_stage1:

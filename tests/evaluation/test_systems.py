@@ -73,11 +73,11 @@ def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
     monkeypatch.setattr(systems.speech, "load", lambda folder: (folder, folder))
     asked = []
 
-    def listen(model, processor, spoken, root, **settings):
+    def reply_with_emotion(model, processor, spoken, root, **settings):
         asked.append(settings)
         return [{"reply": turn.text, "emotion": "sad", "share": 0.5} for turn in spoken]
 
-    monkeypatch.setattr(systems.speech, "listen", listen)
+    monkeypatch.setattr(systems.speech, "reply_with_emotion", reply_with_emotion)
     found = systems.load("blsp-emo", study)
     assert isinstance(found, systems.BlspEmo) and found.model == study.folder / "models/blsp-emo"
     assert found.answer([ALONE], DIALOGUE) == [ALONE.text] and found.by_head == [("sad", 0.5)]

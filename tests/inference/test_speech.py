@@ -62,14 +62,14 @@ def test_every_utterance_has_its_own_speech_embeddings_and_one_emotion_of_the_he
         model.emotion_head.weight.zero_()
         model.emotion_head.weight[3] = rows[0].mean(dim=0)
         model.emotion_head.weight[1] = 2 * (rows[1] - rows[0].mean(dim=0)).mean(dim=0)
-    found = speech.listen(*speech_model, utterances, folder, batch_size=3, **SETTINGS)
+    found = speech.reply_with_emotion(*speech_model, utterances, folder, batch_size=3, **SETTINGS)
     assert [one["reply"] for one in found] == ask(utterances)
     for row, one in zip(rows, found, strict=True):
         shares = model.emotion_head(row.mean(dim=0)).softmax(dim=-1)
         assert one["emotion"] == EMOTIONS[int(shares.argmax())] and one["share"] == pytest.approx(float(shares.max()))
     assert found[0]["emotion"] == EMOTIONS[3]
     dialogue = replace(utterances[1], history=turns(utterances[0], "please go on."))
-    again = speech.listen(*speech_model, [dialogue, *utterances[:2]], folder, **SETTINGS)
+    again = speech.reply_with_emotion(*speech_model, [dialogue, *utterances[:2]], folder, **SETTINGS)
     assert again[0]["share"] == pytest.approx(again[2]["share"]) == pytest.approx(found[1]["share"])  # the last turn's
 
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from blsp_core.evaluation import claims, controls
 from blsp_core.evaluation.results import measure_all, without_altered
-from blsp_core.report import headline, run_files, tables, tables_claims, tables_clips
+from blsp_core.report import headline, plots, run_files, tables, tables_claims, tables_clips
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -280,3 +280,17 @@ def test_clips_to_play_are_requests_in_every_emotion_an_unseen_language_and_a_co
     assert tables_clips.clips_to_play(without, ["blsp-emo"]) == []
     html = headline.players(found, [np.zeros(1600, np.float32)] * 4)
     assert html.count("<audio") == html.count("aria-label") == 4 and "a confident error: sad, by the head happy" in html
+
+
+def test_where_words_and_voice_disagree_it_counts_which_of_them_a_system_follows():
+    named = ["sad", "happy", "angry", None]
+    rows = [{"id": str(i), "speaker": f"s{i}", "text": f"t{i}", "reference": "sad", "predicted": one} for i, one in
+            enumerate(named)]  # fmt: skip
+    predictions = {name: {1: {"ser.control": rows, "ser.acted": rows}} for name in ("blsp-emo", "whisper+llm")}
+    two = {row["id"]: {"words": "sad", "voice": "happy"} for row in rows}
+    frame = tables_clips.contradictions(predictions, two)
+    found = frame[frame["system"] == "blsp-emo"].set_index("named")
+    assert found["value"].to_dict() == {"words": 0.25, "voice": 0.25, "another": 0.5} and set(found["n"]) == {4}
+    table = tables_clips.contradictions_table(frame)
+    assert list(table["system"]) == ["Whisper+LLM", "BLSP-Emo"] and plots.contradictions(frame) is not None
+    assert tables_clips.contradictions(predictions, {}).empty

@@ -131,3 +131,13 @@ def test_a_corpus_with_too_few_utterances_for_its_emotions_is_refused():
     with pytest.raises(StudyError, match="data.synthesise.requests: validation is 2, which is less than one for each"):
         plan("requests", "validation", 2, 1)
     assert plan("requests", "validation", 0, 1) == []
+
+
+def test_contradictions_are_clips_of_the_control_whose_cue_is_not_the_emotion_of_the_voice(tmp_path):
+    found = corpora.contradictions("control", "test", 30, 3)
+    lines = {f"control-test-{number:05d}": line for number, line in enumerate(plan("control", "test", 30, 3))}
+    assert found and all(lines[name].sentence.cue in lexicon.CUES[two["words"]] for name, two in found.items())
+    assert all(lines[name].emotion == two["voice"] != two["words"] for name, two in found.items())
+    rows = {row.id: row.emotion for row in corpora.build_corpus("control", "test", 30, 3, tmp_path)}
+    assert all(rows[name] == two["words"] for name, two in found.items())
+    assert corpora.contradictions("acted", "test", 30, 3) == {}

@@ -9,6 +9,7 @@ import torch
 from blsp_core.data.dataset import SpeechTextDataset, collate
 from blsp_core.data.manifest import as_row
 from blsp_core.errors import StudyError
+from blsp_core.inference.llm import load
 from blsp_core.model import BlspEmoForConditionalGeneration
 from blsp_core.model.checkpoint import load_encoder
 from blsp_core.training.objectives import EmotionAlignment, SemanticAlignment
@@ -21,6 +22,7 @@ STAGE2 = {
     "from_stage1": True, "adapter": None, "train_encoder": False, "emotion_weight": 1.0, "lora_rank": 2,
     "lora_alpha": 4, "lora_dropout": 0.0, "lora_scope": "speech", "head": HEAD | {"init": []},
 }  # fmt: skip
+STAGE1 = {"type": "convolution", "kernel_sizes": [5], "inner_dim": 8}
 QFORMER = {"type": "qformer", "window": 8, "width": 64, "layers": 1}
 
 
@@ -36,10 +38,9 @@ def trained(model):
 
 @pytest.mark.parametrize("layers, parts", [("last", {"adapter"}), ("last+mix", {"adapter", "layer_mix"})])
 def test_stage_1_trains_a_new_adapter(backbones, layers, parts):
-    shape = {"type": "convolution", "kernel_sizes": [5], "inner_dim": 8}
-    settings = SimpleNamespace(adapter=shape, encoder_layers=layers, real_frames=False)
+    settings = SimpleNamespace(adapter=STAGE1, encoder_layers=layers, real_frames=False)
     model, processor = begin_stage1(settings, *backbones)
-    assert trained(model) == parts and model.config.adapter == processor.adapter == shape
+    assert trained(model) == parts and model.config.adapter == processor.adapter == STAGE1
     assert (model.config.real_frames, processor.real_frames) == (False, False)
 
 
@@ -74,7 +75,8 @@ def test_another_adapter_is_new_and_cannot_continue_from_stage_1(start):
 
 @pytest.mark.parametrize("train_encoder", [True, False])
 def test_on_a_gpu_only_frozen_weights_are_in_half_precision(start, backbones, monkeypatch, train_encoder):
-    monkeypatch.setattr("blsp_core.training.setup.precision", lambda: torch.bfloat16)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("blsp_core.inference.batches.fast_precision", lambda kind: torch.bfloat16)
     model, _ = start(train_encoder=train_encoder)
     positions = model.encoder.embed_positions.weight  # fixed, but of the encoder's type
     for weight in model.parameters():
@@ -85,13 +87,29 @@ def test_on_a_gpu_only_frozen_weights_are_in_half_precision(start, backbones, mo
         assert all(torch.equal(value, read[name]) for name, value in model.encoder.state_dict().items())
 
 
+@pytest.mark.parametrize("has, saved", [(torch.bfloat16, torch.bfloat16), (torch.bfloat16, torch.float32),
+    (torch.float32, torch.bfloat16)])  # fmt: skip
+def test_on_a_cpu_an_llm_stays_in_bfloat16_where_it_is_saved_so_and_the_cpu_computes_in_it(
+    has, saved, backbones, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("blsp_core.inference.batches.fast_precision", lambda kind: has)
+    llm, tokenizer = load(backbones[1])
+    for part in (llm.to(saved), tokenizer):
+        part.save_pretrained(tmp_path)
+    settings = SimpleNamespace(adapter=STAGE1, encoder_layers="last", real_frames=True)
+    model, _ = begin_stage1(settings, backbones[0], tmp_path)
+    both = torch.bfloat16 if has == saved == torch.bfloat16 else torch.float32
+    assert (model.llm.dtype, model.encoder.dtype, load(tmp_path)[0].dtype) == (both, torch.float32, both)
+
+
 @pytest.mark.parametrize("objective", [SemanticAlignment(2.0), EmotionAlignment({"emotion_weight": 1.0})])
 def test_both_stages_train_as_well_with_backbones_in_half_precision(start, corpus, tmp_path, monkeypatch, objective):
     rows = [{**as_row(u), "instruction": "say it: ", "output": u.text, "early_stop": False} for u in corpus[1]]
     options, losses = {"steps": 12, "batch_size": 8, "learning_rate": 3e-3, "seed": 1, "log_steps": 1}, {}
     places = {"checkpoints": tmp_path / "unfinished", "log": tmp_path / "log.csv"}
     for dtype in torch.bfloat16, torch.float32:
-        monkeypatch.setattr("blsp_core.training.setup.precision", lambda dtype=dtype: dtype)
+        monkeypatch.setattr("blsp_core.training.setup.backbone_precision", lambda *_, dtype=dtype: {"dtype": dtype})
         torch.manual_seed(1)
         model, processor = start()
         train(model, SpeechTextDataset(rows, processor, corpus[0]), collate, objective, **options, **places)
