@@ -20,8 +20,8 @@ def clean(root: Path, in_place: bool = False) -> None:
     read_params(root)  # names of runs are checked before anything else is run
     target = root / ("notebooks" if in_place else "data/notebooks")
     target.mkdir(parents=True, exist_ok=True)
-    sources = sorted((root / "notebooks").glob("*.ipynb" if in_place else "[0-9][0-9]_*.ipynb"))
-    names = {source: source.name if in_place else source.name[3:] for source in sources}
+    sources = sorted((root / "notebooks").glob("*.ipynb"))
+    names = {source: source.name if in_place else _without_number(source.name) for source in sources}
     for stale in {path.name for path in target.glob("*.ipynb")} - set(names.values()):
         (target / stale).unlink()
     for source, name in names.items():
@@ -38,6 +38,10 @@ def clean(root: Path, in_place: bool = False) -> None:
         text = nbformat.writes(notebook) + "\n"
         if not (target / name).is_file() or (target / name).read_text(encoding="utf-8") != text:
             (target / name).write_text(text, encoding="utf-8")
+
+
+def _without_number(name: str) -> str:
+    return re.sub(r"^\d\d_", "", name)
 
 
 STYLE = """<style>
@@ -85,17 +89,17 @@ def _texts_below_pictures(cells: list) -> list[str]:
 
 def publish(root: Path, executed: Path, target: Path) -> None:
     """Copy executed notebooks to `target`, as they can be read where notebooks are shown: those of the stages that
-    `dvc repro` runs, without untrained systems and the report, which has its page. Sound is left out for its size."""
+    `dvc repro` runs, without untrained systems and the reports, which have pages. Sound is left out for its size."""
     import nbformat
 
     params = read_params(root)
     runs = params["runs"][LEVELS[0]].items()
     names = {f"{stage}-{run}" for run, entry in runs for stage in (entry["stage"], "evaluation")}
     target.mkdir(parents=True, exist_ok=True)
-    for source in sorted((root / "notebooks").glob("0[1-6]_*.ipynb")):
-        stage = source.stem[3:]
+    for source in sorted((root / "notebooks").glob("*.ipynb")):
+        stage = _without_number(source.stem)
         for path in sorted(executed.glob(f"{stage}*.ipynb")):
-            if path.stem != stage and path.stem not in names:
+            if path.stem not in (*names, stage) or stage in ("ablations", "report"):
                 continue
             notebook = nbformat.read(path, as_version=4)
             notebook.metadata = {"kernelspec": KERNEL}
@@ -104,5 +108,5 @@ def publish(root: Path, executed: Path, target: Path) -> None:
                 for output in cell.get("outputs", []):
                     if "<audio" in str(output.get("data", {}).get("text/html", "")):
                         output["data"] = {"text/plain": "(sound: run the notebook to play it)"}
-            number = source.name[:3]
+            number = source.stem.removesuffix(stage)
             (target / f"{number}{path.name}").write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")

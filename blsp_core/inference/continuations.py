@@ -2,17 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance, as_row, of_row
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import ready
-from blsp_core.inference.llm import answer, load, pinned
+from blsp_core.inference.llm import answer, load, log_probabilities, pinned
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
+FITTED = 16  # targets read at a time: of a large vocabulary, their logits need 400 MB
 MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM restates
 RETRIED = ("repeats the sentence", "refusal", "empty")  # reasons for which the LLM is asked again
 # The LLM declines or talks about itself: the idea of the released noise filter, whose list is not ours.
@@ -84,6 +88,23 @@ def _rows(
         | {name: getattr(a, name) for name in more}
         for u, i, a in zip(utterances, instructions, answers, strict=True)
     ]
+
+
+def fitting_labels(llm, tokenizer, rows: Iterable[dict], emotions: Sequence[str], most: int = 40) -> pd.DataFrame:
+    """Do the targets of stage 2 depend on the label? For every label up to `most` different targets, in columns `label`
+    and `fits`: the label under which the LLM gives the target its highest probability. Where that is another one, the
+    target tells the student about no emotion, or a wrong one."""
+    different = {(row["emotion"], row["text"], row["output"]) for row in rows if row["instruction"] != prompts.REPEAT}
+    kept = [row for name in emotions for row in sorted(one for one in different if one[0] == name)[:most]]
+    asked = [
+        prompts.chat(prompts.SYSTEM, prompts.CONTINUE_EMOTION.format(emotion=name) + text)
+        for _, text, _ in kept
+        for name in emotions
+    ]
+    replies = [output for *_, output in kept for _ in emotions]
+    logs = log_probabilities(ready(llm), tokenizer, asked, replies, FITTED)
+    best = np.array(logs).reshape(len(kept), len(emotions)).argmax(axis=1)
+    return pd.DataFrame({"label": [row[0] for row in kept], "fits": [emotions[place] for place in best]})
 
 
 def _without_restatement(row: dict) -> dict:

@@ -6,14 +6,18 @@ from pathlib import Path
 from threading import Event, Thread
 
 import torch
+from accelerate.utils import send_to_device
 from huggingface_hub import snapshot_download
+from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, TextIteratorStreamer
 
+from blsp_core.data.dataset import collate_tokens
 from blsp_core.errors import refused
 from blsp_core.inference import shards
 from blsp_core.inference.batches import GREEDY, backbone_precision, ready, run_in_batches
 from blsp_core.inference.greedy import greedy
 from blsp_core.model.checkpoint import load_llm
+from blsp_core.model.losses import response_rows, response_targets
 from blsp_core.model.templates import render
 
 
@@ -64,6 +68,24 @@ def answer(
     keys = [[chat, max_new_tokens] for chat in chats]
     found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies", keys, unfinished)
     return [Answer(**one) for one in found]
+
+
+def log_probabilities(model, tokenizer, chats: list[list[dict]], replies: list[str], batch_size: int) -> list[float]:
+    """The log-probability that the LLM gives to each reply, without its end of turn, after its chat."""
+    items = []
+    for chat, reply in zip(chats, replies, strict=True):
+        text = render(tokenizer, chat, add_generation_prompt=True)
+        prompt, ids = (tokenizer(part, add_special_tokens=False).input_ids for part in (text, reply))
+        items.append({"text_ids": prompt + ids, "text_labels": [-100] * len(prompt) + ids, "text_prefix": 0})
+
+    def run(batch: list[int]) -> list[float]:
+        inputs = send_to_device(collate_tokens([items[i] for i in batch], "text"), model.device)
+        labels = inputs["text_labels"]
+        logits = model(input_ids=inputs["text_ids"], attention_mask=inputs["text_mask"]).logits
+        losses = cross_entropy(response_rows(logits, labels).float(), response_targets(labels), reduction="none")
+        return [-float(part.sum()) for part in losses.split((labels != -100).sum(dim=1).tolist())]
+
+    return run_in_batches(run, [len(item["text_ids"]) for item in items], batch_size, "log-probabilities")
 
 
 def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:

@@ -72,6 +72,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         self.generation_config = copy.deepcopy(self.llm.generation_config)
         if config.speech_token_id is not None and config.speech_token_id < config.get_text_config().vocab_size:
             self.generation_config.suppress_tokens = [config.speech_token_id]
+        self._prefixes: dict[tuple[int, ...], Cache] = {}  # first tokens -> what a frozen LLM has read, in training
         self.set_trainable(adapter=False)
         self.post_init()
 
@@ -241,14 +242,27 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
             raise StudyError(f"shared_prefix: labels begin before token {length + 1}, so the prefix must be shorter")
         if len(input_ids) == 1 or (self.training and self.is_activation_checkpointing):
             return None
-        embeddings = self.get_input_embeddings()(input_ids[:1, :length])
-        with acting_at(EVERYWHERE if self.config.lora_scope == EVERYWHERE else None):
-            cache = self.llm(inputs_embeds=embeddings, use_cache=True, logits_to_keep=1).past_key_values
-        layers = getattr(cache, "layers", ())
-        if not layers or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
-            return None
+        everywhere = self.config.lora_scope == EVERYWHERE
+        tokens = tuple(input_ids[0, :length].tolist())
+        cache = self._prefixes.get(tokens)
+        if cache is None:
+            embeddings = self.get_input_embeddings()(input_ids[:1, :length])
+            with acting_at(EVERYWHERE if everywhere else None):
+                cache = self.llm(inputs_embeds=embeddings, use_cache=True, logits_to_keep=1).past_key_values
+            layers = getattr(cache, "layers", ())
+            if not layers or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
+                return None
+            if self.training and not everywhere and not layers[-1].keys.requires_grad:  # the same in every update
+                self._prefixes[tokens] = cache
+        cache = copy.deepcopy(cache) if tokens in self._prefixes else cache
         cache.batch_repeat_interleave(len(input_ids))
         return cache
+
+    def train(self, mode: bool = True):
+        """As in torch. The prefixes that training has kept are forgotten where it ends, as weights may change then."""
+        if mode != self.training:
+            self._prefixes.clear()
+        return super().train(mode)
 
     def _check_length(self, length: int) -> None:
         limit = self._longest_sequence()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from blsp_core.data import prompts
@@ -10,7 +11,7 @@ from blsp_core.data.manifest import Utterance, as_row, of_row
 from blsp_core.errors import StudyError
 from blsp_core.inference import continuations
 from blsp_core.inference.continuations import clean, clean_and_retry, write_continuations, write_elsewhere
-from blsp_core.inference.llm import Answer, answer, generate
+from blsp_core.inference.llm import Answer, answer, generate, log_probabilities
 from blsp_core.model.templates import render
 
 UTTERANCE = Utterance("a.flac", "we saw the dog at home", "sad", "a-1", "m1", "en", 2.0, "acted", "train")
@@ -123,3 +124,27 @@ def test_a_second_llm_gets_the_same_prompt_and_its_rows_say_so(llm, backbones, t
     (tmp_path / "second_llm").mkdir()
     with pytest.raises(StudyError, match="second_llm holds no LLM; set llm.second"):
         write_elsewhere({"model": "second_llm"}, [UTTERANCE], root=tmp_path, cache=tmp_path, **SETTINGS)
+
+
+def test_a_target_fits_the_label_under_which_it_is_most_probable(monkeypatch):
+    def log_probabilities(llm, tokenizer, chats, replies, batch_size):
+        return [float(reply.split()[-1] in chat[1]["content"]) for chat, reply in zip(chats, replies, strict=True)]
+
+    monkeypatch.setattr(continuations, "log_probabilities", log_probabilities)
+    outputs = {"sad": ["how sad", "how happy"], "happy": ["so happy"]}
+    rows = [ROW | {"emotion": name, "output": text} for name, texts in outputs.items() for text in texts + texts]
+    found = continuations.fitting_labels(torch.nn.Module(), None, [*rows, AGAIN], ["happy", "sad"])
+    assert found.to_dict("list") == {"label": ["happy", "sad", "sad"], "fits": ["happy", "happy", "sad"]}
+
+
+def test_the_log_probability_of_a_reply_is_that_of_its_tokens_one_by_one_whatever_is_read_beside(llm):
+    chats = [prompts.chat(prompts.SYSTEM, text) for text in ("say it", "continue: we saw the dog at home", "sing")]
+    replies = ["it was a sad moment.", "hello", "the dog was there"]
+    found = log_probabilities(*llm, chats, replies, batch_size=2)
+    for chat, reply, total in zip(chats, replies, found, strict=True):
+        prompt = llm[1](render(llm[1], chat, add_generation_prompt=True), add_special_tokens=False).input_ids
+        ids = prompt + llm[1](reply, add_special_tokens=False).input_ids
+        with torch.no_grad():
+            logs = llm[0](torch.tensor([ids])).logits[0].log_softmax(-1)
+        one_by_one = sum(logs[place - 1, ids[place]].item() for place in range(len(prompt), len(ids)))
+        assert total == pytest.approx(one_by_one, abs=1e-3)

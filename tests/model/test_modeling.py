@@ -134,6 +134,30 @@ def test_a_prefix_that_rows_share_is_read_once_and_changes_neither_logits_nor_gr
     torch.testing.assert_close(gradients(model, same_logits), expected, atol=1e-6, rtol=1e-3)
 
 
+@pytest.mark.parametrize("lora_scope", ["speech", "everywhere"])
+def test_in_training_a_frozen_prefix_is_read_once_and_forgotten_at_its_end(processor, lora_scope):
+    model = make_model(processor, lora_scope=lora_scope, lora_dropout=0.0)
+    model.set_trainable(encoder=True, lora=True)
+    batch = processor([ask("hear this: ", sound(1.03)), ask("hear this: ", sound(2.4, 1))], padding_side="right")
+    lengths = []
+    model.get_input_embeddings().register_forward_hook(lambda _, args, __: lengths.append(args[0].shape[1]))
+    model.train()
+    results = []
+    for _ in range(3):
+        logits = model(**batch, shared_prefix=8).logits
+        results.append((logits.detach(), gradients(model, logits)))
+        model.train()  # as transformers' Trainer does in every update
+    assert lengths.count(8) == (3 if lora_scope == "everywhere" else 1)
+    for logits, found in results[1:]:
+        torch.testing.assert_close(logits, results[0][0])
+        torch.testing.assert_close(found, results[0][1])
+    with torch.no_grad():
+        model.eval()
+        model.get_input_embeddings().weight.mul_(2)
+        again, whole = model(**batch, shared_prefix=8).logits, model(**batch).logits
+    torch.testing.assert_close(again, whole[:, 8:], atol=1e-5, rtol=1e-4)
+
+
 @torch.no_grad()
 def test_a_prefix_that_cannot_be_shared_changes_nothing_and_one_that_must_not_is_an_error(model, processor):
     batch = processor([ask("hear this: ", sound(1.03)), ask("hear this: ", sound(2.4, 1))], padding_side="right")
