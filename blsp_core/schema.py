@@ -189,7 +189,7 @@ Evaluation = settings(
 SECTIONS = {
     "llm": Llm, "whisper": Whisper, "data": Data, "continuations": Continuations, "transcripts": Transcripts,
     "stage1": Stage1, "stage2": Stage2, "classifier": Classifier, "probe": Probe, "evaluation": Evaluation,
-    "report": settings(acoustics_corpus=str, chosen_on=list[str]),
+    "report": settings(acoustics_corpus=str),
 }  # fmt: skip
 PARAMS = settings(
     scale=Name, seed=From0, folds=From0, runs=settings(core=Runs, full=Runs, extra=Runs),

@@ -1,7 +1,7 @@
 """Frames that are computed clip by clip: errors by sound, by speaker and by the emotion head; words of replies."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from blsp_core.data.conditions import MARK
 from blsp_core.evaluation import intervals
 from blsp_core.evaluation.metrics import cluster_of, estimate, folds_as_one
-from blsp_core.evaluation.results import CONTROL, MAIN, Metrics, Predictions, of_task, tasks_of
+from blsp_core.evaluation.results import CONTROL, MAIN, Predictions, of_task, tasks_of
 from blsp_core.report.style import in_order, name_of
-from blsp_core.report.tables import cell, word_errors
+from blsp_core.report.tables import cell
 
 UNSEEN = ("greek", "french", "russian")  # languages of the miniature
 
@@ -135,21 +135,6 @@ def contradictions_table(frame: pd.DataFrame) -> pd.DataFrame:
     cells = frame.assign(cell=[cell(row) for row in frame.to_dict("records")])
     table = cells.pivot(index="system", columns="named", values="cell")
     return table.loc[in_order(table.index), ["words", "voice", "another"]].rename(name_of).reset_index()
-
-
-def held_out_table(predictions: Predictions, chosen_on: Collection[str], metrics: Metrics) -> pd.DataFrame:
-    """Accuracy on speakers that some setting was chosen on, and on held-out speakers, for corpora that have both; of
-    cascades, also the word error rate of the transcripts."""
-    rows = []
-    for system, task, runs in _recognition(predictions) if chosen_on else ():
-        parts = [[[r for r in run if (r["speaker"] in chosen_on) is one] for run in runs] for one in (True, False)]
-        if all(part[0] for part in parts):
-            found = [estimate(part, "wa") for part in parts]
-            chosen, held_out = (cell(vars(one)) for one in found)
-            row = {"system": name_of(system), "corpus": task.removeprefix("ser.")}
-            row |= {"speakers that settings were chosen on": chosen, "held-out speakers": held_out}
-            rows.append(row | word_errors(metrics[system][task].get("wer", {})))
-    return pd.DataFrame(rows).fillna("")
 
 
 def mentions_table(predictions: Predictions) -> pd.DataFrame:

@@ -61,8 +61,8 @@ BAD = [
     ("transcripts.max_wer", -1, "equal to 0"), ("data.synthesise.asr.train", -5, "equal to 0"),
     ("evaluation.ser", "acted", "valid list"), ("evaluation.ser", ["acted", "acted"], "different entries"),
     ("evaluation.judge.model", None, "a valid string"), ("evaluation.judge.model", 5, "a valid string"),
-    ("report.chosen_on", "m1", "valid list"), ("scale", ["tiny"], "a valid string"), ("scale", "", "letters, digits"),
-    ("scale", "../../x", "letters, digits"),
+    ("report.acoustics_corpus", 1, "a valid string"), ("scale", ["tiny"], "a valid string"),
+    ("scale", "", "letters, digits"), ("scale", "../../x", "letters, digits"),
     # mappings, names that are unknown or missing
     ("stage1", 5, "a valid dictionary"), ("stage1.adapter", "convolution", "a valid dictionary"),
     ("stage2.head", None, "a valid dictionary"), ("continuations.repeat_share", 0.5, "a valid dictionary"),
