@@ -18,7 +18,8 @@ from blsp_core.inference.llm import answer, load, log_probabilities, pinned
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 FITTED = 16  # targets read at a time: of a large vocabulary, their logits need 400 MB
 MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM restates
-RETRIED = ("repeats the sentence", "refusal", "empty")  # reasons for which the LLM is asked again
+TASK = re.compile(r"\b(emotion tone|coherent style)\b", re.I)  # words of the prompt: the label, told to the student
+RETRIED = ("repeats the sentence", "refusal", "empty", "talks about the task")  # for which the LLM is asked again
 # The LLM declines or talks about itself: the idea of the released noise filter, whose list is not ours.
 REFUSAL = re.compile(r"\b(as an ai|language model|i'm sorry, but|i am sorry, but|i cannot|i can't assist)\b", re.I)
 
@@ -126,6 +127,8 @@ def _fault(row: dict) -> str | None:
         return "repeats the sentence"
     if not output:
         return "empty"
+    if TASK.search(output):
+        return "talks about the task"
     if row["instruction"] == prompts.REPEAT and _words(output) != _words(row["text"]):
         return "does not repeat the sentence"
     return None

@@ -30,6 +30,7 @@ AGAIN = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
         ({"refused": True, "output": ""}, "refusal"),
         ({"output": "We saw the dog at home again."}, "repeats the sentence"),
         ({"output": "“We saw the dog, at home.”"}, "repeats the sentence"),
+        ({"output": "Sure, here's a sentence that reflects a sad emotion tone:"}, "talks about the task"),
         (AGAIN | {"output": "we saw the dog at homes"}, "does not repeat the sentence"),
         (AGAIN | {"output": "something else"}, "does not repeat the sentence"),
     ],
