@@ -5,7 +5,7 @@ turns, since replies differ, and every visitor has columns of their own.
 """
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,38 +119,29 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
     another clip is answered."""
     ears = next((one.processor.feature_extractor for one in systems if isinstance(one, SpeechModel)), None)
     longest = ears.chunk_length if ears else 30  # seconds
-    known, sent = {path.read_bytes() for path in clips}, defaultdict(list)
+    known, sent = {path.read_bytes() for path in clips}, defaultdict(lambda: deque(maxlen=RATE))
 
     def limit(address: str) -> None:
         """Raises StudyError for an address that has sent too many messages in the last minute."""
-        now = time.monotonic()
-        for sender, times in list(sent.items()):
-            sent[sender] = [one for one in times if one > now - 60]
-            if not sent[sender]:
-                del sent[sender]
-        if len(sent[address]) >= RATE:
+        times, now = sent[address], time.monotonic()
+        if len(times) == RATE and times[0] > now - 60:
             raise StudyError(f"{RATE} messages a minute are answered; wait a little.")
-        sent[address].append(now)
-
-    def say(path: str | None, text: str | None) -> tuple[dict, str]:
-        """The new turn and what stands before the reply. Raises StudyError when nothing is said."""
-        if not path and not (text or "").strip():
-            raise StudyError("Record or choose a clip, or write something, then press Send.")
-        if not path:
-            return {"role": "user", "text": text.strip()}, ""
-        sound = load_speech(path, ".", longest)
-        warning = f"⚠️ *{note}*\n\n" if note and Path(path).read_bytes() not in known else ""
-        return {"role": "user", "sound": sound}, warning
+        times.append(now)
 
     def send(path, text, empathy, temperature, length, talks, request: gr.Request):
+        text = (text or "").strip()
         try:
-            turn, warning = say(path, text)
+            if not path and not text:
+                raise StudyError("Record or choose a clip, or write something, then press Send.")
+            said = {"sound": load_speech(path, ".", longest)} if path else {"text": text}
+            turn = {"role": "user", **said}
             limit(request.client.host)
         except StudyError as error:  # a sentence on the page, and everything stays as it is
             gr.Warning(str(error).replace(path or "the clip", "the clip"))
             yield [gr.skip()] * (4 + len(systems))
             return
-        if path and (text or "").strip():
+        warning = f"⚠️ *{note}*\n\n" if path and note and Path(path).read_bytes() not in known else ""
+        if path and text:
             gr.Warning("The clip is answered, the text is not; send one of them at a time.")
         said, system = gr.Audio(path) if path else turn["text"], SYSTEM_EMPATHY if empathy else SYSTEM
         for turns, shown in talks:
@@ -217,4 +208,4 @@ def launch(blocks: gr.Blocks, host: str = "127.0.0.1", port: int = 0, browser: b
     with refused(
         f"{host}:{port}: no page can be served there, mostly since the port is taken; name another, 0 for any"
     ):
-        return blocks.launch(**how, prevent_thread_lock=not wait, allowed_paths=["models/mini/clips"], quiet=not wait)
+        return blocks.launch(**how, prevent_thread_lock=not wait, quiet=not wait)

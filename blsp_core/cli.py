@@ -139,7 +139,7 @@ def convert(
         typer.echo("".join(f"note: {note}\n" for note in report.notes), nl=False)
 
 
-@export_app.command(epilog="Example:\n\n\b\nblsp-export data/mini/models/blsp-emo models/mini")
+@export_app.command(epilog="Example:\n\n\b\nblsp-export data/mini/models/blsp-emo my-model")
 def export(
     source: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder or hub name.")],
     target: NewFolder,
@@ -186,6 +186,8 @@ def chat(
             from blsp_core import chat as page
         except ImportError as error:
             raise StudyError(f'blsp-chat: {error}; run pip install -e ".[chat]"') from None
+        if study and models:
+            raise StudyError("blsp-chat: --study and models are both given; leave one of them out")
         if study:
             data = find_root() / "data" / read_params(find_root())["scale"]
             parts = "whisper", "llm", "models/blsp", "models/blsp-emo"
@@ -260,7 +262,7 @@ def default_model() -> Path:
     own = root / "data" / read_params(root)["scale"] / "models/blsp-emo"
     if (own / "config.json").is_file():
         return own
-    raise StudyError(f"{committed}: there is no model; run `dvc repro`, or name a model with --model")
+    raise StudyError(f"{committed}: there is no model; run `dvc repro`, or name a model")
 
 
 def _on_screen(row: dict) -> str:

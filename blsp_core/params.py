@@ -63,18 +63,18 @@ def check_params(params, path: Path) -> None:
     _check_runs(params, path)
     data = params["data"]
     for corpus in data["corpora"]:
-        if not (Path(__file__).parent / f"data/corpora/{corpus}.py").is_file():
+        if "CORPUS = " not in _source(f"data/corpora/{corpus}.py"):
             raise StudyError(f"{path}: data.corpora.{corpus} has no reader in blsp_core/data/corpora; see data.custom")
     systems = {*(run.get("system", name) for name, run in all_runs(params).items()), *(params.get("systems") or {})}
     if unknown := [name for name in params["evaluation"]["altered"] if name not in systems]:
         raise StudyError(
             f"{path}: evaluation.altered: no system {unknown[0]!r}; there are {', '.join(sorted(systems))}"
         )
-    classes = _found("evaluation/systems.py", r"\b([A-Z]\w+)\b")  # those that it imports too
+    classes = re.findall(r"^class (\w+)", _source("evaluation/systems.py"), re.MULTILINE)
     for name, system in (params.get("systems") or {}).items():
         if system["class"] not in classes:
             raise StudyError(f"{path}: systems.{name}: no class {system['class']!r} in blsp_core/evaluation/systems.py")
-    adapters = _found("model/adapters.py", r'"(\w+)"')
+    adapters = re.findall(r'"(\w+)"', _source("model/adapters.py"))
     for where, settings in [("stage1", params["stage1"]), ("stage2", params["stage2"]), *all_runs(params).items()]:
         kind = (settings.get("adapter") or {}).get("type", "")
         if kind and kind not in adapters:
@@ -88,9 +88,10 @@ def check_params(params, path: Path) -> None:
             raise StudyError(f"{path}: {min(both)} is in data.{one} and in data.{other}; give one another name")
 
 
-def _found(module: str, pattern: str) -> set[str]:
-    """Names in a module of this package, which is not imported: torch takes seconds."""
-    return set(re.findall(pattern, (Path(__file__).parent / module).read_text(encoding="utf-8"), re.MULTILINE))
+def _source(module: str) -> str:
+    """The code of a module of this package, "" for none; it is not imported, as torch takes seconds."""
+    path = Path(__file__).parent / module
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 # Settings that name corpora, by section; of a run too.
@@ -130,7 +131,8 @@ def _read_yaml(path: Path, safe: bool = True):
 def _check_runs(params: dict, path: Path) -> None:
     runs, listed = all_runs(params), [name for level in LEVELS for name in params["runs"].get(level) or ()]
     names = Counter([*listed, *(params.get("systems") or {}), "probe"])
-    if twice := [name for name, count in names.items() if count > 1]:
+    rows = {run["system"] for run in runs.values() if "system" in run} & {*(params.get("systems") or {}), "probe"}
+    if twice := [*(name for name, count in names.items() if count > 1), *sorted(rows)]:
         raise StudyError(f"{path}: {twice[0]!r} is the name of two systems; rename the run or system (probe is taken)")
     for name, run in runs.items():
         where, stage, chain = f"{path}: runs.{level_of(params, name)}.{name}", run["stage"], [name]
@@ -147,6 +149,8 @@ def _check_runs(params: dict, path: Path) -> None:
             chain.append(before)
         if run.get("fold", 0) > params["folds"]:
             raise StudyError(f"{where}: fold is {run['fold']}, but folds is {params['folds']}")
+        if "fold" not in run and "{fold}" in str({**params[stage], **run}):
+            raise StudyError(f"{where}: its settings name {{fold}}, but it has no fold; add one, of {params['folds']}")
         check(schema.SECTIONS[stage], resolve(params, stage, name, str(path)), where)
 
 
@@ -161,14 +165,14 @@ def level_of(params: Mapping, name: str) -> str:
     return next((level for level in LEVELS if name in (params.get("runs", {}).get(level) or {})), LEVELS[0])
 
 
-def resolve(params: Mapping, section: str, run: str | None = None, where: str = PARAMS) -> dict:
-    """The settings of a section of params.yaml with those of a run laid over them.
+def resolve(
+    params: Mapping, section: str, run: str | None = None, where: str = PARAMS, changes: Mapping | None = None
+) -> dict:
+    """The settings of a section of params.yaml with those of a run laid over them, and `changes` over both.
 
     `{fold}` in a text becomes the run's fold; for what is not trained, an entry of a list becomes one for each of
-    `folds`. Raises StudyError for a section, a run or a setting that is not there.
+    `folds`. Raises StudyError for a run or a setting that is not there.
     """
-    if not isinstance(params.get(section), Mapping):
-        raise StudyError(f"{where}: there is no section {section}, which this stage needs; add it")
     settings, own = dict(params[section]), all_runs(params).get(run, {})
     if section in TRAINED and run is not None and own.get("stage") != section:
         known = ", ".join(name for name, one in all_runs(params).items() if one["stage"] == section)
@@ -177,7 +181,11 @@ def resolve(params: Mapping, section: str, run: str | None = None, where: str = 
         changes = {key: value for key, value in own.items() if key not in RESERVED}
         settings = with_changes(settings, changes, section, f"{where}: runs.{level_of(params, run)}.{run}")
     folds = [own["fold"]] if "fold" in own else range(1, params.get("folds", 0) + 1)
-    return _with_folds(settings, list(folds))
+    settings = _with_folds(settings, list(folds))
+    if changes:
+        settings = with_changes(settings, changes, section, "changes")
+        check(schema.SECTIONS[section], settings, "changes")
+    return settings
 
 
 def with_changes(settings: dict, changes: Mapping, section: str, where: str) -> dict:

@@ -26,19 +26,7 @@ import psutil
 from blsp_core import record
 from blsp_core.errors import StudyError
 from blsp_core.notebooks import KERNEL, clean, publish, write_page
-from blsp_core.params import (
-    LEVELS,
-    PARAMS,
-    all_runs,
-    check,
-    find_root,
-    level_of,
-    read_params,
-    resolve,
-    set_scale,
-    with_changes,
-)
-from blsp_core.schema import SECTIONS
+from blsp_core.params import LEVELS, PARAMS, all_runs, find_root, level_of, read_params, resolve, set_scale
 
 ENVIRONMENT = {  # of a stage: reproducible hashes and dates, no network reports, no progress bars made of characters
     "PYTHONHASHSEED": "0",
@@ -52,29 +40,18 @@ ENVIRONMENT = {  # of a stage: reproducible hashes and dates, no network reports
 }
 
 
-class Settings(SimpleNamespace):
-    """The settings of one stage as attributes; `vars(settings)` is the dictionary."""
-
-    def __getattr__(self, name: str):
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise StudyError(f"{PARAMS}: the section of this stage has no setting {name!r}; add it there with its unit")
-
-
 def start(section: str, run: str | None = None, changes: Mapping | None = None) -> "Study":
     """Begin a notebook. section: of params.yaml; run: one of `runs` or `systems`; changes: settings to try by hand."""
     root = find_root()
     params = read_params(root)
-    settings = with_changes(resolve(params, section, run), changes or {}, section, "changes")
-    if changes:
-        check(SECTIONS[section], settings, "changes")
-    return Study(root, section, run, params, Settings(**settings))
+    settings = resolve(params, section, run, changes=changes)
+    return Study(root, section, run, params, SimpleNamespace(**settings))
 
 
 class Study:
     """One execution of one notebook: `scale`, `settings` (by attribute), `seed` (of the data), `train_seed`, paths."""
 
-    def __init__(self, root: Path, section: str, run: str | None, params: dict, settings: Settings):
+    def __init__(self, root: Path, section: str, run: str | None, params: dict, settings: SimpleNamespace):
         self.root, self.section, self.run, self.params, self.settings = root, section, run, params, settings
         self.scale, self.seed = params["scale"], params["seed"]
         own = all_runs(params).get(run, {}).get("seed")  # runs of one seed draw other numbers in every world
@@ -124,7 +101,8 @@ class Study:
         digest = hashlib.sha256(json.dumps(terms, sort_keys=True, default=str).encode())
         modules = [module for name, module in sys.modules.items() if name.startswith("blsp_core.")]
         for path in sorted({module.__file__ for module in modules if getattr(module, "__file__", None)}):
-            digest.update(b"" if "report" in Path(path).parts or path == __file__ else Path(path).read_bytes())
+            place = Path(path).relative_to(Path(__file__).parent)
+            digest.update(b"" if place.parts[0] == "report" or path == __file__ else Path(path).read_bytes())
         for place in sorted(self._read):
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
                 state = path.stat()
@@ -161,11 +139,11 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
     executed.parent.mkdir(parents=True, exist_ok=True)
     begun = psutil.Process().create_time()  # a stage's cost includes its start
     os.environ |= {"BLSP_STAGE": label, "BLSP_BEGUN": str(begun), **ENVIRONMENT}
-    sockets = _temporary_folder()
+    sockets = tempfile.TemporaryDirectory(prefix="blsp-")
 
     class Kernel(AsyncKernelManager):  # sockets of its own: two stages that start at once may draw the same TCP port
-        transport = "tcp" if sys.platform == "win32" else "ipc"
-        ip = "127.0.0.1" if sys.platform == "win32" else f"{sockets.name}/kernel"
+        transport = "ipc"
+        ip = f"{sockets.name}/kernel"
         connection_file = f"{sockets.name}/kernel.json"
 
     try:
@@ -190,15 +168,6 @@ def run_notebook(root: Path, name: str, parameters: Mapping[str, str]) -> None:
         if parameters["level"] == LEVELS[0]:
             publish(root, executed.parent, shown / "notebooks")
     print(f"{label}: {time.time() - begun:.0f} s", flush=True)
-
-
-def _temporary_folder() -> tempfile.TemporaryDirectory:
-    """A folder with the number of this process in its name; those that killed processes have left are removed."""
-    for folder in Path(tempfile.gettempdir()).glob("blsp-*-*"):
-        process = folder.name.split("-")[1]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=f"blsp-{os.getpid()}-")
 
 
 def _end_with_dvc() -> None:

@@ -6,6 +6,7 @@ folder, which the machines share.
 """
 
 import os
+import pickle
 import shlex
 import subprocess
 import sys
@@ -13,19 +14,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from blsp_core.errors import StudyError
 
 
 def devices() -> int:
     """How many processes work: as many as there are GPUs, unless BLSP_PROCESSES says otherwise."""
-    return int(os.environ.get("BLSP_PROCESSES") or max(1, torch.cuda.device_count()))
+    asked = os.environ.get("BLSP_PROCESSES") or str(max(1, torch.cuda.device_count()))
+    if not asked.isdecimal() or int(asked) < 1:
+        raise StudyError(f"BLSP_PROCESSES is {asked!r}; wanted is a number of processes from 1, or nothing")
+    return int(asked)
 
 
-def run(module: str, folder: Path) -> None:
-    """Run a module, which ends with `do`, in every process, with the folder of its job; their output appears at once.
+def run(module: str, folder: Path, job: dict) -> None:
+    """Run a module, which ends with `do`, in every process, with a job in `folder`; their output appears at once.
     Raises StudyError with the first error of a process."""
     command = [*_launcher(devices()), "-m", module, str(folder)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.pickle").write_bytes(pickle.dumps(job))
     (folder / "error.txt").unlink(missing_ok=True)
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     with subprocess.Popen(
@@ -43,11 +50,14 @@ def run(module: str, folder: Path) -> None:
         raise StudyError(f"{shlex.join(command)}: ended with status {child.returncode}; its output is above")
 
 
-def do(work: Callable[[Path], None]) -> None:
-    """The body of such a module: the folder is its argument, its error goes there."""
+def do(work: Callable[[Path, dict, PartialState], None]) -> None:
+    """The body of such a module: its argument is the folder with the job, where its error goes."""
     folder = Path(sys.argv[1])
     try:
-        work(folder)
+        state = PartialState(cpu=not torch.cuda.is_available())
+        work(folder, pickle.loads((folder / "job.pickle").read_bytes()), state)
+        state.wait_for_everyone()
+        state.destroy_process_group()
     except StudyError as error:
         (folder / "error.txt").write_text(str(error), encoding="utf-8")
         sys.exit(1)

@@ -1,12 +1,10 @@
 """What a results file says besides its figures: on which machine, with which packages, at what cost."""
 
 import json
-import math
 import os
 import platform
-import shutil
+import resource
 import sys
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -14,14 +12,8 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy"
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on; a package that is not there is left out."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            pass
-    return found
+    """Versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
 
 
 def core_count() -> int:
@@ -32,12 +24,10 @@ def core_count() -> int:
 def hardware() -> dict[str, str | int]:
     """The processor, its cores as this process may use them, the threads that torch computes with where it is loaded,
     and the GPU where one is in use."""
-    cores = core_count()
-    found: dict[str, str | int] = {"cpu": _processor(), "cores": cores}
+    found: dict[str, str | int] = {"cpu": _processor(), "cores": core_count()}
     if "torch" in sys.modules:
         found["threads"] = sys.modules["torch"].get_num_threads()
-    cuda = _cuda()
-    if cuda:
+    if cuda := _cuda():
         found |= {"gpu": cuda.get_device_name(), "gpus": cuda.device_count()}
     return found
 
@@ -45,21 +35,14 @@ def hardware() -> dict[str, str | int]:
 def peak_memory() -> dict[str, float]:
     """The most memory held so far, in GB (10⁹ bytes); of each kind where there is a GPU. At most that much: this
     process's own, and that of the largest of those it has begun and seen end, as if both had peaked at once."""
-    found = {}
-    try:
-        import resource
-
-        peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        found["peak_memory_gb"] = round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
-    except ImportError:  # Windows keeps no such count
-        pass
-    cuda = _cuda()
-    if cuda:
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    found = {"peak_memory_gb": round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)}
+    if cuda := _cuda():
         found["peak_gpu_memory_gb"] = round(cuda.max_memory_allocated() / 1e9, 3)
     return found
 
 
-def write_json(path: str | Path, value) -> Path:
+def write_json(path: str | Path, value) -> None:
     """Write JSON whole or not at all: into a file beside it, which then takes its name.
 
     Arrays and tensors become lists, numbers that are not finite become null.
@@ -67,27 +50,10 @@ def write_json(path: str | Path, value) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
-    half.write_text(text, encoding="utf-8")
+    plain = json.dumps(value, default=lambda one: one.tolist() if hasattr(one, "tolist") else str(one))
+    finite = json.loads(plain, parse_constant=lambda _: None)
+    half.write_text(json.dumps(finite, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     half.replace(path)
-    return path
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it; nothing there is fine."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # numpy scalars and arrays, tensors
-        value = value.tolist()
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _processor() -> str:

@@ -34,7 +34,7 @@ Texts = Annotated[list[Text], AfterValidator(_unique)]
 # Of a run, a corpus or a scale: a file name and a DVC key; DVC reads a dot as a path.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9+_-]*$")]
 # See blsp_core/data/conditions.py.
-Condition = Annotated[str, StringConstraints(pattern=r"^(level[+-]?\d+|noise-?\d+|speed\d+|telephone)$")]
+Condition = Annotated[str, StringConstraints(pattern=r"^(level[+-]?\d+|noise-?\d+|speed[1-9]\d*|telephone)$")]
 Split = Literal["train", "validation", "test"]
 Splits = Annotated[list[Split], Field(min_length=1), AfterValidator(_unique)]
 Target = Literal["continuation", "other", "label", "repeat"]
@@ -82,9 +82,6 @@ class Custom(Section):
 
     splits: Splits
     incomplete: bool = False  # True: faulty rows are left out
-
-
-Brought = Annotated[Custom, BeforeValidator(lambda entry: entry if isinstance(entry, dict) else {"splits": entry})]
 
 
 class Open(Section):

@@ -1,34 +1,21 @@
 """Manifests, prompts and the processor for texts and sizes of any kind."""
 
-import json
 from dataclasses import replace
 
-import numpy as np
 from fixtures import make_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import ask, make_model, make_processor, sound
 
-from blsp_core.data import prompts
+from blsp_core.data import manifest, prompts
 from blsp_core.data.emotions import EMOTIONS
-from blsp_core.data.manifest import (
-    CONTROL,
-    JsonlRows,
-    Turn,
-    Utterance,
-    has_words,
-    read_jsonl,
-    read_manifest,
-    write_jsonl,
-    write_manifest,
-)
-from blsp_core.errors import StudyError
+from blsp_core.data.manifest import Turn, Utterance, read_manifest, write_manifest
 from blsp_core.model.templates import render
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]))  # of Unicode, but for lone surrogates, which UTF-8 cannot hold
-TEXT = ANY.filter(lambda text: text.strip() and not CONTROL.search(text))
+TEXT = ANY.filter(lambda text: text.strip() and not manifest.CONTROL.search(text))
 EMOTION, SECONDS = st.sampled_from(["", *EMOTIONS]), st.floats(1, 86_400)
-SAID = TEXT.filter(lambda text: has_words(text) and "\0" not in text and len(text) < 100)
+SAID = TEXT.filter(lambda text: manifest.has_words(text) and "\0" not in text and len(text) < 100)
 TURNS = st.lists(st.tuples(SAID, TEXT, EMOTION, SECONDS, SAID), max_size=2)
 PROCESSOR, TOKENIZER = make_processor(), make_tokenizer()
 
@@ -53,24 +40,6 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path_factory, rows):
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY, lambda one: st.lists(one, max_size=2)
 )
-
-
-@given(st.lists(st.dictionaries(ANY, JSON, max_size=3) | st.binary(max_size=20), max_size=4))
-def test_any_bytes_are_rows_or_one_sentence_that_names_the_file(tmp_path_factory, lines):
-    path = tmp_path_factory.getbasetemp() / "any.jsonl"
-    path.write_bytes(b"\n".join(one if isinstance(one, bytes) else json.dumps(one).encode() for one in lines))
-    for read in (read_jsonl, read_manifest, lambda path: list(JsonlRows(path))):
-        try:
-            assert all(isinstance(row, dict | Utterance) for row in read(path))
-        except StudyError as error:
-            assert str(error).startswith(str(path)) and "\n" not in str(error)
-
-
-@given(st.lists(st.dictionaries(ANY, ANY | st.integers() | st.booleans(), max_size=3), max_size=4))
-def test_rows_are_the_same_at_once_and_on_demand(tmp_path_factory, rows):
-    path = tmp_path_factory.getbasetemp() / "any.jsonl"
-    write_jsonl(path, rows)
-    assert read_jsonl(path) == rows == [JsonlRows(path)[i] for i in range(len(rows))]
 
 
 @given(TEXT, st.sampled_from([prompts.CONTINUE, prompts.REPEAT, prompts.CONTINUE_CONVEYED, prompts.IDENTIFY]))
@@ -105,9 +74,3 @@ def test_placeholders_are_as_many_as_the_model_makes_embeddings(seconds, real_fr
     features, counts = processor.features(clips), [processor.speech_length(len(clip)) for clip in clips]
     _, mask = make_model(processor).get_speech_embeddings(**features)
     assert mask.sum(1).tolist() == counts
-
-
-@given(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=400, max_size=410))
-def test_whole_numbers_are_the_sound_that_floats_are(samples):
-    whole = np.array(samples, np.int16)
-    assert np.array_equal(PROCESSOR.waveform(whole), PROCESSOR.waveform(whole.astype(np.float32) / 2**15))

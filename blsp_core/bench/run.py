@@ -8,7 +8,8 @@ import torch
 
 from blsp_core.bench import cases
 from blsp_core.bench.measure import Cost, interleaved
-from blsp_core.inference import llm, speech
+from blsp_core.inference import llm
+from blsp_core.inference.answers import load_model
 from blsp_core.record import hardware, versions
 
 CLIP, BATCH, VOCABULARY = "clip length, s", "batch", "vocabulary"
@@ -65,7 +66,7 @@ def _grown(sizes: cases.Sizes, growth: dict, tokenizer, runs: int) -> Iterator[d
 
 
 def _llm_of(folder: Path) -> tuple:
-    model, processor = speech.load(folder)
+    model, processor = load_model(folder)
     return model.llm, processor.tokenizer
 
 

@@ -245,8 +245,8 @@ def _qwen2_config(qwen: _Settings, report: Report) -> Qwen2Config:
     limit = qwen["seq_length"] if qwen.get("use_dynamic_ntk") or qwen.get("use_logn_attn") else None
     if limit is not None:
         report.notes.append(
-            f"sequences are refused beyond {limit} tokens, where the original begins to stretch positions "
-            "(use_dynamic_ntk, use_logn_attn) and this model does not"
+            f"correct up to {limit} tokens: beyond, the original stretches positions (use_dynamic_ntk, use_logn_attn); "
+            "a BLSP-Emo refuses longer sequences, this LLM alone does not"
         )
     return Qwen2Config(
         **same,

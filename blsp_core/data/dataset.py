@@ -1,14 +1,11 @@
 """From a row of targets to a training example: the same response after speech and after the transcript."""
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch.utils.data import Dataset
 
 from blsp_core.data import prompts
@@ -17,8 +14,7 @@ from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.progress import progress
 from blsp_core.data.prompts import chat, spoken_chat
 from blsp_core.errors import StudyError
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, processing
-from blsp_core.model import encoder as speech_encoder
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.model.audio import load_audio
 from blsp_core.model.processing import encoder_length
 from blsp_core.model.templates import turn_end
@@ -120,42 +116,16 @@ class SpeechTextDataset(Dataset):
         rate = self.processor.feature_extractor.sampling_rate
         return [self.processor.speech_length(round(row["duration"] * rate)) for row in self.rows]
 
-    def encode_once(self, model: BlspEmoForConditionalGeneration, folder: Path) -> None:
-        """Run the frozen encoder over every clip before training; its states stay in memory, and in `folder` for
-        later runs (see `EncoderCache`)."""
-        cache, self.keep = EncoderCache(model, self.processor, folder), True
+    def encode_once(self, model: BlspEmoForConditionalGeneration) -> None:
+        """Run the frozen encoder over every clip before training; its states stay in memory, in half precision."""
+        model.eval()
+        self.keep = True
         seconds = {row["audio"]: row["duration"] for row in self.rows}
         order = sorted(seconds, key=seconds.get)  # clips of like length share a batch
         for start in progress(range(0, len(order), CLIPS), f"encoder states, {CLIPS} clips a step"):
             batch = order[start : start + CLIPS]
-            states = cache.states([load_audio(audio, self.root) for audio in batch])
-            self.sounds |= zip(batch, states, strict=True)
-
-
-class EncoderCache:
-    """Encoder states by clip, on disk: <folder>/<encoder>/<clip>.npy, float16.
-
-    Both names are digests: of the encoder's weights, settings and code, and of the sound. So a file holds what would be
-    computed, but for rounding that depends on the other clips of its batch; the folder may be deleted at any time.
-    """
-
-    def __init__(self, model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor, folder: Path):
-        self.model, self.processor = model.to(PartialState().device).eval(), processor
-        self.folder = Path(folder) / _encoder_digest(model, processor)
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def states(self, sounds: list[np.ndarray]) -> list[torch.Tensor]:
-        """`encoder_states` of waveforms, in half precision; those without a file are computed as one batch."""
-        names = [hashlib.sha256(np.ascontiguousarray(sound)).hexdigest()[:32] for sound in sounds]
-        paths = [self.folder / f"{name}.npy" for name in names]
-        missing = [i for i, path in enumerate(paths) if not path.exists()]
-        found = encoder_states(self.model, self.processor, [sounds[i] for i in missing]) if missing else []
-        for i, states in zip(missing, found, strict=True):
-            unfinished = paths[i].with_name(f"{names[i]}.{os.getpid()}.part")
-            with open(unfinished, "wb") as file:
-                np.save(file, states.to(torch.float16).cpu().numpy())
-            unfinished.replace(paths[i])
-        return [torch.from_numpy(np.load(path)) for path in paths]
+            states = encoder_states(model, self.processor, [load_audio(audio, self.root) for audio in batch])
+            self.sounds |= zip(batch, [one.to(torch.float16).cpu() for one in states], strict=True)
 
 
 @torch.no_grad()
@@ -166,17 +136,6 @@ def encoder_states(
     batch = processor.features(sounds).to(model.device)
     states, mask = model.encode(**batch)
     return [row[real] for row, real in zip(states, mask, strict=True)]
-
-
-def _encoder_digest(model: BlspEmoForConditionalGeneration, processor: BlspEmoProcessor) -> str:
-    config = model.config
-    digest = hashlib.sha256(f"{config.real_frames} {config.encoder_layers} {model.device.type}".encode())
-    digest.update(processor.feature_extractor.to_json_string().encode())
-    for module in (processing, speech_encoder):
-        digest.update(Path(module.__file__).read_bytes())
-    for name, weight in sorted(model.encoder.state_dict().items()):
-        digest.update(name.encode() + weight.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def collate(items: list[dict]) -> dict[str, torch.Tensor]:

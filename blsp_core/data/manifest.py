@@ -158,7 +158,7 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
     """Write dictionaries as JSON lines; the file appears only when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(json_line(row) for row in rows)
     os.replace(unfinished, path)
@@ -186,12 +186,12 @@ class JsonlRows(Sequence):
     """The dictionaries of a JSONL file of any size, read-only. Only the byte offsets of its lines are in memory; a line
     is read and parsed when it is indexed.
 
-    Serves forked and spawned worker processes, each with a file handle of its own. The file must not change meanwhile.
-    Raises StudyError when it is missing, and when a line that is not a JSON object is indexed.
+    Serves forked and spawned worker processes. The file must not change meanwhile. Raises StudyError when it is
+    missing, and when a line that is not a JSON object is indexed.
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.handle, self.process = Path(path), None, None
+        self.path = Path(path)
         with _open(path) as file:
             offset = file.tell()
             offsets = [np.array([offset])]  # of the start of every line, and of the end of the last
@@ -204,21 +204,15 @@ class JsonlRows(Sequence):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int | slice) -> dict | list[dict]:
+    def __getitem__(self, index: int) -> dict:
         index = range(len(self))[index]
-        if isinstance(index, range):
-            return [self[i] for i in index]
-        if self.process != os.getpid():  # a handle from before a fork shares its position with the parent
-            self.handle, self.process = open(self.path, "rb"), os.getpid()
         start, end = map(int, self.offsets[index : index + 2])
-        self.handle.seek(start)
-        return _parse(self.handle.read(end - start), f"{self.path}, line {index + 1}")
+        with open(self.path, "rb") as file:  # anew: a handle would share its position with forked processes
+            file.seek(start)
+            return _parse(file.read(end - start), f"{self.path}, line {index + 1}")
 
     def __iter__(self) -> Iterator[dict]:
         return (_parse(line, where) for where, line in _lines(self.path))
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "handle": None, "process": None}
 
 
 def _lines(path: str | Path, unfinished: bool = False) -> Iterator[tuple[str, bytes]]:

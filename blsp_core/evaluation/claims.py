@@ -25,7 +25,7 @@ from blsp_core.errors import StudyError
 from blsp_core.evaluation import metrics
 from blsp_core.evaluation.intervals import ALPHA, Estimate, holm
 from blsp_core.evaluation.judges import LOSS, TIE, WIN
-from blsp_core.evaluation.results import DIALOGUE, TRUE_WORDS, Predictions, paired
+from blsp_core.evaluation.results import DIALOGUE, TRUE_WORDS, Predictions, corpus_of, paired
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 INCONCLUSIVE, UNINFORMATIVE, NOT_MEASURED = "inconclusive", "uninformative", "not measured"
@@ -176,7 +176,7 @@ def excluded(predictions: Predictions, word_errors: Mapping[str, float]) -> dict
     """task -> cascade -> why no claim is decided against it there: a cascade depends on words, and where these are not
     understood, a lower figure says nothing about emotion recognition.
 
-    word_errors: by corpus, of the Whisper that the cascades read; the corpus of a task is the head of its ids.
+    word_errors: by corpus, of the Whisper that the cascades read.
     """
     found: dict[str, dict[str, str]] = {}
     cascades = [name for name in predictions if name.endswith("+llm") and name != GOLD]
@@ -184,7 +184,7 @@ def excluded(predictions: Predictions, word_errors: Mapping[str, float]) -> dict
         metric = CEILING_METRICS.get(task.split(".")[0])
         if metric is None or not metrics.is_scored(rows):
             continue
-        corpus, ceiling = rows[0]["id"].split("-")[0], metrics.figure(rows, metric)
+        corpus, ceiling = corpus_of(task, rows, word_errors) or task, metrics.figure(rows, metric)
         for cascade in cascades:
             if ceiling < LOWEST_CEILING:
                 why = f"with the true words and the true emotion the LLM reaches only {ceiling:.2f} on {corpus}"

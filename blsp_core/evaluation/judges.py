@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from blsp_core.data.manifest import Utterance, read_jsonl, write_jsonl
@@ -23,7 +24,6 @@ from blsp_core.errors import StudyError
 
 WIN, TIE, LOSS = "win", "tie", "loss"
 FLIPPED = "flipped"  # the verdict changed with the order of the replies, which counts as a tie
-MARKED, REFUSED, UNPARSED = "marked", "refused", "unparsed"
 BOTH_ORDERS = {("A", "B"): WIN, ("B", "A"): LOSS, ("C", "C"): TIE}  # of choices
 FIRST = 20  # verdicts of which one at least must be readable, before the rest is asked for
 Chat = Callable[[list[list[dict]]], list[str]]  # chats in, one reply each
@@ -108,11 +108,9 @@ class ChatJudge:
             for one, reply in pairs
             for prompt in (QUALITY, EMPATHY)
         ]
-        verdicts = iter([read_mark(verdict) for verdict in self._ask(questions, lambda text: read_mark(text)[0])])
-        return [
-            {"judge": self.name, "quality": q, "quality_verdict": how_q, "empathy": e, "empathy_verdict": how_e}
-            for (q, how_q), (e, how_e) in zip(verdicts, verdicts, strict=True)
-        ]
+        marks = iter(self._ask(questions, read_mark))
+        both = zip(marks, marks, strict=True)
+        return [{"judge": self.name, "quality": quality, "empathy": empathy} for quality, empathy in both]
 
     def prefer(self, first: list[dict], second: list[dict]) -> list[str | None]:
         questions = [
@@ -122,12 +120,12 @@ class ChatJudge:
             for a, b in zip(first, second, strict=True)
             for one, other in ((a, b), (b, a))
         ]
-        chosen = iter([read_choice(verdict) for verdict in self._ask(questions, read_choice)])
+        chosen = iter(self._ask(questions, read_choice))
         pairs = zip(chosen, chosen, strict=True)  # of each pair in its order, and swapped
         return [None if None in pair else BOTH_ORDERS.get(pair, FLIPPED) for pair in pairs]
 
-    def _ask(self, questions: list[str], read: Callable[[str], object]) -> list[str]:
-        """The judge's verdicts, in the order of the questions; `read` gives None for one that it cannot read."""
+    def _ask(self, questions: list[str], read: Callable[[str], object]) -> list:
+        """What is read in the judge's verdicts, in the order of the questions; None where nothing can be."""
         system = {"role": "system", "content": SYSTEM}
         chats = [[system, {"role": "user", "content": question}] for question in questions]
         first = self.chat(chats[:FIRST])
@@ -136,23 +134,13 @@ class ChatJudge:
                 f"evaluation.judge.model: none of the first {len(first)} verdicts of {self.name} can be read, one is "
                 f"{first[0][-200:]!r}; wanted is a last line as [[7]], or [[A]] of two replies: choose another judge"
             )
-        return first + (self.chat(chats[FIRST:]) if len(chats) > FIRST else [])
+        return [read(verdict) for verdict in first + (self.chat(chats[FIRST:]) if len(chats) > FIRST else [])]
 
 
-_REFUSAL = re.compile(r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:no|')t|won't|will not)|as an ai)\b")
-
-
-def read_mark(verdict: str) -> tuple[float | None, str]:
-    """The mark of a verdict as a share in 0..1, and whether it is marked, refused or unparsed; None without a mark.
-
-    A verdict holds one number of 0 to 10 in double brackets; two that differ, or one beyond 10, cannot be read. An
-    empty verdict is a refusal.
-    """
+def read_mark(verdict: str) -> float | None:
+    """The mark of a verdict as a share in 0..1; None unless it holds one number of 0 to 10 in double brackets."""
     found = {float(number) for number in re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]", verdict)}
-    if len(found) == 1 and max(found) <= 10:
-        return found.pop() / 10, MARKED
-    refused = not found and (not verdict.strip() or _REFUSAL.search(verdict.lower().replace("’", "'")))
-    return None, REFUSED if refused else UNPARSED
+    return found.pop() / 10 if len(found) == 1 and max(found) <= 10 else None
 
 
 def read_choice(verdict: str) -> str | None:
@@ -181,13 +169,18 @@ class LocalChat:
             self._answer(list(missing.items()))
         return [read_jsonl(place)[0]["reply"] for place in places]
 
+    @cached_property
+    def loaded(self) -> tuple:
+        from blsp_core.inference import llm
+
+        return llm.load(self.model)
+
     def _answer(self, missing: list[tuple[Path, list[dict]]]) -> None:
         from blsp_core.inference import llm
 
-        loaded = llm.load(self.model)
         for start in range(0, len(missing), 8 * self.batch_size):  # written as they come
             places, chats = zip(*missing[start : start + 8 * self.batch_size], strict=True)
-            replies = llm.answer(*loaded, list(chats), self.max_new_tokens, self.batch_size)
+            replies = llm.answer(*self.loaded, list(chats), self.max_new_tokens, self.batch_size)
             for place, chat, reply in zip(places, chats, replies, strict=True):
                 write_jsonl(place, [{"model": self.model, "chat": chat, "reply": reply.text}])
 

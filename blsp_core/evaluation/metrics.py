@@ -4,7 +4,7 @@ Replies are scored by a judge, see `judges`; without one they have no marks and 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -178,11 +178,6 @@ def measure(runs: Sequence[Rows]) -> dict:
     figures["intervals"] = {name: one.interval for name, one in found.items()}
     figures |= {"clusters": found[names[0]].clusters, "seeds": len(runs)}
     return figures | ({"sd": {name: one.sd for name, one in found.items()}} if len(runs) > 1 else {})
-
-
-def measure_all(tasks: dict[str, Iterable[dict]]) -> dict:
-    """`measure` for every task of one run of a system that can be scored, by the task's name."""
-    return {name: measure([list(rows)]) for name, rows in tasks.items() if is_scored(list(rows))}
 
 
 def preferences(first: Sequence[Rows], second: Sequence[Rows], judge) -> tuple[Outcomes, list[tuple]]:

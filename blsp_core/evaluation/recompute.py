@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blsp_core.errors import StudyError, refused
 from blsp_core.evaluation import claims, controls, judges
-from blsp_core.evaluation.results import Predictions, without_altered
+from blsp_core.evaluation.results import Predictions
 
 FILE = "predictions.zip"
 SHARED = ("reference", "text", "speaker", "turns")  # fields of a row that follow from its task and id
@@ -86,7 +86,6 @@ def main(folders: Sequence[str]) -> int:
     if root is None:
         raise StudyError(f"{folder}: no folder above it holds data/claims.yaml; put it into a study's data/")
     judge = judges.load(**settings, cache=root / ".scratch/replies")
-    predictions, _ = without_altered(predictions)
     judged, checked, _ = judge_all(predictions, word_errors, judge, root / "data")
     wanted = {row["id"]: row["verdict"] for name in ("claims", "controls") for row in _read(folder / f"{name}.json")}
     differ = 0

@@ -62,21 +62,13 @@ def read_predictions(folder: str | Path, systems: Mapping[str, Mapping[int, str]
     return {name: {label: read(path) for label, path in runs.items()} for name, runs in files.items()}
 
 
-def without_altered(predictions: Predictions) -> tuple[Predictions, Predictions]:
-    """The predictions without the tasks on altered clips (see `data.conditions`), and these alone, of the systems that
-    have them."""
-    parts = [
-        {
-            system: {
-                seed: {task: rows for task, rows in tasks.items() if (MARK in task) is wanted}
-                for seed, tasks in runs.items()
-            }
-            for system, runs in predictions.items()
-        }
-        for wanted in (False, True)
-    ]
-    altered = {system: {seed: tasks for seed, tasks in runs.items() if tasks} for system, runs in parts[1].items()}
-    return parts[0], {system: runs for system, runs in altered.items() if runs}
+def corpus_of(task: str, rows: list[dict], corpora: Iterable[str]) -> str | None:
+    """Which of the corpora a task is about: named by the task, or in the ids of its utterances; None for none."""
+    if task.startswith("ser."):
+        name = task.removeprefix("ser.")
+        return name if name in corpora else None
+    fitting = [corpus for corpus in corpora if rows and rows[0]["id"].startswith(f"{corpus}-")]
+    return max(fitting, key=len, default=None)
 
 
 def of_task(runs: Runs, task: str) -> list[list[dict]]:
@@ -85,9 +77,10 @@ def of_task(runs: Runs, task: str) -> list[list[dict]]:
 
 
 def tasks_of(runs: Runs) -> list[str]:
-    """The tasks that every run of a system has answered and that are scored, in order."""
+    """The tasks that every run of a system has answered and that are scored, in order, but those on altered clips."""
     first, *others = runs.values()
-    return [task for task in first if metrics.is_scored(first[task]) and all(task in tasks for tasks in others)]
+    scored = [task for task in first if MARK not in task and metrics.is_scored(first[task])]
+    return [task for task in scored if all(task in tasks for tasks in others)]
 
 
 def paired(first: Runs, second: Runs, task: str) -> tuple[list[list[dict]], list[list[dict]]] | None:
@@ -113,15 +106,15 @@ def measure_all(predictions: Predictions, word_errors: Mapping[str, float] | Non
     """The figures of every system on every scored task over its training runs; the showcase is for people to read.
 
     word_errors: by corpus, of Whisper; the figures of a system that reads its transcripts then have `wer`, {corpus:
-    rate} for the corpus of the task, which is the head of its ids.
+    rate} for the corpus of the task.
     """
     found: Metrics = {system: {} for system in predictions}
     for system, runs in predictions.items():
         for task in (task for task in tasks_of(runs) if task != "showcase"):
             rows = of_task(runs, task)
             figures = found[system][task] = metrics.measure(rows)
-            corpus = rows[0][0]["id"].split("-")[0]
-            if system.endswith("+llm") and system not in TRUE_WORDS and corpus in (word_errors or {}):
+            corpus = corpus_of(task, rows[0], word_errors or {})
+            if system.endswith("+llm") and system not in TRUE_WORDS and corpus:
                 figures["wer"] = {corpus: word_errors[corpus]}
     return found
 

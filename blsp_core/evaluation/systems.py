@@ -6,6 +6,7 @@ A new baseline is a class here and a line in `systems` of params.yaml.
 
 import random
 from collections import Counter
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from blsp_core.data.manifest import EMOTIONS, Utterance, read_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.evaluation.tasks import FOLD, Task, task_list
 from blsp_core.inference import llm, speech
-from blsp_core.inference.asr import Transcripts
+from blsp_core.inference.answers import load_model
+from blsp_core.inference.asr import read_transcripts
 from blsp_core.params import all_runs, resolve
 
 STAGES = {"stage1": "BlspEmo", "stage2": "BlspEmo", "classifier": "ClassifierLLM"}  # the class of what a stage trains
@@ -80,7 +82,7 @@ class WhisperLLM(TextLLM):
 
     def __init__(self, study, name: str):
         super().__init__(study, name)
-        self.words = Transcripts(study.read("transcripts")).words
+        self.words = partial(read_transcripts, study.read("transcripts"))
 
 
 class ClassifierLLM(WhisperLLM):
@@ -99,7 +101,7 @@ class BlspEmo:
 
     def __init__(self, study, name: str):
         folder, own = study.read(f"models/{name}"), all_runs(study.params)[name]
-        self.model, self.processor = speech.load(folder)
+        self.model, self.processor = load_model(folder)
         self.study, self.root, self.batch_size = study, study.folder, study.settings.batch_size
         self.has_head = resolve(study.params, own["stage"], name).get("emotion_weight", 0) > 0
 

@@ -42,6 +42,7 @@ def load_model(source: str | Path, as_saved: bool = False):
             raise StudyError(
                 f"{source}: {name} of the processor is {found!r}, the model wants {wanted!r}; fetch it again"
             )
+    model.loaded_from = str(source)
     return ready(model), processor
 
 
@@ -174,7 +175,7 @@ def _generate(model, processor, rows: list[dict], root: Path) -> None:
             f"takes {limit} in all"
         )
     batch = batch.to(model.device)
-    answers, logits = llm.generate_with_emotion(model, processor.tokenizer, batch, rows[0]["max_new_tokens"])
+    answers, logits = llm.generate(model, processor.tokenizer, batch, rows[0]["max_new_tokens"])
     probabilities = logits.float().softmax(-1).tolist()
     if not all(0 <= share <= 1 for shares in probabilities for share in shares):
         raise StudyError("the emotion head gives numbers that are not finite; the model's weights are damaged")

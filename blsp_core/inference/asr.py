@@ -1,6 +1,7 @@
 """Transcription with a Whisper, its word error rates, and transcripts/<corpus>.<split>.jsonl, rows {id, text}."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import jiwer
@@ -26,20 +27,17 @@ def load_whisper(folder: Path) -> tuple:
         raise StudyError(f"{folder}: a Whisper encoder without a decoder; set whisper.source to a complete Whisper")
     whisper = ready(WhisperForConditionalGeneration.from_pretrained(folder, dtype=precision()))
     whisper.loaded_from = str(folder)
-    return (
-        whisper,
-        WhisperFeatureExtractor.from_pretrained(folder),
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
-    )
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    return whisper, extractor, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def transcribe(
-    whisper, extractor, tokenizer, sounds: Sequence[np.ndarray], batch_size: int = 64,
+    whisper, extractor, tokenizer, sounds: Sequence[np.ndarray | Callable], batch_size: int = 64,
     language: str | list | None = None, seconds: Sequence[float] | None = None, **resume,
 ) -> list[str]:  # fmt: skip
     """Greedy transcripts of 16 kHz waveforms, in their order.
 
-    seconds: of every sound, so that a sequence which reads sounds when they are indexed is never in memory as a whole.
+    sounds: waveforms, or functions that read them, so that never all are in memory; then `seconds` says their lengths.
     language: two letters, for all sounds or one for each; a multilingual Whisper detects those it does not know. A
     checkpoint whose `config.real_frames` is true gets its encoder's output for the real frames, zero-padded to the
     window; any other gets log-mels of the whole window (30 s), and what is longer is cut. resume: `keys` and
@@ -56,16 +54,16 @@ def transcribe(
         return [texts[i] for i in batch]
 
     def decode(batch: list[int]) -> list[str]:
+        chosen = [one() if callable(one) else one for one in (sounds[i] for i in batch)]
         settings = {"task": "transcribe"} if multilingual else {}
         if known[batch[0]]:
             settings["language"] = [languages[i] for i in batch]
         if getattr(whisper.config, "real_frames", False):
-            features, mask = pad_features([torch.from_numpy(log_mel(extractor, sounds[i])) for i in batch])
+            features, mask = pad_features([torch.from_numpy(log_mel(extractor, sound)) for sound in chosen])
             hidden, mask = encode_speech(whisper.model.encoder, features.to(whisper.device), mask.to(whisper.device))
             padded = pad_to_window(hidden * mask[..., None], whisper.config.max_source_positions)
             inputs = {"encoder_outputs": BaseModelOutput(padded)}
         else:
-            chosen = [sounds[i] for i in batch]
             inputs = extractor(chosen, sampling_rate=SAMPLE_RATE, return_attention_mask=True, return_tensors="pt")
             inputs = inputs.to(whisper.device, whisper.dtype)
         limit = whisper.config.max_target_positions
@@ -117,19 +115,6 @@ def check_word_errors(corpus: str, utterances: Sequence[Utterance], transcripts:
         )
 
 
-class _Sounds(Sequence):
-    """The sound of utterances below `root`, read when it is indexed."""
-
-    def __init__(self, utterances: list[Utterance], root: Path):
-        self.utterances, self.root = utterances, root
-
-    def __len__(self) -> int:
-        return len(self.utterances)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return load_audio(self.utterances[index].audio, self.root)
-
-
 def write_transcripts(
     folder: Path, utterances: list[Utterance], whisper: tuple, root: Path, batch_size: int,
     unfinished: Path | None = None,
@@ -137,41 +122,35 @@ def write_transcripts(
     """Transcribe the utterances of one corpus and split, whose sound is below `root`, each in its own language; in a
     dialogue, every turn of the user. whisper: of `load_whisper`; unfinished: of `run_in_batches`."""
     turns = [turn for utterance in utterances for turn in utterance.spoken]
-    rows, place = [as_row(turn) for turn in turns], Path(root).resolve()
-    shards.ahead("transcribe", whisper[0], rows, unfinished, root=place, batch_size=batch_size)
-    texts = transcribe_turns(turns, whisper, root, batch_size, unfinished)
+    settings = {"root": Path(root).resolve(), "batch_size": batch_size}
+    shards.ahead(load_whisper, transcribe_turns, whisper[0], turns, unfinished, **settings)
+    texts = transcribe_turns(*whisper, turns, **settings, unfinished=unfinished)
     path = Path(folder) / f"{turns[0].corpus}.{turns[0].split}.jsonl"
     write_jsonl(path, ({"id": turn.id, "text": text} for turn, text in zip(turns, texts, strict=True)))
     return path
 
 
 def transcribe_turns(
-    turns: list[Utterance], whisper: tuple, root: Path, batch_size: int, unfinished: Path | None = None
+    whisper, extractor, tokenizer, turns: list[Utterance], root: Path, batch_size: int, unfinished: Path | None = None
 ) -> list[str]:
     """The transcripts of utterances without earlier turns; arguments as of `write_transcripts`."""
     fields = {"language": [turn.language for turn in turns], "seconds": [turn.duration for turn in turns]}
     resume = {"keys": [as_row(turn) for turn in turns], "unfinished": unfinished}
-    return transcribe(*whisper, _Sounds(turns, root), batch_size, **fields, **resume)
+    sounds = [partial(load_audio, turn.audio, root) for turn in turns]
+    return transcribe(whisper, extractor, tokenizer, sounds, batch_size, **fields, **resume)
 
 
-class Transcripts:
-    """The transcripts in `folder`."""
-
-    def __init__(self, folder: Path):
-        self.folder, paths = Path(folder), Path(folder).glob("*.jsonl")
-        self._texts = {}
-        for path in paths:
-            for number, row in enumerate(read_jsonl(path), start=1):
-                if not all(isinstance(row.get(name), str) for name in ("id", "text")):
-                    raise StudyError(f"{path}, line {number}: no text in id or text; write the transcripts again")
-                self._texts[path.stem, row["id"]] = row["text"]
-
-    def words(self, utterances: list[Utterance]) -> list[str]:
-        """The transcripts, in order. Raises StudyError when one is missing."""
-        keys = [(f"{utterance.corpus}.{utterance.split}", utterance.id) for utterance in utterances]
-        if missing := [key for key in keys if key not in self._texts]:
-            raise StudyError(
-                f"{self.folder / missing[0][0]}.jsonl: {len(missing)} utterances are missing, the first is "
-                f"{missing[0][1]}; run the pipeline stage that writes the transcripts again"
-            )
-        return [self._texts[key] for key in keys]
+def read_transcripts(folder: Path, utterances: list[Utterance]) -> list[str]:
+    """The transcripts in `folder` of the utterances, in order. Raises StudyError when one is missing."""
+    texts, keys = {}, [(f"{utterance.corpus}.{utterance.split}", utterance.id) for utterance in utterances]
+    for path in (Path(folder) / f"{name}.jsonl" for name in dict.fromkeys(name for name, _ in keys)):
+        for number, row in enumerate(read_jsonl(path), start=1):
+            if not all(isinstance(row.get(name), str) for name in ("id", "text")):
+                raise StudyError(f"{path}, line {number}: no text in id or text; write the transcripts again")
+            texts[path.stem, row["id"]] = row["text"]
+    if missing := [key for key in keys if key not in texts]:
+        raise StudyError(
+            f"{Path(folder) / missing[0][0]}.jsonl: {len(missing)} utterances are missing, the first is "
+            f"{missing[0][1]}; run the pipeline stage that writes the transcripts again"
+        )
+    return [texts[key] for key in keys]

@@ -56,7 +56,7 @@ def run_in_batches(
 def fast_precision(kind: str) -> torch.dtype:
     """What a device of this kind multiplies matrices in fastest: bfloat16 where it has instructions for it."""
     if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     has = torch.cpu.get_capabilities() if kind == "cpu" else {}
     return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 

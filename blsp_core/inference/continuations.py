@@ -25,22 +25,17 @@ REFUSAL = re.compile(r"\b(as an ai|language model|i'm sorry, but|i am sorry, but
 
 
 def write_continuations(
-    llm, tokenizer, utterances: list[Utterance], *, emotional: bool, writer: str, **settings
+    llm, tokenizer, utterances: list[Utterance], prompt: str, *, writer: str, **settings
 ) -> list[dict]:
     """Rows of the manifest with `instruction`, `output`, `early_stop` (the token limit cut it), `writer`.
 
-    emotional: the prompt has the utterance's label (paper §3.2); otherwise it asks for a coherent style.
+    prompt: what stands before the transcript: `prompts.CONTINUE` of stage 1; `CONTINUE_EMOTION` with the utterance's
+    label (paper §3.2); or `REPEAT`, which is ours: with one task only, the adapter encodes the task itself, and the
+    model continues whatever the prompt asks.
     settings: of `llm.answer`. Raises StudyError when an utterance has no label that the prompt needs.
     """
-    instructions = [_instruction(utterance, emotional) for utterance in utterances]
+    instructions = [_instruction(utterance, prompt) for utterance in utterances]
     return _rows(utterances, instructions, partial(answer, ready(llm), tokenizer, **settings), writer)
-
-
-def write_repeats(llm, tokenizer, utterances: list[Utterance], *, writer: str, **settings) -> list[dict]:
-    """Rows as of `write_continuations` in which the LLM repeats the sentence. Ours, not the paper's: with one task
-    only, the adapter encodes the task itself, and the model continues whatever the prompt asks."""
-    ask = partial(answer, ready(llm), tokenizer, **settings)
-    return _rows(utterances, [prompts.REPEAT] * len(utterances), ask, writer)
 
 
 def write_elsewhere(
@@ -52,7 +47,7 @@ def write_elsewhere(
     if other.get("base_url"):
         from blsp_core.inference.endpoint import Endpoint  # slow to import
 
-        instructions = [_instruction(utterance, True) for utterance in utterances]
+        instructions = [_instruction(utterance, prompts.CONTINUE_EMOTION) for utterance in utterances]
         endpoint = Endpoint(other["base_url"], other["model"], cache, max_tokens=max_new_tokens)
         return _rows(utterances, instructions, endpoint.replies, endpoint.model, ("refused",))
     folder = Path(root) / other["model"]
@@ -62,16 +57,14 @@ def write_elsewhere(
         )
     source = str(folder) if folder.is_dir() else pinned(other["model"])
     writer = "other" if Path(source).is_dir() else source
-    settings |= {"max_new_tokens": max_new_tokens, "emotional": True, "writer": writer}
-    return write_continuations(*load(source), utterances, **settings)
+    settings |= {"max_new_tokens": max_new_tokens, "writer": writer}
+    return write_continuations(*load(source), utterances, prompts.CONTINUE_EMOTION, **settings)
 
 
-def _instruction(utterance: Utterance, emotional: bool) -> str:
-    if not emotional:
-        return prompts.CONTINUE
-    if not utterance.emotion:
+def _instruction(utterance: Utterance, prompt: str) -> str:
+    if "{emotion}" in prompt and not utterance.emotion:
         raise StudyError(f"{utterance.id}: has no emotion label, and stage 2 needs one; drop the row or label it")
-    return prompts.CONTINUE_EMOTION.format(emotion=utterance.emotion)
+    return prompt.format(emotion=utterance.emotion)
 
 
 def _rows(

@@ -62,9 +62,9 @@ def answer(
 
     def run(batch: list[int]) -> list[dict]:
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, padding_side="left", return_tensors="pt")
-        return [vars(one) for one in generate(model, tokenizer, inputs.to(model.device), max_new_tokens)]
+        return [vars(one) for one in generate(model, tokenizer, inputs.to(model.device), max_new_tokens)[0]]
 
-    shards.ahead("answer", model, chats, unfinished, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    shards.ahead(load, answer, model, chats, unfinished, max_new_tokens=max_new_tokens, batch_size=batch_size)
     keys = [[chat, max_new_tokens] for chat in chats]
     found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies", keys, unfinished)
     return [Answer(**one) for one in found]
@@ -88,14 +88,10 @@ def log_probabilities(model, tokenizer, chats: list[list[dict]], replies: list[s
     return run_in_batches(run, [len(item["text_ids"]) for item in items], batch_size, "log-probabilities")
 
 
-def generate(model, tokenizer, inputs, max_new_tokens: int) -> list[Answer]:
-    """Greedy replies to a batch, left-padded. A turn ends at an end token of the tokenizer or of the model's generation
-    settings; penalties in these have no effect."""
-    return generate_with_emotion(model, tokenizer, inputs, max_new_tokens)[0]
-
-
-def generate_with_emotion(model, tokenizer, inputs, max_new_tokens: int) -> tuple[list[Answer], torch.Tensor | None]:
-    """Replies as of `generate`, and the emotion logits of the speech in the prompts, as of `greedy`."""
+def generate(model, tokenizer, inputs, max_new_tokens: int) -> tuple[list[Answer], torch.Tensor | None]:
+    """Greedy replies to a batch, left-padded, and the emotion logits of the speech in its prompts, as of `greedy`. A
+    turn ends at an end token of the tokenizer or of the model's generation settings; penalties in these have no effect.
+    """
     ends = end_tokens(model, tokenizer)
     ids, emotions = greedy(model, inputs, max_new_tokens, ends)
     return [decode(tokenizer, new, ends) for new in ids], emotions
@@ -139,8 +135,8 @@ def end_tokens(model, tokenizer) -> list[int]:
     return sorted({end for end in [*own, tokenizer.eos_token_id] if end is not None})
 
 
-def decode(tokenizer, ids: torch.Tensor, ends: list[int] | None = None) -> Answer:
+def decode(tokenizer, ids: torch.Tensor, ends: list[int]) -> Answer:
     """The text of generated ids up to the end of the turn; without one, the limit has cut it short."""
-    ended = torch.isin(ids, torch.tensor(ends or [tokenizer.eos_token_id], device=ids.device))
+    ended = torch.isin(ids, torch.tensor(ends, device=ids.device))
     length = int(ended.long().argmax()) if ended.any() else len(ids)
     return Answer(tokenizer.decode(ids[:length], skip_special_tokens=True).strip(), not bool(ended.any()))

@@ -10,21 +10,15 @@ from blsp_core.data import prompts
 from blsp_core.data.manifest import Utterance, as_row
 from blsp_core.data.prompts import spoken_chat
 from blsp_core.inference import shards
-from blsp_core.inference.batches import backbone_precision, ready, run_in_batches
-from blsp_core.inference.llm import generate, generate_with_emotion
+from blsp_core.inference.answers import load_model
+from blsp_core.inference.batches import run_in_batches
+from blsp_core.inference.llm import generate
 from blsp_core.model import BlspEmoForConditionalGeneration as Model
 from blsp_core.model import BlspEmoProcessor
 from blsp_core.model.audio import load_audio
 
 DIMENSIONS = 16  # principal axes of `pooled`
 MOST = 300  # utterances of `pooled`: enough for a plot, small enough for git
-
-
-def load(folder: Path) -> tuple[Model, BlspEmoProcessor]:
-    """A model of the pipeline, on the GPU where there is one, and its processor."""
-    model = ready(Model.from_pretrained(folder, **backbone_precision()))
-    model.loaded_from = str(folder)
-    return model, BlspEmoProcessor.from_pretrained(folder)
 
 
 def reply(model: Model, processor: BlspEmoProcessor, utterances: list[Utterance], root: Path, **settings) -> list[str]:
@@ -44,7 +38,7 @@ def reply_with_emotion(
     def run(batch: list[int]) -> list[dict]:
         chats = [spoken_dialogue(system, instruction, utterances[i], root) for i in batch]
         inputs = processor(chats).to(model.device)
-        found, logits = generate_with_emotion(model, processor.tokenizer, inputs, max_new_tokens)
+        found, logits = generate(model, processor.tokenizer, inputs, max_new_tokens)
         last = np.cumsum([len(utterances[i].spoken) for i in batch]) - 1  # the clips of all turns are in `logits`
         shares, places = logits[last].float().softmax(dim=-1).max(dim=-1)
         heads = zip(places.tolist(), shares.tolist(), strict=True)
@@ -54,8 +48,8 @@ def reply_with_emotion(
         ]
 
     settings = {"system": system, "instruction": instruction, "max_new_tokens": max_new_tokens}
-    places = {"root": Path(root).resolve(), "batch_size": batch_size, "desc": desc}
-    shards.ahead("reply", model, [as_row(utterance) for utterance in utterances], unfinished, **settings, **places)
+    settings |= {"root": Path(root).resolve(), "batch_size": batch_size, "desc": desc}
+    shards.ahead(load_model, reply_with_emotion, model, utterances, unfinished, **settings)
     lengths = [sum(turn.duration for turn in utterance.spoken) for utterance in utterances]
     keys = [[system, instruction, max_new_tokens, as_row(utterance)] for utterance in utterances]
     return run_in_batches(run, lengths, batch_size, desc, keys, unfinished)
@@ -86,11 +80,10 @@ class Conversation:
     def say(self, sound: np.ndarray) -> str:
         """The model's greedy reply to the next turn: a waveform (samples,), mono, 16 kHz, within [-1, 1]."""
         first, spoken = spoken_chat(self.system, "", sound)
-        self.turns.append(spoken)
-        inputs = self.processor([[first, *self.turns]]).to(self.model.device)
-        text = generate(self.model, self.processor.tokenizer, inputs, self.max_new_tokens)[0].text
-        self.turns.append({"role": "assistant", "content": text})
-        return text
+        inputs = self.processor([[first, *self.turns, spoken]]).to(self.model.device)
+        (reply,), _ = generate(self.model, self.processor.tokenizer, inputs, self.max_new_tokens)
+        self.turns += [spoken, {"role": "assistant", "content": reply.text}]
+        return reply.text
 
 
 def speech_embeddings(

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import safe_open
 from transformers import WhisperFeatureExtractor
 
-from blsp_core.errors import StudyError, refused
+from blsp_core.errors import StudyError, first_line, refused
 from blsp_core.model.checkpoint import load_encoder
 
 LICENCES = {
@@ -90,11 +90,10 @@ def _fetched(name: str, revision: str, part: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (OSError, HfHubHTTPError, HFValidationError) as error:  # no network, no such name, gated
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         licence = next((known for prefix, known in LICENCES.items() if name.startswith(prefix)), "see its page")
         raise StudyError(
             f"params.yaml, {SETTING[part]}: {name} (revision {revision}) is neither a folder nor in "
-            f"{constants.HF_HUB_CACHE}, and could not be fetched ({reason}); it comes from "
+            f"{constants.HF_HUB_CACHE}, and could not be fetched ({first_line(error)}); it comes from "
             f"https://huggingface.co/{name} (licence: {licence}): run `hf download {name} --revision {revision}` where "
             f"there is a network, or put its folder anywhere and name that folder in {SETTING[part]}"
         ) from None

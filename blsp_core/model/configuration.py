@@ -1,8 +1,8 @@
 """The settings of a BLSP-Emo model."""
 
 import importlib
-import math
 from collections.abc import Mapping
+from math import inf
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -65,7 +65,7 @@ class BlspEmoConfig(PreTrainedConfig):
             ("lora_targets", not self.lora_rank or _are_names(self.lora_targets), "a list of names, each once"),
             ("lora_rank", type(self.lora_rank) is int and self.lora_rank >= 0, "a whole number from 0"),
             ("real_frames", isinstance(self.real_frames, bool), "true or false"),
-            ("lora_alpha", _is_positive(self.lora_alpha), "a number above 0"),
+            ("lora_alpha", type(self.lora_alpha) in (int, float) and 0 < self.lora_alpha < inf, "a number above 0"),
         ):
             if not good:
                 raise StudyError(f"{name}: {getattr(self, name)!r}, wanted is {wanted}")
@@ -81,10 +81,6 @@ class BlspEmoConfig(PreTrainedConfig):
 def _are_names(value) -> bool:
     listed = isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value)
     return listed and len(set(value)) == len(value) > 0
-
-
-def _is_positive(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 AutoConfig.register(BlspEmoConfig.model_type, BlspEmoConfig, exist_ok=True)

@@ -89,6 +89,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
         """Choose the parts that are trained; all others are frozen, the LLM always."""
         if lora and not self.config.lora_rank:
             raise StudyError("set_trainable(lora=True): the model has no partial LoRA; make it with lora_rank > 0")
+        self.trained = {"adapter": adapter, "encoder": encoder, "lora": lora, "head": head}
         self.requires_grad_(False)
         self.adapter.requires_grad_(adapter)
         self.emotion_head.requires_grad_(head)
@@ -253,7 +254,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
             if not layers or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
                 return None
             if self.training and not everywhere and not layers[-1].keys.requires_grad:  # the same in every update
-                self._prefixes[tokens] = cache
+                self._prefixes = {tokens: cache}  # that of the batch before: most have the same
         cache = copy.deepcopy(cache) if tokens in self._prefixes else cache
         cache.batch_repeat_interleave(len(input_ids))
         return cache
@@ -261,7 +262,7 @@ class BlspEmoForConditionalGeneration(Checkpoints, SpeechGeneration, PreTrainedM
     def train(self, mode: bool = True):
         """As in torch. The prefixes that training has kept are forgotten where it ends, as weights may change then."""
         if mode != self.training:
-            self._prefixes.clear()
+            self._prefixes = {}
         return super().train(mode)
 
     def _check_length(self, length: int) -> None:

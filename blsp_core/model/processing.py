@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import AddedToken, AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
 
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, refused
 from blsp_core.model.adapters import embedding_count
 from blsp_core.model.audio import SAMPLE_RATE, load_audio, resample
 from blsp_core.model.configuration import PAPER_ADAPTER, BlspEmoConfig
@@ -64,15 +64,10 @@ class BlspEmoProcessor(ProcessorMixin):
     @classmethod
     def from_parts(cls, encoder: str, llm: str, encoder_revision=None, llm_revision=None, **settings):
         """A processor from the folders or hub names of a speech encoder and an LLM; settings as in __init__."""
-        try:
-            return cls(
-                WhisperFeatureExtractor.from_pretrained(encoder, revision=encoder_revision or "main"),
-                AutoTokenizer.from_pretrained(llm, revision=llm_revision or "main", trust_remote_code=False),
-                **settings,
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise StudyError(f"{encoder}, {llm}: no feature extractor or tokenizer can be read ({reason})") from None
+        with refused(f"{encoder}, {llm}: no feature extractor or tokenizer can be read; name a Whisper and an LLM"):
+            extractor = WhisperFeatureExtractor.from_pretrained(encoder, revision=encoder_revision or "main")
+            tokenizer = AutoTokenizer.from_pretrained(llm, revision=llm_revision or "main", trust_remote_code=False)
+        return cls(extractor, tokenizer, **settings)
 
     @property
     def model_settings(self) -> dict:

@@ -169,12 +169,13 @@ def confusions(found: dict[str, dict], title: str = "", rows: str = "emotion of 
     return fig
 
 
-def empathy_by_emotion(frame: pd.DataFrame) -> Figure | None:
-    """The share of replies that match the speaker's emotion, by emotion. frame: of `tables.empathy_by_emotion`."""
-    if frame.empty:
+def empathy_by_emotion(metrics: dict[str, dict[str, dict]]) -> Figure | None:
+    """The share of replies to requests that match the speaker's emotion, by emotion. metrics: of `measure_all`."""
+    replied = {name: tasks["requests"]["empathy_by_emotion"] for name, tasks in metrics.items() if "requests" in tasks}
+    shares = 100 * pd.DataFrame(replied, index=[*EMOTIONS], dtype=float).T.dropna(how="all").dropna(axis=1, how="all")
+    if shares.empty:
         return None
-    shares = 100 * frame.pivot(index="system", columns="emotion", values="empathy")
-    shares = shares.reindex(index=in_order(shares.index), columns=[e for e in EMOTIONS if e in shares])
+    shares = shares.loc[in_order(shares.index)]
     fig, axis = plt.subplots(figsize=(2.2 + 0.62 * shares.shape[1], 0.75 + 0.22 * len(shares)))
     sns.heatmap(shares.rename(index=name_of), cmap="Greys", vmin=0, vmax=125, annot=True, fmt=".0f",
                 annot_kws={"size": 7.5}, cbar=False, linewidths=1, ax=axis)  # fmt: skip

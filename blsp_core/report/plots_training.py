@@ -210,8 +210,10 @@ def layers(
     for axis, corpus in zip(axes, corpora, strict=True):
         rows = frame[frame["corpus"] == corpus].sort_values("layer")
         axis.plot(rows["layer"], 100 * rows["accuracy"], "o-", color="#444444", markersize=3, label="linear probe")
-        x, y = rows.loc[rows["layer"] == (chosen or {}).get(corpus), ["layer", "accuracy"]].to_numpy().T
-        axis.plot(x, 100 * y, "o", markersize=8, markerfacecolor="none", color="#444444", label="chosen on validation")
+        if corpus in (chosen or {}):
+            x, y = rows.loc[rows["layer"] == chosen[corpus], ["layer", "accuracy"]].to_numpy().T
+            ring = {"markersize": 8, "markerfacecolor": "none", "color": "#444444", "label": "chosen on validation"}
+            axis.plot(x, 100 * y, "o", **ring)
         if corpus in reference:
             axis.axhline(100 * reference[corpus], color=COLOURS[MAIN], label=name_of(MAIN))
         axis.set(title=corpus, ylim=(-2, 102))

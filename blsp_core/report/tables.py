@@ -202,13 +202,6 @@ def requests(metrics: Metrics) -> pd.DataFrame:
     return frame.pivot(index="system", columns="metric", values=["value", "low", "high"]).swaplevel(axis=1)
 
 
-def empathy_by_emotion(metrics: Metrics) -> pd.DataFrame:
-    """Empathy for each emotion of the speaker, long: system, emotion, empathy."""
-    replied = {system: tasks["requests"] for system, tasks in metrics.items() if "requests" in tasks}
-    rows = [(system, *pair) for system, found in replied.items() for pair in found["empathy_by_emotion"].items()]
-    return pd.DataFrame(rows, columns=["system", "emotion", "empathy"]).dropna()
-
-
 def dialogue_table(dialogues: dict[str, dict], published: dict, metrics: Metrics) -> pd.DataFrame:
     """Pairwise preferences of `results.against_all`: shares in per cent, wins minus losses with its interval, and the
     word error rate of the transcripts that the other system reads."""

@@ -74,18 +74,16 @@ def weakest_table(predictions: Predictions, systems: Iterable[str]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def robustness(predictions: Predictions, altered: Predictions) -> pd.DataFrame:
+def robustness(predictions: Predictions) -> pd.DataFrame:
     """Accuracy on altered clips and on the same clips as they are. Columns: system, corpus, condition (in words),
     value, low, high (shares), n."""
     rows = []
-    for system, runs in altered.items():
-        tasks = list(dict.fromkeys(task for of in runs.values() for task in of))
-        for task in tasks:
+    for system, runs in predictions.items():
+        for task in dict.fromkeys(task for of in runs.values() for task in of if MARK in task):
             corpus, _, condition = task.removeprefix("ser.").partition(MARK)
             under = of_task(runs, task)
             ids = {row["id"] for row in under[0]}
-            same = {seed: predictions[system][seed] for seed in runs}
-            plain = [[row for row in run if row["id"] in ids] for run in of_task(same, f"ser.{corpus}")]
+            plain = [[row for row in run if row["id"] in ids] for run in of_task(runs, f"ser.{corpus}")]
             for name, answered in (("unaltered", plain), (_in_words(condition), under)):
                 if answered and answered[0]:
                     found = estimate(answered, "wa")
@@ -119,7 +117,7 @@ def contradictions(predictions: Predictions, emotions: Mapping[str, Mapping[str,
     for system, task, runs in _recognition(predictions) if emotions else ():
         kept = [[row for row in run if row["id"] in emotions] for run in runs] if task == f"ser.{CONTROL}" else []
         found = [[_named(row["predicted"], emotions[row["id"]]) for row in run] for run in kept]
-        for named in ("words", "voice", "another") if kept else ():
+        for named in ("words", "voice", "another") if kept and all(kept) else ():
             hits = [np.array([one == named for one in run], float) for run in found]
             share = intervals.estimate([(hits, [cluster_of(row) for row in kept[0]])])
             rows.append((system, named, share.value, share.low, share.high, share.n))
@@ -132,6 +130,8 @@ def _named(predicted: str | None, two: Mapping[str, str]) -> str:
 
 def contradictions_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame of `contradictions` for a reader: a row a system, a column for what it names."""
+    if frame.empty:
+        return frame
     cells = frame.assign(cell=[cell(row) for row in frame.to_dict("records")])
     table = cells.pivot(index="system", columns="named", values="cell")
     return table.loc[in_order(table.index), ["words", "voice", "another"]].rename(name_of).reset_index()
@@ -146,7 +146,8 @@ def mentions_table(predictions: Predictions) -> pd.DataFrame:
         if not answers:
             continue
         requests = {row["text"]: _content(row["text"]) for row in answers[0]}
-        shared = [[{t: bool(_content(row["response"]) & w) for t, w in requests.items()} for row in r] for r in answers]
+        said = [[_content(row["response"]) for row in run] for run in answers]
+        shared = [[{text: bool(words & of) for text, of in requests.items()} for words in run] for run in said]
         texts, clusters = zip(*((row["text"], cluster_of(row)) for row in answers[0]), strict=True)
         own = np.array([[found[text] for found, text in zip(run, texts, strict=True)] for run in shared], float)
         all_of_them = np.array([[sum(found.values()) for found in run] for run in shared])

@@ -66,14 +66,17 @@ def figures_plot(frame: pd.DataFrame) -> Figure | None:
 
 
 def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per cent: mean over the worlds and the lowest and highest of them, "one world" where there is no more. frame: of
-    `figures`."""
+    """Per cent: mean over the worlds, the lowest and highest of them, and how many there are where some are missing.
+    frame: of `figures`."""
     if frame.empty:
         return pd.DataFrame()
     found = 100 * frame.groupby(["system", "measure"])["value"].agg(["mean", "min", "max"])
     counts = frame.groupby(["system", "measure"]).size()
     spread = [f"{row.min:.1f}–{row.max:.1f}" for row in found.rename(columns=str).itertuples(index=False)]
-    spread = [one if count > 1 else "one world" for one, count in zip(spread, counts, strict=True)]
+    short = [
+        f"{one}, {count} worlds" if count < counts.max() else one for one, count in zip(spread, counts, strict=True)
+    ]
+    spread = [one if count > 1 else "one world" for one, count in zip(short, counts, strict=True)]
     means = [f"{mean:.1f} ({one})" for mean, one in zip(found["mean"], spread, strict=True)]
     cells = pd.Series(means, index=found.index).unstack()
     cells = cells.loc[in_order(cells.index), list(dict.fromkeys(frame["measure"]))].fillna("")
@@ -82,8 +85,8 @@ def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts_table(worlds: dict[str, World]) -> pd.DataFrame:
     """The decisive difference and the verdict of every claim in every world, without claims that none has measured; and
-    over the worlds that measured it: the verdict where it is the same in all, else "mixed", and with several the mean
-    difference with its 95 % interval by Student's t."""
+    over the worlds that measured it: the verdict where it is the same in all, else "mixed", and the mean difference,
+    from three worlds on with its 95 % interval by Student's t: two that happen to agree would have none."""
     columns = {
         world: {row["title"]: _verdict(row) for row in judged if row["interval"]}
         for world, (judged, _) in worlds.items()
@@ -121,8 +124,8 @@ def _over(rows: list[dict]) -> str:
     measured = [row for row in rows if row["interval"]]
     named = {row["verdict"] for row in measured}
     verdict = f"{named.pop() if len(named) == 1 else 'mixed'} ({len(measured)})"
-    if len(measured) < 2:
-        return verdict
     found = np.array([row["measured"]["difference"] for row in measured])
+    if len(measured) < 3:
+        return verdict if len(measured) < 2 else f"{verdict} {100 * found.mean():+.1f}"
     half = stats.t.ppf(1 - ALPHA, len(found) - 1) * stats.sem(found)
-    return f"{verdict} {points(found.mean(), found.mean() - half, found.mean() + half)}"
+    return f"{verdict} {points(found.mean(), *np.clip([found.mean() - half, found.mean() + half], -1, 1))}"

@@ -10,13 +10,13 @@ from itertools import cycle
 from pathlib import Path
 
 from blsp_core.data.emotions import EMOTIONS
-from blsp_core.data.manifest import Turn, Utterance, write_manifest
+from blsp_core.data.manifest import Turn, Utterance, has_words, write_manifest
 from blsp_core.data.progress import progress
 from blsp_core.errors import StudyError, refused
 from blsp_core.model.audio import SAMPLE_RATE, write_corpus
 from blsp_core.record import core_count
 from blsp_core.toy.domains import DOMAINS, PLAIN, Domain
-from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_foreign, draw_sentence
+from blsp_core.toy.grammar import Sentence, draw_dialogue, draw_follow_up, draw_sentence, foreign_sentences
 from blsp_core.toy.lexicon import LANGUAGES
 from blsp_core.toy.tts import Speaker, Spoken, natural_level, speak, speakers_of, start_afresh
 
@@ -79,8 +79,8 @@ def _broad(of: _Source, size: int) -> list[Line]:
         lines[place] = replace(lines[place], sentence=draw_follow_up(of.rng, of.split, of.cue()))
     for place in range(5, size, 7):
         corpus = of.rng.choice(list(LANGUAGES))
-        speaker = lines[place].speaker.speaking(LANGUAGES[corpus].code)
-        lines[place] = replace(lines[place], sentence=draw_foreign(of.rng, corpus, of.split), speaker=speaker)
+        speaker, sentence = lines[place].speaker, of.rng.choice(foreign_sentences(corpus, of.split))
+        lines[place] = replace(lines[place], sentence=sentence, speaker=speaker.speaking(LANGUAGES[corpus].code))
     return [replace(line, domain=of.rng.choice(domains)) for line in lines]
 
 
@@ -119,7 +119,7 @@ def _control(of: _Source, size: int) -> list[Line]:
 def _foreign(of: _Source, size: int, corpus: str) -> list[Line]:
     language, lines = LANGUAGES[corpus], []
     for _, emotion in zip(range(size), cycle(language.emotions), strict=False):
-        sentence, speaker = draw_foreign(of.rng, corpus, of.split), of.speaker()
+        sentence, speaker = of.rng.choice(foreign_sentences(corpus, of.split)), of.speaker()
         lines.append(Line(sentence, emotion, speaker.speaking(language.code)))
     return lines
 
@@ -145,7 +145,7 @@ ROLES: dict[str, Callable[[_Source, int], list[Line]]] = {
 def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = None) -> list[Line]:
     """The `size` lines of a corpus, with sentences and speakers that no other split has.
 
-    sentences: a text file with a sentence a line, behind an identifier with digits or not (LibriSpeech's transcripts),
+    sentences: a text file with a sentence a line, behind an identifier as 84-121123-0001 or not (LibriSpeech's),
     for lines like those of `asr` in place of the grammar's. Training sentences are spoken by several speakers each
     where there are fewer than `size`.
     """
@@ -153,8 +153,8 @@ def plan(role: str, split: str, size: int, seed: int, sentences: Path | None = N
     of = _Source(random.Random(f"{role} {split} {seed}"), split, speakers_of(split, seed), domain)
     if sentences:
         with refused(f"{sentences}: wanted is a text in UTF-8, a sentence a line (data.synthesise.{role}.sentences)"):
-            lines = sentences.read_text(encoding="utf-8").split("\n")
-        texts = [re.sub(r"^\S*\d\S*\s+", "", text) for text in lines]
+            lines = sentences.read_text(encoding="utf-8-sig").split("\n")
+        texts = [re.sub(r"^\w+([-_]\d+)+\s+", "", text) for text in lines if has_words(text)]
         texts = [text.capitalize() if text.isupper() else text for text in dict.fromkeys(map(str.strip, texts))]
         found = [one for one in map(Sentence, filter(None, texts)) if one.split == split]
         times = -(-size // len(found)) if found and split == "train" else 1

@@ -91,14 +91,10 @@ def draw_follow_up(rng: random.Random, split: str, cue_emotion: str | None = Non
             return sentence
 
 
-def draw_foreign(rng: random.Random, corpus: str, split: str) -> Sentence:
-    """A random sentence of the split in the language of the corpus, a key of `lexicon.LANGUAGES`; it may recur."""
-    return rng.choice(_foreign(corpus, split))
-
-
 @cache
-def _foreign(corpus: str, split: str) -> list[Sentence]:
-    """All sentences of the split: subject, verb and object, with the place or time last or first."""
+def foreign_sentences(corpus: str, split: str) -> list[Sentence]:
+    """All sentences of the split in the language of the corpus, a key of `lexicon.LANGUAGES`: subject, verb and object,
+    with the place or time last or first."""
     choices = itertools.product(*lexicon.LANGUAGES[corpus].parts)
     orders = (order for *words, where in choices for order in ((*words, where), (where, *words)))
     return [sentence for order in orders if (sentence := Sentence(" ".join(order))).split == split]

@@ -91,7 +91,7 @@ def draw_example(
     elif split == "train" and rng.random() < RAVDESS:
         sentence = grammar.draw_ravdess(rng, cue_emotion)
     elif split == "train" and task in FOREIGN_TASKS and source != "cue" and rng.random() < FOREIGN:
-        sentence = grammar.draw_foreign(rng, rng.choice(list(LANGUAGES)), split)
+        sentence = rng.choice(grammar.foreign_sentences(rng.choice(list(LANGUAGES)), split))
     else:
         request = rng.random() < (0.85 if task in ("reply", "empathy") else 0.3)
         sentence = grammar.draw_sentence(rng, split, request, cue_emotion)

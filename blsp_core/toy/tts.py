@@ -155,7 +155,6 @@ class _Event(ctypes.Structure):
 _chunks: list[np.ndarray] = []
 _events: dict[int, list] = {_EVENT_PHONEME: [], _EVENT_WORD: []}  # (onset in s, name or position in the text)
 _loaded: list[ctypes.CDLL] = []
-_unload = _ctypes.dlclose if hasattr(_ctypes, "dlclose") else _ctypes.FreeLibrary
 
 
 @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
@@ -177,7 +176,7 @@ def start_afresh() -> None:
     while _loaded:
         library = _loaded.pop()
         library.espeak_Terminate()
-        _unload(library._handle)
+        _ctypes.dlclose(library._handle)
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = str(espeakng_loader.get_data_path()).encode()
     if library.espeak_Initialize(_RETRIEVAL, 0, data, _PHONEME_EVENTS) != _NATIVE_RATE:

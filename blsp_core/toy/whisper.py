@@ -105,13 +105,6 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     return batch
 
 
-def with_heads(whisper: WhisperForConditionalGeneration, phonemes: int) -> nn.ModuleDict:
-    """The Whisper and the two auxiliary heads."""
-    width, words = whisper.config.d_model, whisper.config.vocab_size
-    heads = {"word_head": nn.Linear(width, words), "phoneme_head": nn.Linear(width, phonemes)}
-    return nn.ModuleDict({"whisper": whisper, **heads})
-
-
 def recognition_loss(model: nn.ModuleDict, batch) -> dict[str, torch.Tensor]:
     """Cross-entropy of the decoder's tokens, of every second frame's word (a head over all words is expensive) and of
     every frame's phoneme."""
@@ -135,5 +128,7 @@ def train_whisper(whisper, extractor, tokenizer, lines: list[Line], spoken: list
     """Train the Whisper; `options` are those of `training.trainer.train`. Returns the cost."""
     rows, inventory = encode_recordings(lines, spoken, extractor, tokenizer)
     options |= {"weight_decay": 0.01, "optimizer": "muon", "lengths": [row["features"].shape[1] for row in rows]}
-    data = Recordings(rows, options["seed"])
-    return train(with_heads(whisper, len(inventory)), data, collate, recognition_loss, **options)
+    width, words = whisper.config.d_model, whisper.config.vocab_size
+    heads = {"word_head": nn.Linear(width, words), "phoneme_head": nn.Linear(width, len(inventory))}
+    model = nn.ModuleDict({"whisper": whisper, **heads})
+    return train(model, Recordings(rows, options["seed"]), collate, recognition_loss, **options)

@@ -24,10 +24,11 @@ class HeldOut:
             labels = [{name: (b[name] != -100).sum() for name in b if name.endswith("labels")} for b in self.loader]
             self.totals = {name: sum(batch[name] for batch in labels).clamp(min=1) for name in labels[0]}
         for number, batch in enumerate(self.loader):
-            if number % state.num_processes == state.process_index:
+            mine = number % state.num_processes == state.process_index
+            if mine or not sums:  # every process has every part, if only as 0: `reduce` waits for all of them
                 batch = send_to_device({**batch, "num_items": self.totals}, state.device)
                 for name, value in self.objective(model, batch).items():
                     part = value / len(self.loader) if name.startswith("share_") else value
-                    sums[name] = sums.get(name, 0.0) + part.float()
+                    sums[name] = sums.get(name, 0.0) + mine * part.float()
         model.train(training)
         return {name: float(value) for name, value in reduce(sums, "sum").items() if name != "share_padding"}

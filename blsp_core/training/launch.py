@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
 from blsp_core import processes
 from blsp_core.data.dataset import SpeechTextDataset, collate
-from blsp_core.data.manifest import JsonlRows, Utterance, as_row, of_row, read_jsonl, write_jsonl
+from blsp_core.data.manifest import Utterance
 from blsp_core.inference.batches import backbone_precision, ready
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
 from blsp_core.training import objectives
@@ -21,39 +19,26 @@ from blsp_core.training.callbacks import EmotionWords
 from blsp_core.training.held_out import HeldOut
 from blsp_core.training.trainer import train
 
-PARTS = {"adapter": "adapter.", "encoder": "encoder.", "lora": "llm.", "head": "emotion_head."}  # of `set_trainable`
-
 
 def fit(
     model: BlspEmoForConditionalGeneration, data: SpeechTextDataset, objective, *, held_out: Sequence[dict] = (),
-    states: Path | None = None, teacher: bool = False, words: tuple[list[Utterance], Path] | None = None, **options
+    states: bool = False, teacher: bool = False, words: tuple[list[Utterance], Path] | None = None, **options
 ) -> dict:  # fmt: skip
     """`trainer.train` of the model on `data`; returns its cost.
 
-    held_out: rows like those of `data`, for the validation loss. states: where the frozen encoder's states of all clips
-    are kept, made before the first update; None: it runs in every update. teacher: the same for what stage 1's teacher
-    says of the responses, which stays in memory (`SemanticAlignment.keep_teacher`). words: the utterances and the CSV
-    of `EmotionWords`. options: of `trainer.train`, JSON but for paths.
+    held_out: rows like those of `data`, for the validation loss. states: the frozen encoder reads all clips
+    before the first update, and not again in every one. teacher: the same for what stage 1's teacher says of the
+    responses (`SemanticAlignment.keep_teacher`). words: the utterances and the CSV
+    of `EmotionWords`. options: of `trainer.train`.
     """
     if processes.devices() == 1:
         return _fit(model, data, objective, held_out, states, teacher, words, **options)
     folder = Path(options["checkpoints"]).parent / f"{Path(options['checkpoints']).name}-job"
-    flags = {
-        part: any(p.requires_grad for n, p in model.named_parameters() if n.startswith(PARTS[part])) for part in PARTS
-    }
     for part in (model.cpu(), data.processor):  # the device is left to the processes
         part.save_pretrained(folder)
-    settings = {field.name: getattr(objective, field.name) for field in fields(objective) if field.init}
-    job = {"trained": flags, "objective": [type(objective).__name__, settings], "options": options}
-    job |= {"root": data.root.resolve(), "keep": data.keep, "augment": data.augment}
-    job |= {"states": states, "teacher": teacher}
-    if words:
-        job["words"] = words[1]
-        write_jsonl(folder / "words.jsonl", map(as_row, words[0]))
-    for name, rows in {"rows": data.rows, "held_out": held_out}.items():
-        write_jsonl(folder / f"{name}.jsonl", rows)
-    (folder / "job.json").write_text(json.dumps(job, default=str), encoding="utf-8")
-    processes.run(__spec__.name, folder)
+    job = {"trained": model.trained, "data": (data.rows, data.root.resolve(), data.keep, data.augment)}
+    job |= {"fit": (objective, held_out, states, teacher, words), "options": options}
+    processes.run(__spec__.name, folder, job)
     model.load_state_dict(load_file(folder / "trained.safetensors"), strict=False)
     ready(model)
     return json.loads((folder / "cost.json").read_text(encoding="utf-8"))
@@ -73,10 +58,8 @@ def held_out_losses(
 
 def _fit(model, data, objective, held_out, states, teacher, words, **options) -> dict:
     validation = SpeechTextDataset(held_out, data.processor, data.root, data.keep) if held_out else None
-    if states:
-        with PartialState().main_process_first():  # the others find its files
-            for dataset in filter(None, (data, validation)):
-                dataset.encode_once(model, states)
+    for dataset in filter(None, (data, validation)) if states else ():
+        dataset.encode_once(model)
     updates = options["steps"] * options["batch_size"] * options.get("gradient_accumulation", 1)
     if teacher and updates >= 2 * len(data):
         objective.keep_teacher(model, data)
@@ -89,28 +72,18 @@ def _fit(model, data, objective, held_out, states, teacher, words, **options) ->
     return cost if share is None else {**cost, "teacher_top_share": share}
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, job: dict, state: PartialState) -> None:
     """What each process does: the job in `folder`."""
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    state = PartialState(cpu=not torch.cuda.is_available())
     precision = backbone_precision(job["trained"]["encoder"])
     model = BlspEmoForConditionalGeneration.from_pretrained(folder, **precision)
     model.set_trainable(**job["trained"])
-    rows, held_out = (JsonlRows(folder / f"{name}.jsonl") for name in ("rows", "held_out"))
-    processor = BlspEmoProcessor.from_pretrained(folder)
-    data = SpeechTextDataset(rows, processor, Path(job["root"]), job["keep"], job["augment"])
-    words = (
-        ([of_row(row) for row in read_jsonl(folder / "words.jsonl")], Path(job["words"])) if "words" in job else None
-    )
-    objective = getattr(objectives, job["objective"][0])(**job["objective"][1])
-    options = job["options"] | {name: Path(job["options"][name]) for name in ("checkpoints", "log")}
-    cost = _fit(ready(model), data, objective, held_out, job["states"], job["teacher"], words, **options)
+    rows, *how = job["data"]
+    data = SpeechTextDataset(rows, BlspEmoProcessor.from_pretrained(folder), *how)
+    cost = _fit(ready(model), data, *job["fit"], **job["options"])
     if state.is_main_process:
         trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         save_file(trained, folder / "trained.safetensors")
         (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
-    state.wait_for_everyone()
-    state.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -123,14 +123,13 @@ class SemanticAlignment:
         logs = [row[-1] for row in self.kept.values()] if self.top else []
         return float(torch.cat(logs).exp().sum(dim=-1).mean()) if logs else None
 
-    def __call__(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
-        return self._parts(model, batch)
-
     def measure(self, model: BlspEmoForConditionalGeneration, batch: Mapping) -> dict[str, torch.Tensor]:
         """Also the cross-entropy of the response itself, for held-out data. The KL is that of all tokens."""
-        return self._parts(model, batch, with_ce=True)
+        return self(model, batch, with_ce=True)
 
-    def _parts(self, model, batch: Mapping, with_ce: bool = False) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, model: BlspEmoForConditionalGeneration, batch: Mapping, with_ce: bool = False
+    ) -> dict[str, torch.Tensor]:
         head, total = plain_head(model), count(batch, "speech_labels")
         student = speech_pass(model, batch, self.shift, head is not None)
         kept = [self.kept.get(key) for key in batch.get("text_keys", [None])]

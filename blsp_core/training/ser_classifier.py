@@ -17,7 +17,7 @@ from transformers import AutoModelForAudioClassification as AutoClassifier
 
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import Utterance, read_manifest
-from blsp_core.errors import StudyError
+from blsp_core.errors import StudyError, first_line
 from blsp_core.inference.batches import ready, run_in_batches
 from blsp_core.model.audio import SAMPLE_RATE, load_audio
 from blsp_core.training.objectives import classification
@@ -79,11 +79,10 @@ def load_pretrained(architecture: str, name: str, revision: str) -> tuple[PreTra
         model = AutoClassifier.from_pretrained(name, revision=revision, config=config)
         return model, AutoFeatureExtractor.from_pretrained(name, revision=revision)
     except OSError as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise StudyError(
-            f"{where}: {name} (revision {revision}) is not here and could not be fetched ({reason}); it comes from "
-            f"https://huggingface.co/{name}, with its licence: run `hf download {name} --revision {revision}` where "
-            "there is a network, or name a folder that holds it"
+            f"{where}: {name} (revision {revision}) is not here and could not be fetched ({first_line(error)}); it "
+            f"comes from https://huggingface.co/{name}, with its licence: run `hf download {name} --revision "
+            f"{revision}` where there is a network, or name a folder that holds it"
         ) from None
 
 

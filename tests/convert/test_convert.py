@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from blsp_core.cli import convert_app
-from blsp_core.convert.released import convert, new_places
+from blsp_core.convert.released import convert
 from blsp_core.convert.tokenizer import PIECES, fast_tokenizer, read_tiktoken
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration
@@ -112,11 +112,6 @@ def test_half_precision_is_kept_or_made(source, tmp_path):
     for given, expected in ((None, torch.float16), (torch.bfloat16, torch.bfloat16)):
         convert(source, tmp_path / str(given), given)
         assert AutoModelForCausalLM.from_pretrained(tmp_path / str(given) / "llm").dtype == expected
-
-
-def test_up_and_gate_are_not_mistaken():
-    places = [new_places(f"transformer.h.3.mlp.{old}.weight", torch.zeros(2, 2))[0][0] for old in ("w1", "w2")]
-    assert places == ["llm.model.layers.3.mlp.up_proj.weight", "llm.model.layers.3.mlp.gate_proj.weight"]
 
 
 def test_sequences_beyond_the_trained_length_are_refused(source, tmp_path):

@@ -10,15 +10,8 @@ import pytest
 import torch
 
 from blsp_core.convert.released import new_places
-from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
-from blsp_core.model.losses import (
-    emotion_ce,
-    response_ce,
-    response_kl,
-    response_positions,
-    response_rows,
-    response_targets,
-)
+from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor, losses
+from blsp_core.model.losses import emotion_ce, response_ce, response_kl, response_rows, response_targets
 
 EMPATHY = " Your response should fulfill requests with empathy toward user's emotion tone."
 CONVEYED = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
@@ -152,7 +145,7 @@ def test_our_batch_is_the_mean_of_its_clips(model, processor, reference):
     for i, (row, reply) in enumerate(zip(rows, replies, strict=True)):
         labels[i, len(row) - len(reply) : len(row)] = torch.tensor(reply)
     speech = processor.features([waveform(reference, i) for i in range(3)])
-    logits = model(**batch, **speech, logits_to_keep=response_positions(labels)).logits
+    logits = model(**batch, **speech, logits_to_keep=losses.response_positions(labels)).logits
     mean = np.average([LOSSES[f"single{i}"][1] for i in range(3)], weights=[len(reply) for reply in replies])
     assert abs(response_ce(logits, response_targets(labels)).item() - mean) < 1e-5
 

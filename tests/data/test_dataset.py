@@ -1,14 +1,12 @@
 """From a row of targets to a training example: the same response after speech and after the transcript."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 
 from blsp_core.data import prompts
 from blsp_core.data.augmentation import spec_augment
-from blsp_core.data.dataset import EncoderCache, SpeechTextDataset, collate, encoder_states, shared_prefix
+from blsp_core.data.dataset import SpeechTextDataset, collate, shared_prefix
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.data.manifest import JsonlRows, append_jsonl
 from blsp_core.errors import StudyError
@@ -54,18 +52,18 @@ def test_a_row_can_bring_its_own_system_prompt_and_need_no_label(make, rows, spe
     assert "be brief" in read and "say it: " + rows[0]["text"] in read and item["emotion"] == -100
 
 
-def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(make, rows, speech_model, tmp_path):
+def test_rows_of_one_clip_share_its_sound_before_and_after_encoding(make, rows, speech_model):
     pairs = [row | {"instruction": i} for row in rows[:2] for i in ("a ", "b ")]
     data = make(pairs)
     ids, sound = data[0]["speech_ids"], data[0]["sound"]
     assert data[1]["sound"] is sound and data[2]["sound"] is not sound
-    data.encode_once(speech_model[0], tmp_path)
+    data.encode_once(speech_model[0])
     states = data[0]["sound"]
     assert data[1]["sound"] is states
     wanted, _ = speech_model[0].encode(sound.features[None])
     assert torch.allclose(states.float(), wanted[0], atol=1e-2)  # kept as float16
     later = make(pairs)
-    later.encode_once(speech_model[0], tmp_path)
+    later.encode_once(speech_model[0])
     assert later[0]["speech_ids"] == ids  # counted from the encoder's frames
     mask = collate([later[0], later[2]])["encoder_attention_mask"]
     assert mask.sum(1).tolist() == [len(later[i]["sound"]) for i in (0, 2)]
@@ -108,31 +106,6 @@ def test_nothing_to_train_on_is_an_error(make, tmp_path):
 def test_the_shared_prefix_is_what_all_rows_have_in_common():
     ids = torch.tensor([[5, 6, 7, 9, 9, 1], [5, 6, 7, 9, 9, 2], [5, 6, 8, 9, 9, 3]])
     assert [shared_prefix(ids, longest) for longest in (1, 2, 4)] == [1, 2, 2] and shared_prefix(ids[:2], 3) == 3
-
-
-SOUND = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
-
-
-def test_encoder_states_do_not_depend_on_the_batch(speech_model):
-    sounds = [SOUND, SOUND[:7_000] * 0.5, SOUND[:12_000]]
-    for found, one in zip(encoder_states(*speech_model, sounds), sounds, strict=True):
-        alone = encoder_states(*speech_model, [one])[0]
-        assert found.shape == alone.shape and torch.allclose(found, alone, atol=1e-4)
-
-
-def test_a_clip_is_encoded_once_for_all_runs_but_again_by_another_encoder(speech_model, tmp_path, monkeypatch):
-    model, processor = speech_model
-    cache = EncoderCache(model, processor, tmp_path)
-    first = cache.states([SOUND])[0]
-    assert first.dtype == torch.float16 and not torch.equal(cache.states([SOUND * 0.5])[0], first)
-    trained = copy.deepcopy(model)
-    with torch.no_grad():
-        trained.encoder.conv1.weight.mul_(1.1)
-    assert not torch.equal(EncoderCache(trained, processor, tmp_path).states([SOUND])[0], first)
-    later = EncoderCache(model, processor, tmp_path)
-    monkeypatch.setattr(later.model, "encode", lambda **_: pytest.fail("encoded again"))
-    assert torch.equal(later.states([SOUND])[0], first)
-    assert [path.suffix for path in tmp_path.glob("*/*")] == [".npy"] * 3 and len(list(tmp_path.iterdir())) == 2
 
 
 def test_augmentation_shifts_the_level_by_decibels_and_adds_noise_at_a_ratio():

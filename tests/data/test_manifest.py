@@ -7,17 +7,8 @@ from dataclasses import replace
 import pytest
 from torch.utils.data import DataLoader
 
-from blsp_core.data.manifest import (
-    JsonlRows,
-    Turn,
-    Utterance,
-    as_row,
-    of_row,
-    read_jsonl,
-    read_manifest,
-    write_jsonl,
-    write_manifest,
-)
+from blsp_core.data import manifest
+from blsp_core.data.manifest import JsonlRows, Turn, Utterance, as_row, read_jsonl, read_manifest, write_manifest
 from blsp_core.errors import StudyError
 
 ROW = Utterance("corpora/a.flac:0:16000", "we saw the dog", "sad", "a-1", "m1", "en", 1.0, "acted", "train")
@@ -30,13 +21,14 @@ def test_what_is_written_is_read_back(tmp_path):
     rows = [ROW, replace(LATER, id="a-3"), odd]
     write_manifest(tmp_path / "manifests/a.jsonl", rows)
     assert read_manifest(tmp_path / "manifests/a.jsonl") == rows
+    assert list(JsonlRows(tmp_path / "manifests/a.jsonl")) == read_jsonl(tmp_path / "manifests/a.jsonl")
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["a.jsonl"]
 
 
 def test_a_line_has_a_history_where_something_went_before_whose_turns_are_utterances_of_their_own():
     assert "history" not in as_row(ROW)
     assert as_row(LATER)["history"] == [{"role": "user", **BEFORE}, {"role": "assistant", "text": "please go on."}]
-    assert of_row({**as_row(LATER), "output": "what a study adds"}) == LATER
+    assert manifest.of_row({**as_row(LATER), "output": "what a study adds"}) == LATER
     first = replace(ROW, id="a-1#0", **BEFORE)
     assert LATER.turns == [first, "please go on.", ROW]
     assert LATER.spoken == [first, ROW] and ROW.turns == ROW.spoken == [ROW]
@@ -111,7 +103,7 @@ ODD = [{"text": f"row {i}: é\u2028next\u2029line\x85\x0b\x0cend" + "x" * (i % 7
 
 @pytest.fixture
 def odd(tmp_path):
-    write_jsonl(tmp_path / "odd.jsonl", ODD)
+    manifest.write_jsonl(tmp_path / "odd.jsonl", ODD)
     return tmp_path / "odd.jsonl"
 
 
@@ -121,7 +113,7 @@ def test_rows_read_on_demand_are_those_of_the_whole_file(odd, start, end):
     odd.write_bytes(start + odd.read_bytes()[:-1] + end)
     rows = JsonlRows(odd)
     assert len(rows) == len(ODD) and list(rows) == read_jsonl(odd) == ODD
-    assert [rows[i] for i in (2999, 0, -1, 7)] == [ODD[i] for i in (2999, 0, -1, 7)] and rows[5:9:2] == ODD[5:9:2]
+    assert [rows[i] for i in (2999, 0, -1, 7)] == [ODD[i] for i in (2999, 0, -1, 7)]
     assert len(pickle.dumps(rows)) < 9 * len(ODD)  # offsets only
     with pytest.raises(IndexError):
         rows[3000]
@@ -129,7 +121,6 @@ def test_rows_read_on_demand_are_those_of_the_whole_file(odd, start, end):
 
 def test_rows_are_read_by_forked_workers_and_by_spawned_ones_which_get_them_pickled(odd):
     rows = JsonlRows(odd)
-    assert rows[1] == ODD[1]  # the handle is open now
     assert list(DataLoader(rows, batch_size=None, num_workers=2)) == ODD
     assert pickle.loads(pickle.dumps(rows))[2] == ODD[2]
 

@@ -15,8 +15,6 @@ CORPORA = ("acted", "talk", "statements", "requests")
 class WordJudge:
     """A judge for tests: quality is the word `helpful`, empathy the emotion's name, in a reply."""
 
-    name = "words"
-
     def mark(self, asked, replies):
         pairs = zip(asked, replies, strict=True)
         return [{"quality": int("helpful" in reply), "empathy": int(one.emotion in reply)} for one, reply in pairs]

@@ -35,11 +35,9 @@ def test_quality_and_empathy_are_asked_for_apart_and_marks_become_shares():
 
 def test_a_verdict_without_one_clear_mark_is_not_guessed():
     for verdict in ("[[7]]", "first [[7]], and again [[7]]", "I cannot say that it is bad. [[7]]"):
-        assert judges.read_mark(verdict) == (0.7, judges.MARKED), verdict
-    for verdict in ("[[7]] or [[8]]", "[[11]]", "about 7 of 10"):
-        assert judges.read_mark(verdict) == (None, judges.UNPARSED), verdict
-    for verdict in (" ", "I'm sorry, but I can't judge this.", "I’m unable to judge."):
-        assert judges.read_mark(verdict) == (None, judges.REFUSED), verdict
+        assert judges.read_mark(verdict) == 0.7, verdict
+    for verdict in ("[[7]] or [[8]]", "[[11]]", "about 7 of 10", " ", "I'm sorry, but I can't judge this."):
+        assert judges.read_mark(verdict) is None, verdict
 
 
 VERDICTS = {  # in the order of the systems, and swapped -> outcome
@@ -79,8 +77,8 @@ def test_a_judge_of_whose_first_replies_none_can_be_read_stops_and_is_asked_no_m
 def test_single_verdicts_that_cannot_be_read_are_counted():
     chat = Scripted("[[8]]", *["who knows"] * 49)
     found = ChatJudge("a-judge", chat).mark([ASKED] * 25, ["boil it"] * 25)
-    verdicts = [row[f"{mark}_verdict"] for row in found for mark in ("quality", "empathy")]
-    assert (len(chat.asked), verdicts.count(judges.UNPARSED), found[0]["quality"]) == (50, 49, 0.8)
+    marks = [row[name] for row in found for name in ("quality", "empathy")]
+    assert (len(chat.asked), marks.count(None), found[0]["quality"]) == (50, 49, 0.8)
     assert metrics.measure([[row | ROW for row in found]])["unjudged"] == 1
 
 

@@ -62,8 +62,8 @@ def llm(backbones):
 SETTINGS = {"max_new_tokens": 6, "batch_size": 2}
 
 
-def write(llm, utterance, emotional=True):
-    (row,) = write_continuations(*llm, [utterance], emotional=emotional, writer="llm", **SETTINGS)
+def write(llm, utterance, prompt=prompts.CONTINUE_EMOTION):
+    (row,) = write_continuations(*llm, [utterance], prompt, writer="llm", **SETTINGS)
     return row
 
 
@@ -103,7 +103,7 @@ def test_a_begun_answer_is_continued_and_not_begun_anew(llm):
     (found,) = answer(model, tokenizer, [chat], **SETTINGS)
     text = render(tokenizer, chat[:-1], add_generation_prompt=True) + "we saw"
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
-    assert found == generate(model, tokenizer, ids, SETTINGS["max_new_tokens"])[0]
+    assert found == generate(model, tokenizer, ids, SETTINGS["max_new_tokens"])[0][0]
 
 
 def test_a_row_has_its_utterance_and_the_prompt_and_is_marked_where_the_limit_cuts_it(llm):
@@ -116,7 +116,7 @@ def test_an_utterance_without_a_label_has_no_emotional_continuation(llm):
     unlabelled = replace(UTTERANCE, emotion="")
     with pytest.raises(StudyError, match="a-1: has no emotion label"):
         write(llm, unlabelled)
-    assert write(llm, unlabelled, emotional=False)["instruction"] == prompts.CONTINUE
+    assert write(llm, unlabelled, prompts.CONTINUE)["instruction"] == prompts.CONTINUE
 
 
 def test_a_second_llm_gets_the_same_prompt_and_its_rows_say_so(llm, backbones, tmp_path):

@@ -1,5 +1,7 @@
 """Greedy decoding whose rows leave, against transformers' `generate`."""
 
+from itertools import takewhile
+
 import pytest
 import torch
 from fixtures import disturbed, make_llm, make_tokenizer
@@ -34,11 +36,7 @@ def shapes_of(model) -> list[tuple[int, int]]:
 
 
 def upto_ends(ids: torch.Tensor, ends: list[int]) -> list[list[int]]:
-    rows = []
-    for row in ids.tolist():
-        stop = next((place for place, token in enumerate(row) if token in ends), len(row))
-        rows.append(row[:stop])
-    return rows
+    return [list(takewhile(lambda token: token not in ends, row)) for row in ids.tolist()]
 
 
 def test_replies_are_those_of_generate_while_the_prefix_is_read_once_and_finished_rows_leave():

@@ -6,6 +6,7 @@ from blsp_core.data import prompts
 from blsp_core.data.manifest import append_jsonl, read_jsonl
 from blsp_core.errors import StudyError
 from blsp_core.inference import asr, llm, shards, speech
+from blsp_core.inference.answers import load_model
 
 CHATS = [prompts.chat(prompts.SYSTEM, "go on: " + "word " * n) for n in range(7)]
 
@@ -22,7 +23,7 @@ def tasks(backbones, speech_model, corpus, tmp_path):
         return llm.answer(*llm.load(backbones[1]), CHATS, 5, 2, file)
 
     def reply(file):
-        return speech.reply(*speech.load(tmp_path / "model"), rows, root, unfinished=file, **ask)
+        return speech.reply(*load_model(tmp_path / "model"), rows, root, unfinished=file, **ask)
 
     def transcribe(file):
         path = asr.write_transcripts(tmp_path, rows, asr.load_whisper(backbones[0]), root, 3, file)

@@ -3,15 +3,12 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -180,25 +177,16 @@ def test_a_stage_that_is_terminated_takes_its_kernel_along(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_stage_ends_with_the_dvc_that_was_killed_and_its_leavings_are_gone_at_the_next_run(tmp_path, monkeypatch):
+def test_a_stage_ends_with_the_dvc_that_was_killed(tmp_path):
     code = "import os, time\nstudy.write('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     root = make_study(tmp_path / "study", code)
     pipeline.clean(root)
-    places = Path(tempfile.mkdtemp(dir="/tmp"))  # the path of a socket is at most 107 characters
-    monkeypatch.setenv("TMPDIR", str(places))
     stage = f"import subprocess; subprocess.run({[sys.executable, '-m', 'blsp_core.pipeline', 'run', 'stage1']})"
     dvc = subprocess.Popen([sys.executable, "-c", stage], cwd=root, env={**os.environ, "DVC_STAGE": "train"})
     place = root / "data/tiny/pid"
     wait_for(lambda: place.is_file() and place.read_text(), seconds=120)
     dvc.kill()
     wait_for(lambda: not Path(f"/proc/{place.read_text()}").exists(), seconds=30)
-    wait_for(lambda: not any(psutil.pid_exists(int(path.name.split("-")[1])) for path in places.glob("blsp-*")), 30)
-    (places / "blsp-4194999-x").mkdir()  # of a process that was killed; numbers end at 4194304
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    with pipeline._temporary_folder() as folder:
-        assert [path.name for path in places.glob("blsp-*")] == [Path(folder).name]
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    shutil.rmtree(places)
 
 
 def test_results_that_cannot_be_written_are_one_sentence(tmp_path, monkeypatch, capfd):

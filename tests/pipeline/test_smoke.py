@@ -35,9 +35,8 @@ def test_every_level_has_its_tables_figures_and_verdicts(study):
         assert len(json.loads((data / f"results/{level}.json").read_text())) <= 8
         assert (figures / level / "report.html").is_file() and list((figures / level).glob("*.png"))
     shown = {path.stem: path.read_text() for path in (figures / "core/notebooks").glob("*.ipynb")}
-    assert {"02_data", "04_stage1-blsp", "05_stage2-blsp-emo", "06_evaluation-blsp-emo"} < set(shown) and len(
-        shown
-    ) == 10
+    assert {"02_data", "04_stage1-blsp", "05_stage2-blsp-emo", "06_evaluation-blsp-emo", "explore"} < set(shown)
+    assert len(shown) == 11
     assert not any("<audio" in text or str(study.root) in text for text in shown.values())
     assert "image/png" in shown["05_stage2-blsp-emo"] and "(sound: " in shown["01_whisper"]
     assert list((figures / "ablations").glob("*.png"))

@@ -59,7 +59,7 @@ def drawn(predictions):
         "accuracy": lambda: plots.accuracy(recognised, {"acted": 0.2}, tables.TITLES),
         "confusions": lambda: plots.confusions(dict.fromkeys(SYSTEMS[5:9], confusion)),
         "quality": lambda: plots.quality_and_empathy(tables.requests(metrics)),
-        "empathy": lambda: plots.empathy_by_emotion(tables.empathy_by_emotion(metrics)),
+        "empathy": lambda: plots.empathy_by_emotion(metrics),
         "dialogues": lambda: plots.preferences(pairs),
         "errors": lambda: plots.errors_by_sound(shares(system=SYSTEMS[:4], measure=measures, fifth=range(1, 6))),
         "amounts": lambda: plots.amounts(measured),
@@ -96,7 +96,7 @@ def test_the_same_numbers_give_the_same_bytes(drawn, tmp_path):
 
 def test_without_data_there_is_no_figure():
     of_frames = plots.emotion_words, plots.layers, plots.quality_and_empathy, plots.forest
-    of_frames += plots.errors_by_sound, plots.amounts, plots.empathy_by_emotion
+    of_frames += plots.errors_by_sound, plots.amounts
     assert not any(draw(pd.DataFrame()) for draw in of_frames)
     assert not plots.accuracy(pd.DataFrame(), {}, {}) and not plots.embedding_map({}, [])
     assert not plots.confusions({}) and not plots.preferences({})

@@ -7,7 +7,7 @@ import pytest
 from blsp_core.data import prompts
 from blsp_core.data.emotions import EMOTIONS
 from blsp_core.toy import lexicon
-from blsp_core.toy.grammar import draw_foreign, object_of, parse_reply
+from blsp_core.toy.grammar import foreign_sentences, object_of, parse_reply
 from blsp_core.toy.instruction_data import SOURCES
 
 
@@ -64,7 +64,7 @@ def test_every_word_is_one_token_and_unknown_words_and_other_scripts_survive(dra
         texts = [example.words.text, example.answer, *(turn.text for turn in example.earlier if turn.role != "user")]
         for word in " ".join(texts).replace(".", "").replace(",", "").replace("aujourd'hui", "").split():
             assert len(tokenizer(" " + word).input_ids) == 1, word
-    foreign = [draw_foreign(random.Random(1), corpus, "test").text for corpus in lexicon.LANGUAGES]
+    foreign = [random.Random(1).choice(foreign_sentences(corpus, "test")).text for corpus in lexicon.LANGUAGES]
     texts = [" the quixotic zebra", *foreign]
     assert [tokenizer.decode(tokenizer(text).input_ids) for text in texts] == texts
 

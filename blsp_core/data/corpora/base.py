@@ -37,11 +37,11 @@ class Corpus:
     name: str
     source: str
     licence: str
-    language: str
     labels: Mapping[str, str]  # its own labels -> one of EMOTIONS, "" for speech without a label
     expected: Mapping[str, int]  # part -> clips in a complete copy, all labels
     kept: Mapping[str, int]  # split, or "all" -> utterances with one of `labels`
     read: Callable[[Path], Iterable[Clip | Fault]]  # from the folder
+    language: str = "en"
     left_out: Sequence[str] = ()  # further labels of its own
     splits: Mapping[str, str] = field(default_factory=dict)  # speaker or part -> split; the others are in train
     folds: int = 0  # by default, 0 for none

@@ -38,7 +38,6 @@ CORPUS = Corpus(
     name="cremad",
     source="https://github.com/CheyneyComputerScience/CREMA-D, by git-lfs",
     licence="Open Database License 1.0",
-    language="en",
     labels={"NEU": "neutral", "HAP": "happy", "SAD": "sad", "ANG": "angry"},
     left_out=("DIS", "FEA"),
     expected={"AudioWAV": 7442},

@@ -67,9 +67,7 @@ def bring_corpus(
             good.append(row)
     if faults and not (incomplete and good):
         more = "" if incomplete else f", or set data.custom.{corpus} to {{splits: [{split}], incomplete: true}}"
-        raise StudyError(
-            f"{faults[0]}; mend or remove the row ({len(faults)} of {len(rows)} rows have such faults){more}"
-        )
+        raise StudyError(f"{faults[0]}; mend or remove the row ({len(faults)} rows have such faults){more}")
 
     def placed(turn):
         return replace(turn, audio=str(folder / turn.audio)) if turn.audio else turn

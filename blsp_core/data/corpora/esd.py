@@ -44,7 +44,6 @@ CORPUS = Corpus(
     name="esd",
     source="https://github.com/HLTSingapore/Emotional-Speech-Data",
     licence="by agreement, for research only",
-    language="en",
     labels={"Neutral": "neutral", "Happy": "happy", "Sad": "sad", "Angry": "angry", "Surprise": "surprise"},
     expected={f"{speaker:04}": 1750 for speaker in range(1, 21)},
     kept={"train": 21_000, "validation": 7000, "test": 7000},

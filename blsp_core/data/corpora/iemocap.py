@@ -34,7 +34,6 @@ CORPUS = Corpus(
     name="iemocap",
     source="https://sail.usc.edu/iemocap/iemocap_release.htm",
     licence="by agreement, for research only",
-    language="en",
     labels={"neu": "neutral", "hap": "happy", "exc": "happy", "sad": "sad", "ang": "angry"},
     left_out=("fru", "sur", "fea", "dis", "oth", "xxx"),
     expected={"Session1": 1819, "Session2": 1811, "Session3": 2136, "Session4": 2103, "Session5": 2170},

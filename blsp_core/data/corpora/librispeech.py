@@ -32,7 +32,6 @@ CORPUS = Corpus(
     name="librispeech",
     source="https://www.openslr.org/12",
     licence="CC BY 4.0",
-    language="en",
     labels={"": ""},
     expected={
         "train-clean-100": 28_539,

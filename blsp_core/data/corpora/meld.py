@@ -48,7 +48,6 @@ CORPUS = Corpus(
     name="meld",
     source="https://github.com/declare-lab/MELD, MELD.Raw.tar.gz",
     licence="GPL-3.0; the films belong to their makers",
-    language="en",
     labels={"neutral": "neutral", "joy": "happy", "sadness": "sad", "anger": "angry", "surprise": "surprise"},
     left_out=("disgust", "fear"),
     expected={"train": 9988, "dev": 1108, "test": 2610},

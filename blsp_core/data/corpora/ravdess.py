@@ -27,7 +27,6 @@ CORPUS = Corpus(
     name="ravdess",
     source="https://zenodo.org/records/1188976, Audio_Speech_Actors_01-24.zip",
     licence="CC BY-NC-SA 4.0",
-    language="en",
     labels={"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry", "surprised": "surprise"},
     left_out=("calm", "fearful", "disgust"),
     expected={f"Actor_{actor:02}": 60 for actor in range(1, 25)},

@@ -39,7 +39,6 @@ CORPUS = Corpus(
     name="sdeval",
     source="https://github.com/amphionspace/SD-Eval, data/test-emo.json; its README says where the clips come from",
     licence="CC BY-NC 4.0; the clips have their own",
-    language="en",
     labels={"happy": "happy", "sad": "sad", "angry": "angry"},
     left_out=("fear", "disgust"),
     expected={"RAVDESS-Speech": 80, "JL_corpus": 384, "MEAD": 825},
