@@ -10,7 +10,7 @@ import typer
 
 from blsp_core.data.prompts import IDENTIFY
 from blsp_core.errors import StudyError, refused
-from blsp_core.pipeline import find_root, read_params
+from blsp_core.params import default_model, find_root, read_params
 
 LIMITS = (
     "This model was trained on a speech synthesiser's voices and knows about a hundred words. It does not understand "
@@ -251,18 +251,6 @@ def bench(
 def knows_few_words(tokenizer) -> bool:
     """Whether a model's tokenizer is that of a toy LLM, so that it understands the miniature's speech only."""
     return len(tokenizer) < FEW
-
-
-def default_model() -> Path:
-    """The study's `models/mini`, or else the blsp-emo of its scale. Raises StudyError when neither exists."""
-    root = find_root()
-    committed = root / "models/mini"
-    if (committed / "config.json").is_file():
-        return committed
-    own = root / "data" / read_params(root)["scale"] / "models/blsp-emo"
-    if (own / "config.json").is_file():
-        return own
-    raise StudyError(f"{committed}: there is no model; run `dvc repro`, or name a model")
 
 
 def _on_screen(row: dict) -> str:

@@ -48,6 +48,18 @@ def find_root() -> Path:
     raise StudyError(f"{Path.cwd()}: no study here; go to a folder that holds {PARAMS} and notebooks/")
 
 
+def default_model() -> Path:
+    """The study's `models/mini`, or else the blsp-emo of its scale. Raises StudyError when neither exists."""
+    root = find_root()
+    committed = root / "models/mini"
+    if (committed / "config.json").is_file():
+        return committed
+    own = root / "data" / read_params(root)["scale"] / "models/blsp-emo"
+    if (own / "config.json").is_file():
+        return own
+    raise StudyError(f"{committed}: there is no model; run `dvc repro`, or name a model")
+
+
 def read_params(root: Path) -> dict:
     """params.yaml as DVC reads it (YAML 1.2). Raises StudyError when it cannot be read or used, see `check_params`."""
     path = Path(root) / PARAMS
@@ -178,8 +190,8 @@ def resolve(
         known = ", ".join(name for name, one in all_runs(params).items() if one["stage"] == section)
         raise StudyError(f"{where}: {run!r} is no run of {section}; there are {known}")
     if own.get("stage") == section:
-        changes = {key: value for key, value in own.items() if key not in RESERVED}
-        settings = with_changes(settings, changes, section, f"{where}: runs.{level_of(params, run)}.{run}")
+        changed = {key: value for key, value in own.items() if key not in RESERVED}
+        settings = with_changes(settings, changed, section, f"{where}: runs.{level_of(params, run)}.{run}")
     folds = [own["fold"]] if "fold" in own else range(1, params.get("folds", 0) + 1)
     settings = _with_folds(settings, list(folds))
     if changes:

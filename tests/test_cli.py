@@ -12,7 +12,7 @@ from tiny import make_model, make_processor, sound
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
-from blsp_core import cli
+from blsp_core import cli, params
 from blsp_core.data import prompts
 from blsp_core.inference import answers
 from blsp_core.model import BlspEmoForConditionalGeneration, BlspEmoProcessor
@@ -99,15 +99,15 @@ def test_clips_or_input_with_output_are_wanted(folder, arguments):
 def test_the_default_model_is_that_of_the_study_and_comes_with_a_warning(folder, monkeypatch):
     (folder / "models").mkdir()
     (folder / "models/mini").symlink_to(folder / "model")
-    monkeypatch.setattr(cli, "find_root", lambda: folder)
-    monkeypatch.setattr(cli, "read_params", lambda root: {"scale": "mini"})
+    monkeypatch.setattr(params, "find_root", lambda: folder)
+    monkeypatch.setattr(params, "read_params", lambda root: {"scale": "mini"})
     result = run(cli.generate_app, folder / "a.wav", "--max-new-tokens", 2)
     assert result.exit_code == 0 and "about a hundred words" in result.stderr
     (folder / "models/mini").unlink()
     one_sentence(run(cli.generate_app, "a.wav"), "run `dvc repro`, or name a model")
     (folder / "data/mini/models").mkdir(parents=True)
     (folder / "data/mini/models/blsp-emo").symlink_to(folder / "model")
-    assert cli.default_model() == folder / "data/mini/models/blsp-emo"
+    assert params.default_model() == folder / "data/mini/models/blsp-emo"
 
 
 def test_every_kind_of_sound_is_answered_in_order_and_as_by_the_model_itself_alone(folder):

@@ -70,7 +70,7 @@ def test_random_emotions_are_the_same_for_an_utterance_in_every_task(study):
 
 
 def test_a_trained_run_is_read_by_the_class_of_its_stage(study, monkeypatch):
-    monkeypatch.setattr(systems.speech, "load", lambda folder: (folder, folder))
+    monkeypatch.setattr(systems, "load_model", lambda folder: (folder, folder))
     asked = []
 
     def reply_with_emotion(model, processor, spoken, root, **settings):

@@ -36,7 +36,7 @@ def dvc_repo(folder: Path, code: str) -> Path:
 def test_core_leaves_full_out_and_full_takes_core_along():
     core, full = repro.wanted_stages(ROOT, "core"), repro.wanted_stages(ROOT, "full")
     assert "train@blsp-emo" in core and not any(name.startswith("full/") for name in core)
-    assert set(core) - set(full) == {"report"} and "full/dvc.yaml:evaluate@salmonn" in full
+    assert set(core) - set(full) == {"explore", "report"} and "full/dvc.yaml:evaluate@salmonn" in full
     assert core["train@blsp-emo"] >= {"train@blsp", "continuations", "llm", "whisper"}
 
 

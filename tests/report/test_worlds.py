@@ -32,7 +32,10 @@ def test_worlds_are_read_in_order_and_summarised(tmp_path):
     assert row == {"system": "BLSP-Emo", "acted": "55.0 (50.0–60.0)", "quality": "75.0 (75.0–75.0)"}
     (row,) = worlds.verdicts_table(found).to_dict("records")
     assert row["world 2"] == "reproduced +25.0 [20.0, 30.0]" and row["world 11"] == "inconclusive +25.0 [20.0, 30.0]"
-    assert row["all"] == "mixed (2) +25.0 [25.0, 25.0]" and row["claim"] == "one"
+    assert row["all"] == "mixed (2) +25.0" and row["claim"] == "one"  # two are too few for an interval
+    world(tmp_path / "12", 0.7, "reproduced")
+    (row,) = worlds.verdicts_table(worlds.read_worlds(tmp_path, {})).to_dict("records")
+    assert row["all"] == "mixed (3) +25.0 [25.0, 25.0]"
     marks = worlds.figures_plot(frame).axes[0].lines[0].get_ydata()
     assert sorted(marks.round(1)) == [50.0, 60.0, 75.0, 75.0]
 

@@ -56,6 +56,7 @@ def bring_corpus(
         )
     faults, places = [], {}
     rows = read_manifest(source, faults if incomplete else None, places)
+    count = len(rows) + len(faults)
     good = []
     for row in progress(rows, f"sound of {corpus}, {split}"):
         reason = next(filter(None, (fault(folder, turn) for turn in row.spoken)), "")
@@ -67,7 +68,7 @@ def bring_corpus(
             good.append(row)
     if faults and not (incomplete and good):
         more = "" if incomplete else f", or set data.custom.{corpus} to {{splits: [{split}], incomplete: true}}"
-        raise StudyError(f"{faults[0]}; mend or remove the row ({len(faults)} rows have such faults){more}")
+        raise StudyError(f"{faults[0]}; mend or remove the row ({len(faults)} of {count} rows have such faults){more}")
 
     def placed(turn):
         return replace(turn, audio=str(folder / turn.audio)) if turn.audio else turn
