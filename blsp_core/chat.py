@@ -133,8 +133,7 @@ def page(systems: list, clips: list[Path] = (), note: str = "") -> gr.Blocks:
         try:
             if not path and not text:
                 raise StudyError("Record or choose a clip, or write something, then press Send.")
-            said = {"sound": load_speech(path, ".", longest)} if path else {"text": text}
-            turn = {"role": "user", **said}
+            turn = {"role": "user"} | ({"sound": load_speech(path, ".", longest)} if path else {"text": text})
             limit(request.client.host)
         except StudyError as error:  # a sentence on the page, and everything stays as it is
             gr.Warning(str(error).replace(path or "the clip", "the clip"))

@@ -73,10 +73,8 @@ def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
     found = 100 * frame.groupby(["system", "measure"])["value"].agg(["mean", "min", "max"])
     counts = frame.groupby(["system", "measure"]).size()
     spread = [f"{row.min:.1f}–{row.max:.1f}" for row in found.rename(columns=str).itertuples(index=False)]
-    short = [
-        f"{one}, {count} worlds" if count < counts.max() else one for one, count in zip(spread, counts, strict=True)
-    ]
-    spread = [one if count > 1 else "one world" for one, count in zip(short, counts, strict=True)]
+    of = {count: "" if count == counts.max() else f", {count} worlds" for count in counts}
+    spread = [one + of[count] if count > 1 else "one world" for one, count in zip(spread, counts, strict=True)]
     means = [f"{mean:.1f} ({one})" for mean, one in zip(found["mean"], spread, strict=True)]
     cells = pd.Series(means, index=found.index).unstack()
     cells = cells.loc[in_order(cells.index), list(dict.fromkeys(frame["measure"]))].fillna("")

@@ -26,10 +26,10 @@ def fit(
 ) -> dict:  # fmt: skip
     """`trainer.train` of the model on `data`; returns its cost.
 
-    held_out: rows like those of `data`, for the validation loss. states: the frozen encoder reads all clips
-    before the first update, and not again in every one. teacher: the same for what stage 1's teacher says of the
-    responses (`SemanticAlignment.keep_teacher`). words: the utterances and the CSV
-    of `EmotionWords`. options: of `trainer.train`.
+    held_out: rows like those of `data`, for the validation loss. states: the frozen encoder reads all clips before the
+    first update, and not again in every one. teacher: the same for what stage 1's teacher says of the responses
+    (`SemanticAlignment.keep_teacher`). words: the utterances and the CSV of `EmotionWords`. options: of
+    `trainer.train`.
     """
     if processes.devices() == 1:
         return _fit(model, data, objective, held_out, states, teacher, words, **options)

@@ -156,3 +156,10 @@ def test_predictions_outside_a_study_are_one_sentence(tmp_path):
     shutil.copy(ROOT / "data/mini/results/core/predictions.zip", tmp_path)
     with pytest.raises(StudyError, match="no folder above it holds data/claims.yaml"):
         recompute.main([str(tmp_path)])
+
+
+def test_no_notebook_for_readers_has_a_path_of_a_machine():
+    shown = sorted((ROOT / "figures").rglob("*.ipynb"))
+    assert shown
+    for path in shown:
+        assert not re.search(r"Path\('/|\"/\w+/|/home/|/tmp/", path.read_text(encoding="utf-8")), path

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from blsp_core import processes
 from blsp_core.data.dataset import SpeechTextDataset
 from blsp_core.errors import StudyError
 from blsp_core.model import BlspEmoForConditionalGeneration
@@ -60,3 +61,20 @@ def test_processes_that_cannot_find_each_other_are_refused(parts, rows, corpus, 
     with pytest.raises(StudyError, match="WORLD_SIZE is 2, .*MASTER_ADDR is not set"):
         fit(parts, rows, corpus[0], tmp_path, SemanticAlignment(2.0))
     assert not (tmp_path / "log.csv").exists()
+
+
+def test_held_out_rows_may_be_fewer_than_processes(stage1, parts, rows, corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLSP_PROCESSES", "2")
+    model, processor = parts
+    model.set_trainable(adapter=True)
+    data, options = SpeechTextDataset(rows, processor, corpus[0]), {**SCHEDULE, "steps": 1, "validations": 1}
+    places = {"checkpoints": tmp_path / "unfinished", "log": tmp_path / "log.csv"}
+    launch.fit(model, data, SemanticAlignment(2.0), held_out=rows[:1], **options, **places)
+    assert pd.read_csv(tmp_path / "log.csv")["validation_response_kl"].gt(0).all()
+
+
+@pytest.mark.parametrize("asked", ["two", "0", "-1"])
+def test_a_number_of_processes_that_is_none_is_refused(monkeypatch, asked):
+    monkeypatch.setenv("BLSP_PROCESSES", asked)
+    with pytest.raises(StudyError, match=f"BLSP_PROCESSES is '{asked}'; wanted is a number"):
+        processes.devices()
