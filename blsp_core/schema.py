@@ -149,6 +149,7 @@ Data = settings(
 )
 Continuations = settings(
     stage1_corpora=Texts, stage2_corpora=Texts, repeat_share=settings(stage1=Share, stage2=Share),
+    sampling=settings(temperature=Positive, draws=Count, different=Count) | None,
     other_writer=create_model("writer", __base__=Section, model=(Text, ...), base_url=(str, "")) | None,
     max_new_tokens=Count, batch_size=Count,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from blsp_core.data import prompts
+from blsp_core.data.emotions import parse_emotion
 from blsp_core.data.manifest import Utterance, as_row, of_row
 from blsp_core.errors import StudyError
 from blsp_core.inference.batches import ready
@@ -99,6 +100,42 @@ def fitting_labels(llm, tokenizer, rows: Iterable[dict], emotions: Sequence[str]
     logs = log_probabilities(ready(llm), tokenizer, asked, replies, FITTED)
     best = np.array(logs).reshape(len(kept), len(emotions)).argmax(axis=1)
     return pd.DataFrame({"label": [row[0] for row in kept], "fits": [emotions[place] for place in best]})
+
+
+def named_emotions(llm, tokenizer, rows: list[dict], **settings) -> list[str | None]:
+    """The emotion that the LLM names, zero-shot, of each sentence with its target, as text; None where it names none. A
+    student that has learnt the targets hears at best what they tell. settings: of `llm.answer`."""
+    chats = [prompts.chat(prompts.SYSTEM, f"{prompts.IDENTIFY}{row['text']} {row['output']}".rstrip()) for row in rows]
+    return [parse_emotion(one.text) for one in answer(ready(llm), tokenizer, chats, **settings)]
+
+
+def sample_named(
+    llm, tokenizer, utterances: list[Utterance], *, temperature: float, draws: int, different: int, **settings
+) -> tuple[list[dict], list[dict]]:
+    """Targets of stage 2 for an LLM whose greedy ones do not show the label: sampled up to `draws` times until the LLM
+    itself names the label of sentence and target. Ours, not the paper's; the label is that of the training data.
+
+    Of clips with the same sentence and label, the first `different` get a target each, which the others share in turn:
+    actors say few sentences, and one greedy target for all their clips is learnt by heart.
+    settings: of `write_continuations`. The second list: clips without a target, with the `reason`.
+    """
+    groups: dict = {}
+    for one in utterances:
+        groups.setdefault((one.text, one.emotion, one.history), []).append(one)
+    missing, found = [one for group in groups.values() for one in group[:different]], {}
+    asked = {name: settings[name] for name in ("batch_size", "unfinished") if name in settings}
+    for draw in range(draws):
+        sampling = {"temperature": temperature, "seed": draw}
+        rows, _ = clean(write_continuations(llm, tokenizer, missing, prompts.CONTINUE_EMOTION, **settings, **sampling))
+        names = named_emotions(llm, tokenizer, rows, max_new_tokens=16, **asked)
+        found |= {of_row(row): row for row, name in zip(rows, names, strict=True) if name == row["emotion"]}
+        missing = [one for one in missing if one not in found]
+    kept, rejected = [], []
+    for group in groups.values():
+        targets = [found[one] for one in group[:different] if one in found]
+        kept += [targets[place % len(targets)] | as_row(one) for place, one in enumerate(group) if targets]
+        rejected += [as_row(one) | {"output": "", "reason": "emotion not named"} for one in group if not targets]
+    return kept, rejected
 
 
 def _without_restatement(row: dict) -> dict:

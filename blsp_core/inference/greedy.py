@@ -17,18 +17,24 @@ LEAVING = 0.75  # the share of unfinished rows at which the others leave: each t
 
 @torch.no_grad()
 def greedy(
-    model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], max_new_tokens: int, ends: list[int]
+    model: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    max_new_tokens: int,
+    ends: list[int],
+    temperature: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """New tokens (rows, at most max_new_tokens), of which those after a row's first end mean nothing; and the logits of
     the emotion head (clips, emotions), from the same pass, of a model that has one and prompts with speech.
 
     inputs: left-padded input_ids and attention_mask (rows, tokens), and what the model takes besides with the prompt.
-    ends: tokens that end a reply. A model whose cache is not that of plain attention is left to `generate`.
+    ends: tokens that end a reply. temperature: above 0, tokens are sampled instead, with torch's random state. A model
+    whose cache is not that of plain attention is left to `generate`.
     """
     speech = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
     if not _has_plain_attention(model):
         emotions = model.get_emotion_logits(*model.get_speech_embeddings(**speech)) if speech else None
-        found = model.generate(**inputs, **GREEDY, max_new_tokens=max_new_tokens, eos_token_id=ends)
+        settings = GREEDY | ({"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {})
+        found = model.generate(**inputs, **settings, max_new_tokens=max_new_tokens, eos_token_id=ends)
         return found[:, inputs["input_ids"].shape[1] :], emotions
     ids, mask, cache = inputs["input_ids"], inputs["attention_mask"].long(), DynamicCache()
     last = {"logits_to_keep": 1} if "logits_to_keep" in _arguments(model) else {}
@@ -51,7 +57,7 @@ def greedy(
         emotions = emotions if step else getattr(output, "emotion_logits", None)
         logits = output.logits[:, -1].float()
         logits[:, never] = float("-inf")
-        tokens = logits.argmax(dim=-1)
+        tokens = (logits / temperature).softmax(-1).multinomial(1)[:, 0] if temperature else logits.argmax(dim=-1)
         written[rows, step] = tokens
         going = going & ~torch.isin(tokens, ended)
         left = int(going.sum())

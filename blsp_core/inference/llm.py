@@ -50,11 +50,12 @@ def load(source) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
 
 
 def answer(
-    model, tokenizer, chats: list[list[dict]], max_new_tokens: int, batch_size: int, unfinished: Path | None = None
-) -> list[Answer]:
+    model, tokenizer, chats: list[list[dict]], max_new_tokens: int, batch_size: int, unfinished: Path | None = None,
+    temperature: float = 0.0, seed: int = 0,
+) -> list[Answer]:  # fmt: skip
     """The LLM's greedy replies to the chats, in their order; equal chats are answered once. A reply that a chat ends
-    with is continued. unfinished: of `run_in_batches`. Raises StudyError where `render` does, before anything is
-    generated."""
+    with is continued. unfinished: of `run_in_batches`. temperature: above 0, replies are sampled, to equal chats apart,
+    and depend on the seed. Raises StudyError where `render` does, before anything is generated."""
     begun = [chat[-1]["role"] == "assistant" for chat in chats]
     ends = [{"continue_final_message": True} if yes else {"add_generation_prompt": True} for yes in begun]
     texts = [render(tokenizer, chat, **end) for chat, end in zip(chats, ends, strict=True)]
@@ -62,10 +63,15 @@ def answer(
 
     def run(batch: list[int]) -> list[dict]:
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, padding_side="left", return_tensors="pt")
-        return [vars(one) for one in generate(model, tokenizer, inputs.to(model.device), max_new_tokens)[0]]
+        if temperature:
+            torch.manual_seed(seed * len(prompts) + batch[0])  # the same after a kill, and in any process
+        found, _ = generate(model, tokenizer, inputs.to(model.device), max_new_tokens, temperature)
+        return [vars(one) for one in found]
 
-    shards.ahead(load, answer, model, chats, unfinished, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    keys = [[chat, max_new_tokens] for chat in chats]
+    sampling = {"temperature": temperature, "seed": seed}
+    limits = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    shards.ahead(load, answer, model, chats, unfinished, **limits, **sampling)
+    keys = [[chat, max_new_tokens, *([i, *sampling.values()] if temperature else [])] for i, chat in enumerate(chats)]
     found = run_in_batches(run, [len(ids) for ids in prompts], batch_size, "replies", keys, unfinished)
     return [Answer(**one) for one in found]
 
@@ -88,12 +94,14 @@ def log_probabilities(model, tokenizer, chats: list[list[dict]], replies: list[s
     return run_in_batches(run, [len(item["text_ids"]) for item in items], batch_size, "log-probabilities")
 
 
-def generate(model, tokenizer, inputs, max_new_tokens: int) -> tuple[list[Answer], torch.Tensor | None]:
+def generate(
+    model, tokenizer, inputs, max_new_tokens: int, temperature: float = 0.0
+) -> tuple[list[Answer], torch.Tensor | None]:
     """Greedy replies to a batch, left-padded, and the emotion logits of the speech in its prompts, as of `greedy`. A
     turn ends at an end token of the tokenizer or of the model's generation settings; penalties in these have no effect.
     """
     ends = end_tokens(model, tokenizer)
-    ids, emotions = greedy(model, inputs, max_new_tokens, ends)
+    ids, emotions = greedy(model, inputs, max_new_tokens, ends, temperature)
     return [decode(tokenizer, new, ends) for new in ids], emotions
 
 

@@ -149,3 +149,30 @@ def test_the_log_probability_of_a_reply_is_that_of_its_tokens_one_by_one_whateve
             logs = llm[0](torch.tensor([ids])).logits[0].log_softmax(-1)
         one_by_one = sum(logs[place - 1, ids[place]].item() for place in range(len(prompt), len(ids)))
         assert total == pytest.approx(one_by_one, abs=1e-3)
+
+
+def test_targets_are_sampled_until_the_llm_names_their_emotion_and_clips_of_one_sentence_share_them(monkeypatch):
+    """A clip's first draw is named "sad", its second as the label; "tea" is never named "angry"."""
+    asked = []
+
+    def write(llm, tokenizer, utterances, prompt, *, writer, seed, temperature):
+        asked.append([one.id for one in utterances])
+        output = [f"{one.id} {'sad' if seed == 0 or one.text == 'tea' else one.emotion}" for one in utterances]
+        return [as_row(u) | {"instruction": prompt, "output": o} for u, o in zip(utterances, output, strict=True)]
+
+    monkeypatch.setattr(continuations, "write_continuations", write)
+    monkeypatch.setattr(continuations, "named_emotions", lambda _, __, rows, **more: [r["output"][2:] for r in rows])
+    make = lambda i, emotion, text: replace(UTTERANCE, id=i, emotion=emotion, text=text)  # noqa: E731
+    clips = [make(i, "happy", "hello") for i in "abcde"] + [make("f", "sad", "hello"), make("g", "angry", "tea")]
+    kept, rejected = continuations.sample_named(None, None, clips, temperature=1.0, draws=3, different=2, writer="llm")
+    assert asked == [["a", "b", "f", "g"], ["a", "b", "g"], ["g"]]
+    outputs = {row["id"]: row["output"] for row in kept}
+    assert outputs == {"f": "f sad"} | {i: f"{'ab'[k % 2]} happy" for k, i in enumerate("abcde")}
+    assert [(row["id"], row["reason"]) for row in rejected] == [("g", "emotion not named")]
+
+
+def test_the_llm_names_the_emotion_of_sentence_and_target(monkeypatch):
+    monkeypatch.setattr(continuations, "answer", lambda _, __, chats, **more: [Answer(c[1]["content"]) for c in chats])
+    monkeypatch.setattr(prompts, "IDENTIFY", "")
+    rows = [ROW | {"output": "so happy"}, ROW | {"output": ""}]
+    assert continuations.named_emotions(torch.nn.Module(), None, rows) == ["happy", None]

@@ -37,6 +37,16 @@ def test_equal_chats_are_answered_once(llm, monkeypatch):
     assert sizes == [2, 2, 1] and found[5:] == found[:2] and found[:5] == answer(*llm, CHATS, 6, 5)
 
 
+def test_sampled_replies_are_those_of_their_seed_also_after_a_kill_and_equal_chats_get_one_each(llm, tmp_path):
+    sample = lambda seed, **more: answer(*llm, [CHATS[0]] * 6, 6, 2, temperature=1.0, seed=seed, **more)  # noqa: E731
+    found, file = sample(1), tmp_path / "unfinished.jsonl"
+    assert len({one.text for one in found}) > 2 and found == sample(1) != sample(2)
+    assert sample(1, unfinished=file) == found
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:2]))
+    assert sample(1, unfinished=file) == found
+    assert answer(*llm, CHATS, 6, 5, temperature=1e-4) == answer(*llm, CHATS, 6, 5)
+
+
 def written(tokenizer, chat) -> str:
     """The text of a chat for the LLM, which is also that of the processor: teacher and student read one prompt."""
     text = render(tokenizer, chat, add_generation_prompt=True)
