@@ -110,14 +110,23 @@ def named_emotions(llm, tokenizer, rows: list[dict], **settings) -> list[str | N
 
 
 def sample_named(
-    llm, tokenizer, utterances: list[Utterance], *, temperature: float, draws: int, different: int, **settings
+    llm,
+    tokenizer,
+    utterances: list[Utterance],
+    needed_by: str = "",
+    *,
+    temperature: float,
+    draws: int,
+    different: int,
+    **settings,
 ) -> tuple[list[dict], list[dict]]:
     """Targets of stage 2 for an LLM whose greedy ones do not show the label: sampled up to `draws` times until the LLM
     itself names the label of sentence and target. Ours, not the paper's; the label is that of the training data.
 
     Of clips with the same sentence and label, the first `different` get a target each, which the others share in turn:
     actors say few sentences, and one greedy target for all their clips is learnt by heart.
-    settings: of `write_continuations`. The second list: clips without a target, with the `reason`.
+    settings: of `write_continuations`. The second list: clips without a target, with the `reason`. Raises StudyError
+    when no clip has one and `needed_by`, a stage, has no targets for that reason.
     """
     groups: dict = {}
     for one in utterances:
@@ -135,6 +144,7 @@ def sample_named(
         targets = [found[one] for one in group[:different] if one in found]
         kept += [targets[place % len(targets)] | as_row(one) for place, one in enumerate(group) if targets]
         rejected += [as_row(one) | {"output": "", "reason": "emotion not named"} for one in group if not targets]
+    _refuse_none(kept, rejected, needed_by)
     return kept, rejected
 
 
@@ -197,10 +207,14 @@ def clean_and_retry(
     more, rejected = clean(retried)
     done = {id(row) for row in again}
     kept, rejected = kept + more, rejected + [row for row in faulty if id(row) not in done]
+    _refuse_none(kept, rejected, needed_by)
+    return kept, rejected
+
+
+def _refuse_none(kept: list[dict], rejected: list[dict], needed_by: str) -> None:
     if needed_by and rejected and not kept:
         reasons = ", ".join(f"{reason} ({n})" for reason, n in Counter(row["reason"] for row in rejected).most_common())
         raise StudyError(
             f"none of the {len(rejected)} continuations can be a target of {needed_by}: {reasons}; set llm.source to "
             "an LLM that follows instructions, or choose other corpora in the section continuations of params.yaml"
         )
-    return kept, rejected

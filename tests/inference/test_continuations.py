@@ -169,6 +169,10 @@ def test_targets_are_sampled_until_the_llm_names_their_emotion_and_clips_of_one_
     outputs = {row["id"]: row["output"] for row in kept}
     assert outputs == {"f": "f sad"} | {i: f"{'ab'[k % 2]} happy" for k, i in enumerate("abcde")}
     assert [(row["id"], row["reason"]) for row in rejected] == [("g", "emotion not named")]
+    with pytest.raises(StudyError, match=r"none of the 1 continuations .* of stage2: emotion not named \(1\)"):
+        continuations.sample_named(
+            None, None, clips[-1:], "stage2", temperature=1.0, draws=1, different=1, writer="llm"
+        )
 
 
 def test_the_llm_names_the_emotion_of_sentence_and_target(monkeypatch):
