@@ -22,7 +22,11 @@ MIN_NEW = 8  # letters and digits that must follow a sentence which the LLM rest
 TASK = re.compile(r"\b(emotion tone|coherent style)\b", re.I)  # words of the prompt: the label, told to the student
 RETRIED = ("repeats the sentence", "refusal", "empty", "talks about the task")  # for which the LLM is asked again
 # The LLM declines or talks about itself: the idea of the released noise filter, whose list is not ours.
-REFUSAL = re.compile(r"\b(as an ai|language model|i'm sorry, but|i am sorry, but|i cannot|i can't assist)\b", re.I)
+REFUSAL = re.compile(
+    r"\b(as an ai|language model|i'm sorry, but|i am sorry, but|i can't assist"
+    r"|i cannot(?! (wait|believe|help but|imagine|stand|stop|thank)\b))\b",  # which emotional targets say
+    re.I,
+)
 
 
 def write_continuations(

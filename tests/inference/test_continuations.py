@@ -27,6 +27,7 @@ AGAIN = ROW | {"instruction": prompts.REPEAT, "output": ROW["text"]}
         ({"duration": 31.0}, "duration outside 1-30 s"),
         ({"output": "I'm sorry, but I cannot continue this."}, "refusal"),
         ({"output": "As an AI, I have no dog."}, "refusal"),
+        ({"output": "I cannot believe it, but I cannot say more."}, "refusal"),
         ({"refused": True, "output": ""}, "refusal"),
         ({"output": "We saw the dog at home again."}, "repeats the sentence"),
         ({"output": "“We saw the dog, at home.”"}, "repeats the sentence"),
@@ -46,6 +47,7 @@ def test_what_cannot_be_a_target_is_rejected_as_written_with_the_reason(row, rea
         ("“We saw the dog at home,” she said quietly.", "she said quietly."),
         ("we saw the dog at home and then it ran away", "and then it ran away"),
         ("we saw the dog at homecoming and were glad", None),
+        ("I cannot believe it! I cannot wait to see it.", None),
         ("i am sorry that you feel so sad.", None),
     ],
 )
