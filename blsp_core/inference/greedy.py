@@ -37,7 +37,9 @@ def greedy(
         found = model.generate(**inputs, **settings, max_new_tokens=max_new_tokens, eos_token_id=ends)
         return found[:, inputs["input_ids"].shape[1] :], emotions
     ids, mask, cache = inputs["input_ids"], inputs["attention_mask"].long(), DynamicCache()
-    last = {"logits_to_keep": 1} if "logits_to_keep" in _arguments(model) else {}
+    # as a tensor: a slice is not contiguous, and torch then copies the output head's weight for every row
+    keep = torch.tensor([-1], device=ids.device)
+    last = {"logits_to_keep": keep} if "logits_to_keep" in _arguments(model) else {}
     first, rest, mask = _prefix_apart(ids, mask, getattr(model.config, "speech_token_id", None))
     if first.shape[1]:
         model(input_ids=first, past_key_values=cache, use_cache=True, **last)

@@ -85,3 +85,10 @@ def test_a_model_that_attends_to_a_window_is_left_to_generate(limit):
     found, _ = greedy(model, inputs, limit, [258])
     assert shapes[0] == tuple(inputs["input_ids"].shape)
     assert upto_ends(found, [258]) == [row[:limit] for row in upto_ends(generated(model, inputs, [258]), [258])]
+
+
+def test_the_output_head_reads_contiguous_states_or_its_weight_would_be_copied_for_every_row():
+    model, seen = make_llm(), []
+    model.lm_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()))
+    greedy(model, prompts(), 3, [258])
+    assert len(seen) == 4 and all(seen)
