@@ -108,22 +108,15 @@ def fitting_labels(llm, tokenizer, rows: Iterable[dict], emotions: Sequence[str]
 
 def named_emotions(llm, tokenizer, rows: list[dict], **settings) -> list[str | None]:
     """The emotion that the LLM names, zero-shot, of each sentence with its target, as text; None where it names none. A
-    student that has learnt the targets hears at best what they tell. settings: of `llm.answer`."""
+    student of the targets can hardly name what they do not show. settings: of `llm.answer`."""
     chats = [prompts.chat(prompts.SYSTEM, f"{prompts.IDENTIFY}{row['text']} {row['output']}".rstrip()) for row in rows]
     return [parse_emotion(one.text) for one in answer(ready(llm), tokenizer, chats, **settings)]
 
 
 def sample_named(
-    llm,
-    tokenizer,
-    utterances: list[Utterance],
-    needed_by: str = "",
-    *,
-    temperature: float,
-    draws: int,
-    different: int,
-    **settings,
-) -> tuple[list[dict], list[dict]]:
+    llm, tokenizer, utterances: list[Utterance], needed_by: str = "", *,
+    temperature: float, draws: int, different: int, **settings,
+) -> tuple[list[dict], list[dict]]:  # fmt: skip
     """Targets of stage 2 for an LLM whose greedy ones do not show the label: sampled up to `draws` times until the LLM
     itself names the label of sentence and target. Ours, not the paper's; the label is that of the training data.
 

@@ -17,12 +17,9 @@ LEAVING = 0.75  # the share of unfinished rows at which the others leave: each t
 
 @torch.no_grad()
 def greedy(
-    model: torch.nn.Module,
-    inputs: Mapping[str, torch.Tensor],
-    max_new_tokens: int,
-    ends: list[int],
+    model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], max_new_tokens: int, ends: list[int],
     temperature: float = 0.0,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
     """New tokens (rows, at most max_new_tokens), of which those after a row's first end mean nothing; and the logits of
     the emotion head (clips, emotions), from the same pass, of a model that has one and prompts with speech.
 
